@@ -1,0 +1,8 @@
+//! Capability tests: skeg seen from outside, against servers that speak the real protocols.
+//!
+//! One binary, so that it is linked once and a server which several tests share is started once. Each capability is a
+//! file of its name, declared here by one commented line.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
