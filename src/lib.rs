@@ -1,1 +1,11 @@
-//! skeg.
+//! skeg updates the images of Kubernetes workloads: registry, policy, approval, patch, rollout, Git.
+
+pub mod adapters;
+pub mod cli;
+pub mod config;
+pub mod core;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod http;
+pub mod ports;
+pub mod sources;

@@ -1,0 +1,1 @@
+//! The Kubernetes API: workloads, patches, rollouts, events, pauses.

@@ -1,0 +1,1 @@
+//! The one HTTP client: deadlines, decoded-size cap, same-origin credentials, Retry-After.

@@ -1,0 +1,1 @@
+//! Git remotes: objects in process, transport by the git program.

@@ -1,0 +1,7 @@
+//! The ports' implementations: one directory per port.
+
+pub mod cluster;
+pub mod fetch;
+pub mod git;
+pub mod journal;
+pub mod registry;

@@ -1,0 +1,97 @@
+//! What the annotations of a workload ask of skeg.
+
+pub mod skeg;
+
+use std::time::Duration;
+
+use crate::core::image::Pin;
+use crate::core::policy::Selection;
+
+/// A mistake in one directive, told on the object.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct DirectiveError {
+    /// The annotation's key as it was written.
+    pub key: Box<str>,
+    /// What is wrong with it and what to write instead.
+    pub problem: Box<str>,
+}
+
+/// Everything the directives of one workload say, defaults filled in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Directives {
+    /// How tags are chosen where no container key says otherwise; `None` when only container keys name a policy.
+    pub selection: Option<Selection>,
+    /// How tags are chosen for single containers, by container name.
+    pub by_container: Vec<(Box<str>, Selection)>,
+    /// Whether init containers are updated too.
+    pub init_containers: bool,
+    /// What may start a look at the registry.
+    pub trigger: TriggerKind,
+    /// Interval of polling; `None` takes the configuration's.
+    pub poll: Option<Duration>,
+    /// What must be true before an update is applied, and how.
+    pub rules: Rules,
+    /// Whether the workload is paused by its own annotation.
+    pub pause: bool,
+}
+
+/// What may start a look at the registry for a workload.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum TriggerKind {
+    /// Polls and webhooks.
+    #[default]
+    Any,
+    /// Polls only.
+    Poll,
+    /// Webhooks, and one listing a day.
+    Webhook,
+}
+
+/// The part of the directives that an update is bound to from admission on: votes given under other rules do not count.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Rules {
+    /// Votes needed before the update is applied.
+    pub approvals: u32,
+    /// Who may vote, sorted, each once. Nobody when empty.
+    pub approvers: Vec<Approver>,
+    /// Time to vote.
+    pub approval_deadline: Duration,
+    /// How long a granted approval waits for limits and windows.
+    pub approval_valid: Duration,
+    /// Whether a failed rollout is put back.
+    pub rollback: bool,
+    /// How long a rollout may take.
+    pub rollout_timeout: Duration,
+    /// How the image is written.
+    pub pin: Pin,
+    /// Where the applied image is committed: the places to look for the declaring file in. Empty: not at all.
+    pub write_back: Vec<GitPlace>,
+}
+
+/// A configured Git remote, or a part of it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct GitPlace {
+    /// The name of the `[[git]]` remote.
+    pub remote: Box<str>,
+    /// The folder or file in it to look in; `None` looks everywhere.
+    pub path: Option<Box<str>>,
+}
+
+/// Somebody who may vote, as `approvers` names them.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Approver(Box<str>);
+
+impl Approver {
+    /// An approver in one of the forms `user:NAME`, `group:NAME`, `slack:U…`, `slack-group:S…` and `slack-channel`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let named = ["user:", "group:", "slack:", "slack-group:"];
+        let is_named = named.iter().any(|realm| text.strip_prefix(realm).is_some_and(|name| !name.is_empty()));
+        (is_named || text == "slack-channel").then(|| Self(text.into()))
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

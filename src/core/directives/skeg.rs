@@ -1,0 +1,1 @@
+//! The `skeg.dev/` annotations.

@@ -1,0 +1,1 @@
+//! Setting image values in manifest text.

@@ -1,0 +1,14 @@
+//! Every decision, and no input or output.
+//!
+//! The rules of this directory: no async, no clock (time is an argument), no random numbers, no logging, and no import from any
+//! other directory of the crate. What is here can be tested with plain values, and `tests/purity.rs` keeps it so.
+
+pub mod directives;
+pub mod failure;
+pub mod image;
+pub mod manifest;
+pub mod pause;
+pub mod policy;
+pub mod rollout;
+pub mod update;
+pub mod workload;

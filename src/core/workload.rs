@@ -1,0 +1,116 @@
+//! What runs images: the parts of a Kubernetes workload that decisions are made from.
+
+use std::fmt;
+
+use crate::core::directives::{DirectiveError, Directives};
+use crate::core::update::Mark;
+
+/// The kinds of workload that skeg updates.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+}
+
+impl WorkloadKind {
+    /// Every kind, in the order people are told of them.
+    pub const ALL: [Self; 1] = [Self::Deployment];
+
+    /// The kind as Kubernetes spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+        }
+    }
+
+    /// Group and version of the kind.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment => "apps/v1",
+        }
+    }
+
+    /// The kind that `text` names: its name, plural or short name in any case, as `kubectl` takes them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let names: &[(&str, Self)] = &[("deployment", Self::Deployment), ("deployments", Self::Deployment), ("deploy", Self::Deployment)];
+        names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, kind)| *kind)
+    }
+}
+
+impl fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which workload: namespace, kind and name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct WorkloadId {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+impl fmt::Display for WorkloadId {
+    /// `namespace/Kind/name`, as PRODUCT and the command line write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.namespace, self.kind, self.name)
+    }
+}
+
+/// One container of a workload's pod template.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Container {
+    /// Its name, unique among the containers and init containers of the pod.
+    pub name: Box<str>,
+    /// The text of its image field, unparsed: it may be anything a person wrote.
+    pub image: Box<str>,
+    /// Whether it is an init container.
+    pub init: bool,
+}
+
+/// A controller that brings a workload into line with Git, and so owns its image field.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum GitOpsOwner {
+    /// Carries Argo CD's tracking id.
+    ArgoCd,
+    /// Carries the labels of Flux's kustomize or helm controller.
+    Flux,
+}
+
+impl GitOpsOwner {
+    /// The controller's name as people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ArgoCd => "Argo CD",
+            Self::Flux => "Flux",
+        }
+    }
+}
+
+/// A managed workload as the cluster shows it now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Workload {
+    /// Which one.
+    pub id: WorkloadId,
+    /// The object's uid: a workload deleted and made again is another one.
+    pub uid: Box<str>,
+    /// Containers and init containers of the pod template, in its order.
+    pub containers: Vec<Container>,
+    /// What its annotations ask for, or every mistake in them. A workload with a mistake is held, never handled without that directive.
+    pub directives: Result<Directives, Vec<DirectiveError>>,
+    /// skeg's own mark: the update last applied.
+    pub mark: Option<Mark>,
+    /// The GitOps controller that owns the image field, if one does.
+    pub owner: Option<GitOpsOwner>,
+}
+
+impl Workload {
+    /// The container called `name`.
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        self.containers.iter().find(|container| &*container.name == name)
+    }
+}

@@ -1,0 +1,1 @@
+//! Far ends for the demo and the fast tests: registry, cluster API, Git remote.

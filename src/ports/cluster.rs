@@ -1,0 +1,121 @@
+//! Reading workloads, setting images, reading rollouts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::core::image::Repository;
+use crate::core::rollout::RolloutFacts;
+use crate::core::update::Mark;
+use crate::core::workload::{Container, Workload, WorkloadId};
+
+/// The managed workloads as the watch has last seen them. Reading never waits.
+#[async_trait]
+pub trait Workloads: Send + Sync {
+    /// The workload, when it is managed.
+    fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>>;
+
+    /// Every managed workload, ordered by id.
+    fn all(&self) -> Vec<Arc<Workload>>;
+
+    /// The managed workloads one of whose images is of `repository`, ordered by id.
+    fn using(&self, repository: &Repository) -> Vec<Arc<Workload>>;
+
+    /// The repositories that managed workloads use, each once.
+    fn repositories(&self) -> Vec<Repository>;
+
+    /// Whether the first listing is complete; before that an absent workload may only be unknown.
+    fn is_filled(&self) -> bool;
+
+    /// Waits until workloads were added, changed or removed since the last call, and gives their ids, each once.
+    async fn changed(&self) -> Vec<WorkloadId>;
+}
+
+/// A workload read just now, as far as a patch is concerned.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reading {
+    /// Which one.
+    pub id: WorkloadId,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Its resource version.
+    pub resource_version: Box<str>,
+    /// Its containers and init containers, each group in its order.
+    pub containers: Vec<Container>,
+    /// skeg's mark on it, unparsed; a foreign text is kept as it is so that it can be tested for.
+    pub mark: Option<Box<str>>,
+    /// Whether it has any annotations: a patch cannot add to a map that is not there.
+    pub has_annotations: bool,
+}
+
+/// New images for containers of a workload.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ImagePatch {
+    /// The reading the patch was decided on; every part of it that matters is tested by the patch.
+    pub on: Reading,
+    /// Container name and new image text.
+    pub images: Vec<(Box<str>, Box<str>)>,
+    /// The mark to leave.
+    pub mark: Mark,
+}
+
+/// The cluster.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// The workload as the API server has it now, not as the watch saw it; `None` when there is none.
+    async fn read(&self, id: &WorkloadId) -> Result<Option<Reading>, ClusterError>;
+
+    /// Sets the images if the workload still is what was read, and gives the workload as admitted.
+    async fn patch(&self, patch: &ImagePatch) -> Result<Reading, ClusterError>;
+
+    /// The facts of the workload's rollout as of now, with its pods; `None` when there is no such workload.
+    async fn rollout(&self, id: &WorkloadId) -> Result<Option<RolloutFacts>, ClusterError>;
+}
+
+/// Why the API server did not do what was asked. Every message names the object and holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// The object changed in between (409, or 422 for a failed JSON Patch `test`): read again.
+    #[error("{object} changed in between")]
+    Conflict {
+        /// Which object.
+        object: String,
+    },
+    /// There is no such object or kind.
+    #[error("{object}: not found")]
+    NotFound {
+        /// Which object.
+        object: String,
+    },
+    /// An object of this name is there already.
+    #[error("{object} exists already")]
+    Exists {
+        /// Which object.
+        object: String,
+    },
+    /// Not allowed by RBAC or an admission policy, or not valid: a person has to act.
+    #[error("{object}: refused: {detail}")]
+    Refused {
+        /// Which object.
+        object: String,
+        /// What the API server said, cut.
+        detail: String,
+    },
+    /// The API server is busy or asks to be left alone (429, 503 with Retry-After).
+    #[error("{object}: the API server is busy")]
+    Busy {
+        /// Which object.
+        object: String,
+        /// For how long, when it says so.
+        retry_after: Option<Duration>,
+    },
+    /// No connection, no answer in time, or trouble of its own (5xx).
+    #[error("{object}: {detail}")]
+    Unreachable {
+        /// Which object.
+        object: String,
+        /// What happened.
+        detail: String,
+    },
+}

@@ -1,0 +1,11 @@
+//! What skeg needs from outside: one trait and its error per file, no implementation.
+
+pub mod approver;
+pub mod clock;
+pub mod cluster;
+pub mod events;
+pub mod git;
+pub mod journal;
+pub mod pauses;
+pub mod registry;
+pub mod spawn;

@@ -1,0 +1,3 @@
+//! Where hints come from: the poll schedule and registry webhooks.
+
+pub mod webhook;

@@ -1,0 +1,1 @@
+//! Registry webhooks: one body format per file, and the table of them.
