@@ -1,1 +1,3 @@
 //! The durable record of updates: `ImageUpdate` objects.
+
+pub mod crd;
