@@ -1,6 +1,7 @@
 //! Recording images in Git.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::core::directives::GitPlace;
 use crate::core::update::{CommitRecord, UpdateId};
@@ -13,6 +14,8 @@ pub struct GitEdit {
     pub update: UpdateId,
     /// The workload.
     pub workload: WorkloadId,
+    /// When the update was admitted: a commit of it cannot be older, so the search for one need not look further back.
+    pub since: Timestamp,
     /// Where to look.
     pub place: GitPlace,
     /// The images.
@@ -115,6 +118,14 @@ pub enum GitError {
         remote: String,
         /// Tries made.
         tries: u32,
+    },
+    /// The folder of the mirrors cannot be written: full, or read-only. It passes when there is space again.
+    #[error("{remote}: the mirror cannot be stored: {detail}")]
+    Storage {
+        /// Its name.
+        remote: String,
+        /// What the system said.
+        detail: String,
     },
     /// The branch, the repository or the mirror of it is not usable.
     #[error("{remote}: {detail}")]
