@@ -50,9 +50,7 @@ impl Request {
 
     /// The first value of a query parameter, percent-decoded.
     pub fn query_value(&self, name: &str) -> Option<String> {
-        url::form_urlencoded::parse(self.query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
+        url::form_urlencoded::parse(self.query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 }
 
@@ -115,30 +113,23 @@ impl Bound {
     where
         H: Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static,
     {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(self.listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    tokio::select! {
-                        // A dropped sender means stop as well.
-                        _ = stopped => {}
-                        () = warp::serve(requests(handler)).incoming(listener).run() => {}
-                    }
-                });
-                runtime.shutdown_timeout(STOP_DEADLINE);
-            })?;
-        Ok(Loopback {
-            address: self.address,
-            running: Mutex::new(Some((stop, thread))),
-        })
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    // A dropped sender means stop as well.
+                    _ = stopped => {}
+                    () = warp::serve(requests(handler)).incoming(listener).run() => {}
+                }
+            });
+            runtime.shutdown_timeout(STOP_DEADLINE);
+        })?;
+        Ok(Loopback { address: self.address, running: Mutex::new(Some((stop, thread))) })
     }
 }
 
@@ -156,11 +147,7 @@ impl Loopback {
 
     /// Stops the server; the port refuses connections afterwards. Stopping twice is harmless.
     pub fn stop(&self) {
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((stop, thread)) = running else {
             return;
         };
@@ -179,9 +166,7 @@ impl Drop for Loopback {
     }
 }
 
-fn requests<H>(
-    handler: H,
-) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static
+fn requests<H>(handler: H) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static
 where
     H: Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static,
 {
@@ -191,15 +176,13 @@ where
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .map(
-            |method, path: warp::path::FullPath, query, headers, body| Request {
-                method,
-                path: path.as_str().to_owned(),
-                query,
-                headers,
-                body: into_body(body),
-            },
-        )
+        .map(|method, path: warp::path::FullPath, query, headers, body| Request {
+            method,
+            path: path.as_str().to_owned(),
+            query,
+            headers,
+            body: into_body(body),
+        })
         .then(move |request| {
             let answer = handler(request);
             async move {
@@ -214,9 +197,7 @@ where
     S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
     B: Buf,
 {
-    Body(Box::pin(stream.map(|piece| {
-        piece.map(|mut piece| piece.copy_to_bytes(piece.remaining()))
-    })))
+    Body(Box::pin(stream.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())))))
 }
 
 /// An answer without a body.

@@ -4,7 +4,9 @@
 //! real adapters; so nothing here may use a type of `core`, `ports` or `adapters`, or a mistake there would be mirrored here
 //! and never be seen. They are no products either: everything lives in memory or in a given directory and is bounded.
 
+mod login;
 mod loopback;
 mod requests;
 
+pub mod git;
 pub mod registry;

@@ -33,10 +33,7 @@ pub(super) struct RequestLog {
 
 impl RequestLog {
     pub fn new() -> Self {
-        Self {
-            kept: Mutex::new(VecDeque::new()),
-            count: watch::Sender::new(0),
-        }
+        Self { kept: Mutex::new(VecDeque::new()), count: watch::Sender::new(0) }
     }
 
     /// Notes a request, before it is answered.
@@ -65,10 +62,7 @@ impl RequestLog {
 
     /// Forgets the kept requests; the count goes on.
     pub fn clear(&self) {
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// How many requests arrived since the start.

@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::WWW_AUTHENTICATE;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -15,6 +13,7 @@ use serde_json::json;
 use super::answer::Answer;
 use super::error::RegistryError;
 use super::route::Route;
+use crate::embedded::login::Login;
 use crate::embedded::loopback::Request;
 
 /// Tokens in force at once; far above what tests ask for within a token's life.
@@ -41,37 +40,6 @@ pub enum Access {
     },
 }
 
-/// A user and a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: String,
-}
-
-impl Login {
-    /// A login of these two.
-    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
-        Self {
-            user: user.into(),
-            password: password.into(),
-        }
-    }
-
-    /// The value of the `Authorization` header that proves it (RFC 7617).
-    pub(in crate::embedded) fn authorization(&self) -> String {
-        let pair = format!("{}:{}", self.user, self.password);
-        format!("Basic {}", STANDARD.encode(pair))
-    }
-}
-
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Login({}, ***)", self.user)
-    }
-}
-
 struct Grant {
     /// Pairs of repository and action.
     allowed: Vec<(String, String)>,
@@ -87,11 +55,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub fn new(access: Access, address: SocketAddr) -> Self {
-        Self {
-            access: Mutex::new(access),
-            address,
-            tokens: Mutex::default(),
-        }
+        Self { access: Mutex::new(access), address, tokens: Mutex::default() }
     }
 
     /// Changes the way in; tokens given before stay good.
@@ -117,12 +81,7 @@ impl Guard {
 
     /// The token service: `GET /token?service=…&scope=repository:<name>:<actions>…`.
     pub fn issue(&self, request: &Request) -> Answer {
-        let Access::Bearer {
-            login,
-            anonymous_pull,
-            token_life,
-        } = self.access()
-        else {
+        let Access::Bearer { login, anonymous_pull, token_life } = self.access() else {
             return StatusCode::NOT_FOUND.into();
         };
         let known = match request.header("authorization") {
@@ -130,29 +89,19 @@ impl Guard {
             Some(_) => return RegistryError::Unauthorized.into(),
             None => false,
         };
-        let allowed = asked_for(&request.query)
-            .filter(|(_, action)| known || anonymous_pull && action == "pull")
-            .collect();
+        let allowed = asked_for(&request.query).filter(|(_, action)| known || anonymous_pull && action == "pull").collect();
         let Some(token) = self.keep(allowed, token_life) else {
             return StatusCode::TOO_MANY_REQUESTS.into();
         };
-        let body =
-            json!({"token": token, "access_token": token, "expires_in": token_life.as_secs()});
+        let body = json!({"token": token, "access_token": token, "expires_in": token_life.as_secs()});
         Answer::json(StatusCode::OK, &body)
     }
 
-    fn admit_token(
-        &self,
-        given: Option<&str>,
-        method: &Method,
-        route: Route<'_>,
-    ) -> Result<(), Box<Answer>> {
+    fn admit_token(&self, given: Option<&str>, method: &Method, route: Route<'_>) -> Result<(), Box<Answer>> {
         let needed = action(method);
         let token = given.and_then(|given| given.strip_prefix("Bearer "));
         let tokens = self.tokens();
-        let grant = token
-            .and_then(|token| tokens.get(token))
-            .filter(|grant| grant.ends > Instant::now());
+        let grant = token.and_then(|token| tokens.get(token)).filter(|grant| grant.ends > Instant::now());
         let problem = match grant {
             Some(grant) if grant.allows(route.repository(), needed) => return Ok(()),
             Some(_) => ",error=\"insufficient_scope\"",
@@ -160,17 +109,11 @@ impl Guard {
             None => "",
         };
         let scope = route.repository().map_or_else(String::new, |name| {
-            let actions = if needed == "push" {
-                "pull,push"
-            } else {
-                needed
-            };
+            let actions = if needed == "push" { "pull,push" } else { needed };
             format!(",scope=\"repository:{name}:{actions}\"")
         });
         let realm = format!("http://{}/token", self.address);
-        Err(challenge(&format!(
-            "Bearer realm=\"{realm}\",service=\"{SERVICE}\"{scope}{problem}"
-        )))
+        Err(challenge(&format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"{scope}{problem}")))
     }
 
     fn keep(&self, allowed: Vec<(String, String)>, life: Duration) -> Option<String> {
@@ -187,10 +130,7 @@ impl Guard {
     }
 
     fn access(&self) -> Access {
-        self.access
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<String, Grant>> {
@@ -201,34 +141,22 @@ impl Guard {
 impl Grant {
     /// A token for anything opens `/v2/`, which is about no repository.
     fn allows(&self, repository: Option<&str>, needed: &str) -> bool {
-        repository.is_none_or(|repository| {
-            self.allowed
-                .iter()
-                .any(|(name, action)| name == repository && (action == needed || action == "*"))
-        })
+        repository
+            .is_none_or(|repository| self.allowed.iter().any(|(name, action)| name == repository && (action == needed || action == "*")))
     }
 }
 
 /// The pairs of repository and action in the `scope` parameters of a query.
 fn asked_for(query: &str) -> impl Iterator<Item = (String, String)> {
-    url::form_urlencoded::parse(query.as_bytes())
-        .filter(|(key, _)| key == "scope")
-        .flat_map(|(_, scopes)| {
-            let pairs = scopes.split(' ').flat_map(pairs_of_scope);
-            pairs.collect::<Vec<_>>()
-        })
+    url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "scope").flat_map(|(_, scopes)| {
+        let pairs = scopes.split(' ').flat_map(pairs_of_scope);
+        pairs.collect::<Vec<_>>()
+    })
 }
 
 fn pairs_of_scope(scope: &str) -> Vec<(String, String)> {
-    let parts = scope
-        .strip_prefix("repository:")
-        .and_then(|scope| scope.rsplit_once(':'));
-    parts.map_or_else(Vec::new, |(name, actions)| {
-        actions
-            .split(',')
-            .map(|action| (name.to_owned(), action.to_owned()))
-            .collect()
-    })
+    let parts = scope.strip_prefix("repository:").and_then(|scope| scope.rsplit_once(':'));
+    parts.map_or_else(Vec::new, |(name, actions)| actions.split(',').map(|action| (name.to_owned(), action.to_owned())).collect())
 }
 
 fn action(method: &Method) -> &'static str {

@@ -18,11 +18,7 @@ pub(super) struct Answer {
 impl Answer {
     /// An answer with an empty body.
     pub fn new(status: StatusCode) -> Self {
-        Self {
-            status,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     /// A JSON answer.
@@ -34,8 +30,7 @@ impl Answer {
     pub fn body(mut self, content_type: &str, body: Bytes) -> Self {
         self.body = body;
         let length = self.body.len().to_string();
-        self.with(CONTENT_TYPE, content_type)
-            .with(CONTENT_LENGTH, &length)
+        self.with(CONTENT_TYPE, content_type).with(CONTENT_LENGTH, &length)
     }
 
     /// Adds a header. A value that no header may carry is left out.

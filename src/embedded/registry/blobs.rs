@@ -19,17 +19,11 @@ const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// A whole blob; ranges are not served.
 pub(super) fn read(shared: &Shared, name: &str, digest: &str) -> Result<Answer, RegistryError> {
     let content = shared.store().blob(name, digest)?;
-    Ok(Answer::new(StatusCode::OK)
-        .body("application/octet-stream", content)
-        .with(CONTENT_DIGEST, digest))
+    Ok(Answer::new(StatusCode::OK).body("application/octet-stream", content).with(CONTENT_DIGEST, digest))
 }
 
 /// `POST …/uploads/`: mounts a blob of another repository, takes a whole blob, or begins an upload.
-pub(super) async fn begin(
-    shared: &Shared,
-    name: &str,
-    request: Request,
-) -> Result<Answer, RegistryError> {
+pub(super) async fn begin(shared: &Shared, name: &str, request: Request) -> Result<Answer, RegistryError> {
     if !is_name(name) {
         return Err(RegistryError::NameInvalid(name.to_owned()));
     }
@@ -45,12 +39,7 @@ pub(super) async fn begin(
 }
 
 /// `GET`, `PATCH`, `PUT` and `DELETE` of an upload that has begun.
-pub(super) async fn upload(
-    shared: &Shared,
-    name: &str,
-    id: &str,
-    request: Request,
-) -> Result<Answer, RegistryError> {
+pub(super) async fn upload(shared: &Shared, name: &str, id: &str, request: Request) -> Result<Answer, RegistryError> {
     match request.method {
         Method::GET => {
             let received = shared.uploads().received(name, id)?;
@@ -77,8 +66,7 @@ pub(super) async fn upload(
 
 /// `?mount=<digest>&from=<repository>`. A blob that is not there begins an upload instead, as the specification has it.
 fn mount(shared: &Shared, name: &str, request: &Request) -> Result<Option<Answer>, RegistryError> {
-    let (Some(digest), Some(from)) = (request.query_value("mount"), request.query_value("from"))
-    else {
+    let (Some(digest), Some(from)) = (request.query_value("mount"), request.query_value("from")) else {
         return Ok(None);
     };
     let content = shared.store().blob(&from, &digest);
@@ -88,12 +76,7 @@ fn mount(shared: &Shared, name: &str, request: &Request) -> Result<Option<Answer
     }
 }
 
-async fn append(
-    shared: &Shared,
-    name: &str,
-    id: &str,
-    request: Request,
-) -> Result<usize, RegistryError> {
+async fn append(shared: &Shared, name: &str, id: &str, request: Request) -> Result<usize, RegistryError> {
     let start = match request.header("content-range") {
         None => None,
         Some(range) => Some(start_of(range).ok_or(RegistryError::UploadInvalid)?),
@@ -115,12 +98,7 @@ async fn receive(request: Request) -> Result<Bytes, RegistryError> {
     })
 }
 
-fn store(
-    shared: &Shared,
-    name: &str,
-    expected: &str,
-    content: Bytes,
-) -> Result<Answer, RegistryError> {
+fn store(shared: &Shared, name: &str, expected: &str, content: Bytes) -> Result<Answer, RegistryError> {
     if !is_digest(expected) || digest(&content) != expected {
         return Err(RegistryError::DigestInvalid);
     }

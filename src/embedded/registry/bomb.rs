@@ -20,9 +20,7 @@ const LAST_BLOCK: [u8; 2] = [3, 0];
 
 /// The body: white space, which a JSON reader goes on skipping, rounded up to whole blocks.
 pub(super) fn body(decoded_bytes: u64) -> Response {
-    warp::Reply::into_response(warp::reply::stream(stream::iter(
-        pieces(decoded_bytes).map(Ok::<_, std::io::Error>),
-    )))
+    warp::Reply::into_response(warp::reply::stream(stream::iter(pieces(decoded_bytes).map(Ok::<_, std::io::Error>))))
 }
 
 fn pieces(decoded_bytes: u64) -> impl Iterator<Item = Bytes> + Send + Sync {
@@ -70,9 +68,7 @@ mod tests {
         let wire: Vec<u8> = pieces(3 * BLOCK_BYTES as u64).flatten().collect();
         assert!(wire.len() < 8 << 10, "{} bytes on the wire", wire.len());
         let mut decoded = Vec::new();
-        flate2::read::GzDecoder::new(wire.as_slice())
-            .read_to_end(&mut decoded)
-            .expect("a valid gzip stream");
+        flate2::read::GzDecoder::new(wire.as_slice()).read_to_end(&mut decoded).expect("a valid gzip stream");
         assert_eq!(decoded.len(), 3 * BLOCK_BYTES);
     }
 }

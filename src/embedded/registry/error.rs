@@ -77,10 +77,7 @@ impl RegistryError {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NameUnknown(_)
-            | Self::ManifestUnknown(_)
-            | Self::BlobUnknown(_)
-            | Self::UploadUnknown => StatusCode::NOT_FOUND,
+            Self::NameUnknown(_) | Self::ManifestUnknown(_) | Self::BlobUnknown(_) | Self::UploadUnknown => StatusCode::NOT_FOUND,
             Self::NameInvalid(_)
             | Self::TagInvalid(_)
             | Self::ManifestInvalid(_)

@@ -52,18 +52,12 @@ pub enum Fault {
 impl Fault {
     /// A status with no `Retry-After`.
     pub fn status(status: StatusCode) -> Self {
-        Self::Status {
-            status,
-            retry_after: None,
-        }
+        Self::Status { status, retry_after: None }
     }
 
     /// 429 with a `Retry-After` in seconds.
     pub fn too_many_requests(retry_after_seconds: u64) -> Self {
-        Self::Status {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            retry_after: Some(retry_after_seconds.to_string()),
-        }
+        Self::Status { status: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(retry_after_seconds.to_string()) }
     }
 }
 
@@ -79,20 +73,12 @@ pub struct Matcher {
 impl Matcher {
     /// The next request, whatever it is.
     pub fn any() -> Self {
-        Self {
-            operation: None,
-            repository: None,
-            passed_over: 0,
-            times: 1,
-        }
+        Self { operation: None, repository: None, passed_over: 0, times: 1 }
     }
 
     /// The next request of this kind.
     pub fn of(operation: Operation) -> Self {
-        Self {
-            operation: Some(operation),
-            ..Self::any()
-        }
+        Self { operation: Some(operation), ..Self::any() }
     }
 
     /// Only those of this repository.
@@ -123,9 +109,7 @@ impl Matcher {
     }
 
     fn is_about(&self, route: Route<'_>) -> bool {
-        let operation = self
-            .operation
-            .is_none_or(|wanted| wanted == route.operation());
+        let operation = self.operation.is_none_or(|wanted| wanted == route.operation());
         let wanted = self.repository.as_deref();
         operation && wanted.is_none_or(|wanted| Some(wanted) == route.repository())
     }
@@ -175,13 +159,8 @@ pub(super) fn spoil(fault: Option<Fault>, answer: Answer) -> Response {
     match fault {
         // Tokens are dealt with before there is an answer.
         None | Some(Fault::RevokeTokens) => answer.into_response(),
-        Some(Fault::Status {
-            status,
-            retry_after,
-        }) => refusal(status, retry_after.as_deref()).into_response(),
-        Some(Fault::Redirect(location)) => Answer::new(StatusCode::TEMPORARY_REDIRECT)
-            .with(LOCATION, &location)
-            .into_response(),
+        Some(Fault::Status { status, retry_after }) => refusal(status, retry_after.as_deref()).into_response(),
+        Some(Fault::Redirect(location)) => Answer::new(StatusCode::TEMPORARY_REDIRECT).with(LOCATION, &location).into_response(),
         Some(Fault::Html) => {
             let page = Bytes::from_static(b"<!doctype html><title>Welcome</title>Please log in.");
             let answer = Answer::new(StatusCode::OK).body("text/html; charset=utf-8", page);
@@ -196,12 +175,8 @@ pub(super) fn spoil(fault: Option<Fault>, answer: Answer) -> Response {
             let answer = streamed(answer);
             answer.into_response_with(|_| bomb::body(decoded_bytes))
         }
-        Some(Fault::SlowBody(pause)) => {
-            streamed(answer).into_response_with(|body| slow(body, pause))
-        }
-        Some(Fault::TruncatedBody(bytes)) => {
-            answer.into_response_with(|body| broken(body.slice(..bytes.min(body.len()))))
-        }
+        Some(Fault::SlowBody(pause)) => streamed(answer).into_response_with(|body| slow(body, pause)),
+        Some(Fault::TruncatedBody(bytes)) => answer.into_response_with(|body| broken(body.slice(..bytes.min(body.len())))),
         Some(Fault::ForeignLink(url)) => {
             let link = format!("<{url}>; rel=\"next\"");
             answer.with(LINK, &link).into_response()

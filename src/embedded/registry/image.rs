@@ -83,11 +83,7 @@ impl Image {
             "config": descriptor(OCI_CONFIG, &config),
             "layers": [descriptor(OCI_LAYER, &layer)],
         });
-        ImageParts {
-            config,
-            layer,
-            manifest: Bytes::from(manifest.to_string()),
-        }
+        ImageParts { config, layer, manifest: Bytes::from(manifest.to_string()) }
     }
 }
 
@@ -158,11 +154,7 @@ fn tar_of_one_file(name: &str, content: &[u8]) -> Vec<u8> {
 
 fn gzip(content: &[u8]) -> Bytes {
     let mut encoder = GzBuilder::new().write(Vec::new(), Compression::fast());
-    encoder
-        .write_all(content)
-        .and_then(|()| encoder.finish())
-        .expect("writing to memory cannot fail")
-        .into()
+    encoder.write_all(content).and_then(|()| encoder.finish()).expect("writing to memory cannot fail").into()
 }
 
 #[cfg(test)]
@@ -177,9 +169,7 @@ mod tests {
             Image::new("2").label("a", "b"),
             Image::new("1"),
             Image::new("1").label("a", "b").architecture("arm64"),
-            Image::new("1")
-                .label("a", "b")
-                .created("2026-01-02T00:00:00Z"),
+            Image::new("1").label("a", "b").created("2026-01-02T00:00:00Z"),
         ] {
             assert_ne!(image.build().digest(), other.build().digest(), "{other:?}");
         }

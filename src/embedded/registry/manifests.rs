@@ -14,12 +14,7 @@ use crate::embedded::loopback::{BodyError, Request};
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// Answers a request about a manifest.
-pub(super) async fn serve(
-    shared: &Shared,
-    name: &str,
-    reference: &str,
-    request: Request,
-) -> Result<Answer, RegistryError> {
+pub(super) async fn serve(shared: &Shared, name: &str, reference: &str, request: Request) -> Result<Answer, RegistryError> {
     match request.method {
         Method::GET | Method::HEAD => read(shared, name, reference, &request.headers),
         Method::PUT => push(shared, name, reference, request).await,
@@ -31,21 +26,14 @@ pub(super) async fn serve(
     }
 }
 
-fn read(
-    shared: &Shared,
-    name: &str,
-    reference: &str,
-    headers: &HeaderMap,
-) -> Result<Answer, RegistryError> {
+fn read(shared: &Shared, name: &str, reference: &str, headers: &HeaderMap) -> Result<Answer, RegistryError> {
     let store = shared.store();
     let manifest = store.manifest(name, reference)?;
     if !accepts(headers, &manifest.media_type) {
         return Err(RegistryError::ManifestUnknown(reference.to_owned()));
     }
     let entity_tag = format!("\"{}\"", manifest.digest);
-    if lists(headers, &IF_NONE_MATCH, |tag| {
-        tag == entity_tag || tag == "*"
-    }) {
+    if lists(headers, &IF_NONE_MATCH, |tag| tag == entity_tag || tag == "*") {
         return Ok(Answer::new(StatusCode::NOT_MODIFIED));
     }
     Ok(Answer::new(StatusCode::OK)
@@ -54,12 +42,7 @@ fn read(
         .with(ETAG, &entity_tag))
 }
 
-async fn push(
-    shared: &Shared,
-    name: &str,
-    reference: &str,
-    request: Request,
-) -> Result<Answer, RegistryError> {
+async fn push(shared: &Shared, name: &str, reference: &str, request: Request) -> Result<Answer, RegistryError> {
     let media_type = request.header("content-type").unwrap_or_default();
     let media_type = media_type.to_owned();
     if !is_manifest_type(&media_type) {
@@ -93,8 +76,5 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 /// Whether a list-valued header, sent once or several times, has a matching member.
 fn lists(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&str) -> bool) -> bool {
     let values = headers.get_all(name).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|member| matches(member.trim()))
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|member| matches(member.trim()))
 }

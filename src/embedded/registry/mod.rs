@@ -30,12 +30,13 @@ use bytes::Bytes;
 use futures::FutureExt;
 use tokio::sync::watch;
 
-pub use access::{Access, Login};
+pub use access::Access;
 pub use error::RegistryError;
 pub use faults::{Fault, Matcher};
 pub use image::{Image, ImageParts, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 pub use route::Operation;
 
+pub use super::login::Login;
 use super::loopback::{Bound, Loopback};
 use super::requests::RequestLog;
 pub use super::requests::Seen;
@@ -84,9 +85,7 @@ impl EmbeddedRegistry {
             log: RequestLog::new(),
         });
         let handled = Arc::clone(&shared);
-        let server = bound.serve("embedded-registry", move |request| {
-            serve::answer(Arc::clone(&handled), request).boxed()
-        })?;
+        let server = bound.serve("embedded-registry", move |request| serve::answer(Arc::clone(&handled), request).boxed())?;
         Ok(Self { shared, server })
     }
 
@@ -101,24 +100,14 @@ impl EmbeddedRegistry {
     }
 
     /// Stores an image under a tag, as a push would, and returns its digest.
-    pub fn push_image(
-        &self,
-        repository: &str,
-        tag: &str,
-        image: &Image,
-    ) -> Result<String, RegistryError> {
+    pub fn push_image(&self, repository: &str, tag: &str, image: &Image) -> Result<String, RegistryError> {
         let manifest = self.put_parts(repository, image)?;
         let mut store = self.shared.store();
         store.put_manifest(repository, Some(tag), OCI_MANIFEST, manifest)
     }
 
     /// Stores a multi-platform image, one for each `(architecture, image)`, and returns the digest of its index.
-    pub fn push_index(
-        &self,
-        repository: &str,
-        tag: &str,
-        images: &[(&str, Image)],
-    ) -> Result<String, RegistryError> {
+    pub fn push_index(&self, repository: &str, tag: &str, images: &[(&str, Image)]) -> Result<String, RegistryError> {
         let mut manifests = Vec::with_capacity(images.len());
         for (architecture, image) in images {
             let image = image.clone().architecture(*architecture);

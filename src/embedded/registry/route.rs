@@ -44,24 +44,13 @@ impl<'a> Route<'a> {
         }
         let (rest, last) = path.rsplit_once('/')?;
         if let Some(name) = rest.strip_suffix("/blobs/uploads") {
-            return Some(if last.is_empty() {
-                Self::Uploads { name }
-            } else {
-                Self::Upload { name, id: last }
-            });
+            return Some(if last.is_empty() { Self::Uploads { name } } else { Self::Upload { name, id: last } });
         }
         if let Some(name) = rest.strip_suffix("/manifests") {
-            return Some(Self::Manifest {
-                name,
-                reference: last,
-            });
+            return Some(Self::Manifest { name, reference: last });
         }
         let name = rest.strip_suffix("/blobs")?;
-        Some(if last == "uploads" {
-            Self::Uploads { name }
-        } else {
-            Self::Blob { name, digest: last }
-        })
+        Some(if last == "uploads" { Self::Uploads { name } } else { Self::Blob { name, digest: last } })
     }
 
     /// What it is about.
@@ -105,37 +94,16 @@ mod tests {
         check("/v2", Some(Route::Ping));
         check("/token", Some(Route::Token));
         check("/v2/team/app/tags/list", Some(Route::Tags { name }));
-        check(
-            "/v2/team/app/manifests/1.0",
-            Some(Route::Manifest {
-                name,
-                reference: "1.0",
-            }),
-        );
-        check(
-            "/v2/team/app/blobs/sha256:00",
-            Some(Route::Blob {
-                name,
-                digest: "sha256:00",
-            }),
-        );
+        check("/v2/team/app/manifests/1.0", Some(Route::Manifest { name, reference: "1.0" }));
+        check("/v2/team/app/blobs/sha256:00", Some(Route::Blob { name, digest: "sha256:00" }));
         check("/v2/team/app/blobs/uploads/", Some(Route::Uploads { name }));
         check("/v2/team/app/blobs/uploads", Some(Route::Uploads { name }));
-        check(
-            "/v2/team/app/blobs/uploads/7",
-            Some(Route::Upload { name, id: "7" }),
-        );
+        check("/v2/team/app/blobs/uploads/7", Some(Route::Upload { name, id: "7" }));
     }
 
     #[test]
     fn a_repository_may_be_called_like_an_endpoint() {
-        check(
-            "/v2/blobs/tags/manifests/manifests/1",
-            Some(Route::Manifest {
-                name: "blobs/tags/manifests",
-                reference: "1",
-            }),
-        );
+        check("/v2/blobs/tags/manifests/manifests/1", Some(Route::Manifest { name: "blobs/tags/manifests", reference: "1" }));
     }
 
     #[test]

@@ -27,20 +27,12 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Response {
         Err(challenge) => (None, *challenge),
     };
     let answer = answer.with(API_VERSION, "registry/2.0");
-    let answer = if is_head {
-        answer.without_body()
-    } else {
-        answer
-    };
+    let answer = if is_head { answer.without_body() } else { answer };
     spoil(fault, answer)
 }
 
 /// Authentication, and the fault that the request meets if it passes. The token service needs no token.
-fn admit(
-    shared: &Shared,
-    request: &Request,
-    route: Route<'_>,
-) -> Result<Option<Fault>, Box<Answer>> {
+fn admit(shared: &Shared, request: &Request, route: Route<'_>) -> Result<Option<Fault>, Box<Answer>> {
     if route != Route::Token {
         shared.guard.admit(request, route)?;
     }
@@ -59,19 +51,11 @@ async fn endpoint(shared: &Shared, route: Route<'_>, request: Request) -> Answer
         Route::Ping if read => Ok(Answer::json(StatusCode::OK, &serde_json::json!({}))),
         Route::Token if method == Method::GET => Ok(shared.guard.issue(&request)),
         Route::Tags { name } if method == Method::GET => tags::list(shared, name, &request),
-        Route::Manifest { name, reference } => {
-            manifests::serve(shared, name, reference, request).await
-        }
+        Route::Manifest { name, reference } => manifests::serve(shared, name, reference, request).await,
         Route::Blob { name, digest } if read => blobs::read(shared, name, digest),
-        Route::Uploads { name } if method == Method::POST => {
-            blobs::begin(shared, name, request).await
-        }
+        Route::Uploads { name } if method == Method::POST => blobs::begin(shared, name, request).await,
         Route::Upload { name, id } => blobs::upload(shared, name, id, request).await,
-        Route::Ping
-        | Route::Token
-        | Route::Tags { .. }
-        | Route::Blob { .. }
-        | Route::Uploads { .. } => Err(RegistryError::Unsupported),
+        Route::Ping | Route::Token | Route::Tags { .. } | Route::Blob { .. } | Route::Uploads { .. } => Err(RegistryError::Unsupported),
     };
     answer.unwrap_or_else(Answer::from)
 }

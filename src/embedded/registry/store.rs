@@ -72,13 +72,7 @@ impl Store {
     }
 
     /// Stores a manifest and points `tag` at it. What it names must be there already.
-    pub fn put_manifest(
-        &mut self,
-        name: &str,
-        tag: Option<&str>,
-        media_type: &str,
-        content: Bytes,
-    ) -> Result<String, RegistryError> {
+    pub fn put_manifest(&mut self, name: &str, tag: Option<&str>, media_type: &str, content: Bytes) -> Result<String, RegistryError> {
         if content.len() > MANIFEST_BYTES_MAX {
             return Err(RegistryError::TooLarge);
         }
@@ -91,11 +85,7 @@ impl Store {
         let digest = digest(&content);
         self.reserve(content.len())?;
         let repository = self.repository_or_new(name)?;
-        let manifest = Manifest {
-            media_type: media_type.to_owned(),
-            digest: digest.clone(),
-            bytes: content,
-        };
+        let manifest = Manifest { media_type: media_type.to_owned(), digest: digest.clone(), bytes: content };
         repository.manifests.insert(digest.clone(), manifest);
         if let Some(tag) = tag {
             self.tag(name, tag, &digest)?;
@@ -118,10 +108,7 @@ impl Store {
     /// The manifest that a tag or digest names.
     pub fn manifest(&self, name: &str, reference: &str) -> Result<&Manifest, RegistryError> {
         let repository = self.repository(name)?;
-        let digest = repository
-            .tags
-            .get(reference)
-            .map_or(reference, String::as_str);
+        let digest = repository.tags.get(reference).map_or(reference, String::as_str);
         let manifest = repository.manifests.get(digest);
         manifest.ok_or_else(|| RegistryError::ManifestUnknown(reference.to_owned()))
     }
@@ -140,23 +127,11 @@ impl Store {
     }
 
     /// Up to `length` tags in byte order, those after `last` where it is given (it need not exist).
-    pub fn tags(
-        &self,
-        name: &str,
-        last: Option<&str>,
-        length: usize,
-    ) -> Result<Page, RegistryError> {
+    pub fn tags(&self, name: &str, last: Option<&str>, length: usize) -> Result<Page, RegistryError> {
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = self
-            .repository(name)?
-            .tags
-            .range::<str, _>((after, Bound::Unbounded))
-            .map(|(tag, _)| tag.clone());
+        let mut rest = self.repository(name)?.tags.range::<str, _>((after, Bound::Unbounded)).map(|(tag, _)| tag.clone());
         let tags: Vec<String> = rest.by_ref().take(length).collect();
-        Ok(Page {
-            tags,
-            more: rest.next().is_some(),
-        })
+        Ok(Page { tags, more: rest.next().is_some() })
     }
 
     fn repository(&self, name: &str) -> Result<&Repository, RegistryError> {
@@ -188,14 +163,8 @@ impl Store {
     }
 
     /// Refuses a manifest that is not JSON or names something the repository does not hold.
-    fn require_parts(
-        &self,
-        name: &str,
-        media_type: &str,
-        content: &[u8],
-    ) -> Result<(), RegistryError> {
-        let manifest: Value = serde_json::from_slice(content)
-            .map_err(|_| RegistryError::ManifestInvalid("no JSON"))?;
+    fn require_parts(&self, name: &str, media_type: &str, content: &[u8]) -> Result<(), RegistryError> {
+        let manifest: Value = serde_json::from_slice(content).map_err(|_| RegistryError::ManifestInvalid("no JSON"))?;
         if manifest.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
             return Err(RegistryError::ManifestInvalid("schemaVersion is not 2"));
         }
@@ -210,34 +179,25 @@ impl Store {
                 found.map_err(|_| RegistryError::ManifestBlobUnknown(digest.to_owned()))
             });
         }
-        let config = manifest
-            .get("config")
-            .ok_or(RegistryError::ManifestInvalid("no config"))?;
-        std::iter::once(config)
-            .chain(named("layers"))
-            .try_for_each(|entry| {
-                let digest = digest_named_by(entry)?;
-                let found = self.blob(name, digest).map(|_| ());
-                found.map_err(|_| RegistryError::ManifestBlobUnknown(digest.to_owned()))
-            })
+        let config = manifest.get("config").ok_or(RegistryError::ManifestInvalid("no config"))?;
+        std::iter::once(config).chain(named("layers")).try_for_each(|entry| {
+            let digest = digest_named_by(entry)?;
+            let found = self.blob(name, digest).map(|_| ());
+            found.map_err(|_| RegistryError::ManifestBlobUnknown(digest.to_owned()))
+        })
     }
 }
 
 /// The media types this registry takes in a push.
 pub(super) fn is_manifest_type(media_type: &str) -> bool {
-    is_index(media_type)
-        || media_type == OCI_MANIFEST
-        || media_type == "application/vnd.docker.distribution.manifest.v2+json"
+    is_index(media_type) || media_type == OCI_MANIFEST || media_type == "application/vnd.docker.distribution.manifest.v2+json"
 }
 
 fn is_index(media_type: &str) -> bool {
-    media_type == OCI_INDEX
-        || media_type == "application/vnd.docker.distribution.manifest.list.v2+json"
+    media_type == OCI_INDEX || media_type == "application/vnd.docker.distribution.manifest.list.v2+json"
 }
 
 fn digest_named_by(entry: &Value) -> Result<&str, RegistryError> {
     let digest = entry.get("digest").and_then(Value::as_str);
-    digest
-        .filter(|digest| is_digest(digest))
-        .ok_or(RegistryError::ManifestInvalid("an entry has no digest"))
+    digest.filter(|digest| is_digest(digest)).ok_or(RegistryError::ManifestInvalid("an entry has no digest"))
 }

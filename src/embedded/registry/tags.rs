@@ -10,11 +10,7 @@ use super::{PAGE_TAGS_MAX, Shared};
 use crate::embedded::loopback::Request;
 
 /// A page of tags, with a relative `Link` to the next one while there are more.
-pub(super) fn list(
-    shared: &Shared,
-    name: &str,
-    request: &Request,
-) -> Result<Answer, RegistryError> {
+pub(super) fn list(shared: &Shared, name: &str, request: &Request) -> Result<Answer, RegistryError> {
     let asked = request.query_value("n").map(|n| n.parse::<usize>());
     let asked = asked.transpose();
     let asked = asked.map_err(|_| RegistryError::PageSizeInvalid)?;
@@ -24,10 +20,7 @@ pub(super) fn list(
     let answer = Answer::json(StatusCode::OK, &json!({"name": name, "tags": page.tags}));
     // An empty page has no last tag to go on from: n=0 asks for nothing, and gets no next page.
     Ok(match page.tags.last() {
-        Some(last) if page.more => answer.with(
-            LINK,
-            &format!("</v2/{name}/tags/list?n={length}&last={last}>; rel=\"next\""),
-        ),
+        Some(last) if page.more => answer.with(LINK, &format!("</v2/{name}/tags/list?n={length}&last={last}>; rel=\"next\"")),
         _ => answer,
     })
 }

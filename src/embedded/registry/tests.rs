@@ -20,21 +20,14 @@ fn registry() -> EmbeddedRegistry {
 }
 
 fn bearer() -> Access {
-    Access::Bearer {
-        login: Login::new("robot", "s3cret"),
-        anonymous_pull: false,
-        token_life: Duration::from_mins(1),
-    }
+    Access::Bearer { login: Login::new("robot", "s3cret"), anonymous_pull: false, token_life: Duration::from_mins(1) }
 }
 
 fn http_client() -> reqwest::Client {
     // Fails when another test was first, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy();
-    client
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap()
+    client.redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 async fn get(registry: &EmbeddedRegistry, path: &str) -> reqwest::Response {
@@ -49,25 +42,17 @@ async fn json_of(response: reqwest::Response) -> Value {
 
 fn oci_client() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = ClientConfig {
-        protocol: ClientProtocol::Http,
-        ..ClientConfig::default()
-    };
+    let config = ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() };
     Client::try_from(config).unwrap()
 }
 
 async fn push_and_pull_with_oci_client(registry: &EmbeddedRegistry, auth: &RegistryAuth) {
-    let image: Reference = format!("{}/team/app:1.0.0", registry.address())
-        .parse()
-        .unwrap();
+    let image: Reference = format!("{}/team/app:1.0.0", registry.address()).parse().unwrap();
     let layers = [ImageLayer::oci_v1_gzip(b"layer".to_vec(), None)];
     let config = Config::oci_v1(b"{}".to_vec(), None);
     let manifest = OciImageManifest::build(&layers, &config, None);
     let client = oci_client();
-    client
-        .push(&image, &layers, config, auth, Some(manifest))
-        .await
-        .unwrap();
+    client.push(&image, &layers, config, auth, Some(manifest)).await.unwrap();
     let digest = client.fetch_manifest_digest(&image, auth).await.unwrap();
     assert_eq!(registry.digest_of("team/app", "1.0.0"), Some(digest));
     let accepted = vec![OCI_LAYER];
@@ -97,13 +82,8 @@ async fn an_image_pushed_directly_is_pulled_by_tag_and_by_digest() {
     let digest = registry.push_image("team/app", "1.0.0", &image).unwrap();
     let auth = RegistryAuth::Anonymous;
     for reference in [":1.0.0".to_owned(), format!("@{digest}")] {
-        let reference: Reference = format!("{}/team/app{reference}", registry.address())
-            .parse()
-            .unwrap();
-        let (manifest, found, config) = oci_client()
-            .pull_manifest_and_config(&reference, &auth)
-            .await
-            .unwrap();
+        let reference: Reference = format!("{}/team/app{reference}", registry.address()).parse().unwrap();
+        let (manifest, found, config) = oci_client().pull_manifest_and_config(&reference, &auth).await.unwrap();
         assert_eq!(found, digest);
         assert_eq!(manifest.layers.len(), 1);
         assert!(config.contains(r#""Labels":{"key":"value"}"#), "{config}");
@@ -153,10 +133,7 @@ async fn a_known_entity_tag_is_answered_without_the_manifest() {
     registry.push_image("app", "1", &Image::new("1")).unwrap();
     let first = get(&registry, "/v2/app/manifests/1").await;
     let url = format!("http://{}/v2/app/manifests/1", registry.address());
-    let again = http_client()
-        .head(url)
-        .header("Accept", ALL_TYPES)
-        .header("If-None-Match", &first.headers()[ETAG]);
+    let again = http_client().head(url).header("Accept", ALL_TYPES).header("If-None-Match", &first.headers()[ETAG]);
     let again = again.send().await.unwrap();
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
 }
@@ -187,10 +164,7 @@ async fn a_manifest_is_served_only_where_its_type_is_accepted() {
     let url = format!("http://{}/v2/app/manifests/1", registry.address());
     let docker_only = "application/vnd.docker.distribution.manifest.v2+json";
     let request = http_client().get(url).header("Accept", docker_only);
-    assert_eq!(
-        request.send().await.unwrap().status(),
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -246,10 +220,8 @@ async fn a_challenge_names_realm_service_and_scope() {
     let registry = EmbeddedRegistry::start(bearer()).unwrap();
     let response = get(&registry, "/v2/team/app/tags/list").await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    let expected = format!(
-        "Bearer realm=\"http://{}/token\",service=\"skeg-embedded\",scope=\"repository:team/app:pull\"",
-        registry.address()
-    );
+    let expected =
+        format!("Bearer realm=\"http://{}/token\",service=\"skeg-embedded\",scope=\"repository:team/app:pull\"", registry.address());
     assert_eq!(response.headers()[WWW_AUTHENTICATE], *expected);
 }
 
@@ -273,23 +245,14 @@ async fn a_token_opens_its_own_repository_until_it_is_revoked() {
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
     let given = json_of(token(&registry, "repository:app:pull", "s3cret").await).await;
     let given = given["token"].as_str().unwrap();
-    assert_eq!(
-        list_with(&registry, "app", given).await.status(),
-        StatusCode::OK
-    );
+    assert_eq!(list_with(&registry, "app", given).await.status(), StatusCode::OK);
     let other = list_with(&registry, "other", given).await;
     let challenge = other.headers()[WWW_AUTHENTICATE].to_str().unwrap();
-    assert!(
-        challenge.ends_with("error=\"insufficient_scope\""),
-        "{challenge}"
-    );
+    assert!(challenge.ends_with("error=\"insufficient_scope\""), "{challenge}");
     registry.fail_next(Matcher::of(Operation::Tags), Fault::RevokeTokens);
     let revoked = list_with(&registry, "app", given).await;
     let challenge = revoked.headers()[WWW_AUTHENTICATE].to_str().unwrap();
-    assert!(
-        challenge.ends_with("error=\"invalid_token\""),
-        "{challenge}"
-    );
+    assert!(challenge.ends_with("error=\"invalid_token\""), "{challenge}");
 }
 
 /// A registry with one tag, and the answer to its list under this fault.
@@ -301,9 +264,7 @@ async fn list_under(fault: Fault) -> Result<reqwest::Response, reqwest::Error> {
     let response = http_client().get(url).send().await?;
     let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
     // Read while the registry is still there.
-    let whole = reqwest::Response::from(http::Response::new(body))
-        .bytes()
-        .await?;
+    let whole = reqwest::Response::from(http::Response::new(body)).bytes().await?;
     Ok(http::Response::from_parts(parts, whole).into())
 }
 
@@ -321,23 +282,16 @@ async fn faults_alter_what_is_sent() {
     assert!(html.text().await.unwrap().starts_with("<!doctype html>"));
 
     let link = list_under(Fault::ForeignLink("http://other.test/".to_owned())).await;
-    assert_eq!(
-        link.unwrap().headers()[LINK],
-        "<http://other.test/>; rel=\"next\""
-    );
+    assert_eq!(link.unwrap().headers()[LINK], "<http://other.test/>; rel=\"next\"");
 
     let extra = Fault::ExtraTags(vec!["$(x)".to_owned(), "a\nb".to_owned()]);
     let list = json_of(list_under(extra).await.unwrap()).await;
     assert_eq!(list["tags"].to_string(), r#"["1","$(x)","a\nb"]"#);
 
-    let slow = list_under(Fault::SlowBody(Duration::from_micros(10)))
-        .await
-        .unwrap();
+    let slow = list_under(Fault::SlowBody(Duration::from_micros(10))).await.unwrap();
     assert_eq!(json_of(slow).await["tags"][0], "1");
 
-    let bomb = Fault::GzipBomb {
-        decoded_bytes: 5 << 20,
-    };
+    let bomb = Fault::GzipBomb { decoded_bytes: 5 << 20 };
     let bomb = list_under(bomb).await.unwrap();
     assert_eq!(bomb.bytes().await.unwrap().len(), 5 << 20);
 }

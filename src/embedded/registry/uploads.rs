@@ -30,11 +30,7 @@ impl Uploads {
             self.open.pop_front();
         }
         let id = format!("{:032x}", fastrand::u128(..));
-        self.open.push_back(Upload {
-            id: id.clone(),
-            name: name.to_owned(),
-            received: BytesMut::new(),
-        });
+        self.open.push_back(Upload { id: id.clone(), name: name.to_owned(), received: BytesMut::new() });
         id
     }
 
@@ -46,13 +42,7 @@ impl Uploads {
     }
 
     /// Adds a chunk that begins at `start` (the end of what has arrived, when not given); returns the new length.
-    pub fn append(
-        &mut self,
-        name: &str,
-        id: &str,
-        start: Option<usize>,
-        chunk: &[u8],
-    ) -> Result<usize, RegistryError> {
+    pub fn append(&mut self, name: &str, id: &str, start: Option<usize>, chunk: &[u8]) -> Result<usize, RegistryError> {
         let upload = self.open.iter_mut().find(|upload| upload.is(name, id));
         let upload = upload.ok_or(RegistryError::UploadUnknown)?;
         if start.is_some_and(|start| start != upload.received.len()) {
