@@ -5,4 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+/// What a Kubernetes API server answers: the real one and the embedded one.
+mod conformance;
 mod support;

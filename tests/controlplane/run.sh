@@ -20,19 +20,18 @@ api_port=${API_PORT:-16443}
 
 etcd_pid=
 api_pid=
+reader_pid=
 stop() {
     trap - EXIT
-    # The API server first: without its etcd it would only wait for time-outs. It is asked once and not waited for long,
-    # since nothing it holds is worth keeping.
-    for pid in $api_pid $etcd_pid; do
+    # Nothing they hold is worth keeping, so they are not asked to finish; the API server goes first, being the one that writes.
+    for pid in $api_pid $etcd_pid $reader_pid; do
         kill -9 "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
     rm -rf "$dir"
 }
 trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'exit 0' INT TERM HUP
 
 umask 077
 if [ ! -f "$dir/tokens.csv" ]; then
@@ -72,8 +71,13 @@ etcd_pid=$!
 api_pid=$!
 
 # The certificate file carries the authority that signed it behind the leaf.
+failed() {
+    echo "run.sh: the control plane does not run; the ends of its logs:" >&2
+    tail -n 5 "$dir/etcd.log" "$dir/kube-apiserver.log" >&2
+    exit 1
+}
 while [ ! -s "$dir/certs/apiserver.crt" ]; do
-    kill -0 "$api_pid" 2>/dev/null || { tail -n 5 "$dir/kube-apiserver.log" >&2; exit 1; }
+    kill -0 "$etcd_pid" 2>/dev/null && kill -0 "$api_pid" 2>/dev/null || failed
     sleep 0.1
 done
 cp "$dir/certs/apiserver.crt" "$dir/ca.crt"
@@ -87,5 +91,9 @@ users: [{ name: admin, user: { token: "$(head -n 1 "$dir/tokens.csv" | cut -d, -
 EOF
 echo "export KUBECONFIG=$dir/kubeconfig"
 
-# Ends when the other side closes the pipe; the input itself means nothing.
-while read -r _; do :; done
+# Ends when the other side closes the pipe (the input itself means nothing) or when the API server ends by itself.
+exec 3<&0
+(while read -r _ <&3; do :; done; kill -TERM $$) &
+reader_pid=$!
+wait "$api_pid" || true
+failed

@@ -1,0 +1,221 @@
+//! A real etcd and kube-apiserver on loopback, one for a whole run of the test binary.
+//!
+//! `tests/controlplane/run.sh` starts and ends the two. It ends when the pipe to its standard input closes, so they go
+//! with this process however it ends, killed included. There are no controllers: tests write status themselves, and
+//! each test works in a namespace of its own, which is never cleaned away.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+
+use super::kube_api::Server;
+
+/// Makes the tests that need the real server fail, not be left out, where it cannot be had.
+const REQUIRE: &str = "SKEG_TEST_REQUIRE";
+/// From start to ready takes 4 s on two free cores; the rest is for machines that are slow or busy.
+const READY_SECONDS_MAX: Duration = Duration::from_secs(90);
+/// Between two looks at a server that is starting: it cannot be asked to say when it is ready.
+const READY_POLL: Duration = Duration::from_millis(50);
+/// A port that was free may be taken when the program binds it; thrice in a row is not chance.
+const STARTS_MAX: usize = 3;
+
+/// Who asks. Each has a static token of this run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum User {
+    /// In `system:masters`: may do everything.
+    Admin,
+    /// Named `skeg`: may do what a test's own role bindings say.
+    Skeg,
+    /// Named `nobody`: may do nothing but be known.
+    Nobody,
+}
+
+impl User {
+    const ALL: [(Self, &'static str, &'static str); 3] =
+        [(Self::Admin, "admin", "system:masters"), (Self::Skeg, "skeg", ""), (Self::Nobody, "nobody", "")];
+}
+
+/// A running control plane.
+pub struct ControlPlane {
+    base_url: String,
+    etcd_url: String,
+    ca: Vec<u8>,
+    tokens: BTreeMap<User, String>,
+    directory: PathBuf,
+    supervisor: Child,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    #[error("kube-apiserver and etcd are not in {0}; get them by running tests/controlplane/build.sh (needs Go)")]
+    NotBuilt(PathBuf),
+    #[error("the control plane did not start: {0}")]
+    NotStarted(String),
+}
+
+/// The control plane of this run, started by whoever asks first; `None` where its programs are not installed.
+///
+/// Panics where it is required, or is there and does not start.
+pub async fn shared() -> Option<&'static ControlPlane> {
+    static SHARED: OnceCell<Result<ControlPlane, Unavailable>> = OnceCell::const_new();
+    let found = SHARED.get_or_init(|| async {
+        let found = ControlPlane::start().await;
+        if let Err(Unavailable::NotBuilt(_)) = &found
+            && !is_required()
+        {
+            // Past the capture of test output: who runs the tests should see what was not run.
+            let _ = writeln!(
+                std::io::stderr(),
+                "\nleft out: tests on a real API server: {}",
+                found.as_ref().err().map_or_else(String::new, ToString::to_string)
+            );
+        }
+        found
+    });
+    match found.await {
+        Ok(plane) => Some(plane),
+        Err(Unavailable::NotBuilt(_)) if !is_required() => None,
+        Err(unavailable) => panic!("{unavailable}"),
+    }
+}
+
+fn is_required() -> bool {
+    std::env::var_os(REQUIRE).is_some_and(|value| value == "1")
+}
+
+impl ControlPlane {
+    /// Starts one of our own and waits until it is ready.
+    pub async fn start() -> Result<Self, Unavailable> {
+        let programs = programs()?;
+        let mut trouble = String::new();
+        for _ in 0..STARTS_MAX {
+            match Self::start_once(&programs).await {
+                Ok(plane) => return Ok(plane),
+                Err(why) => {
+                    let _ = writeln!(trouble, "{why}");
+                }
+            }
+        }
+        Err(Unavailable::NotStarted(trouble))
+    }
+
+    async fn start_once(programs: &Path) -> Result<Self, String> {
+        let [api_port, etcd_port, peer_port] = free_ports();
+        let directory = tempfile::Builder::new().prefix("skeg-controlplane.").tempdir().map_err(|error| error.to_string())?.keep();
+        let tokens: BTreeMap<User, String> = User::ALL.iter().map(|(user, _, _)| (*user, format!("{:032x}", fastrand::u128(..)))).collect();
+        std::fs::write(directory.join("tokens.csv"), token_file(&tokens)).map_err(|error| error.to_string())?;
+        let supervisor = Command::new(scripts().join("run.sh"))
+            .args([programs, &directory])
+            .env("API_PORT", api_port.to_string())
+            .env("ETCD_PORT", etcd_port.to_string())
+            .env("ETCD_PEER_PORT", peer_port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("run.sh: {error}"))?;
+        let mut plane = Self {
+            base_url: format!("https://127.0.0.1:{api_port}"),
+            etcd_url: format!("http://127.0.0.1:{etcd_port}"),
+            ca: Vec::new(),
+            tokens,
+            directory,
+            supervisor,
+        };
+        plane.wait_until_ready().await?;
+        Ok(plane)
+    }
+
+    /// The API as this user sees it.
+    pub fn server(&self, user: User) -> Server {
+        Server::new(&self.base_url, Some(&self.ca), Some(self.token(user)))
+    }
+
+    /// The user's bearer token.
+    pub fn token(&self, user: User) -> &str {
+        &self.tokens[&user]
+    }
+
+    /// A kubeconfig of the admin, for programs that take one.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
+    /// Makes etcd forget every version before `revision`, which is a `resourceVersion`.
+    pub async fn compact(&self, revision: &str) {
+        let etcd = Server::new(&self.etcd_url, None, None);
+        let order = serde_json::json!({ "revision": revision, "physical": true });
+        etcd.post("/v3/kv/compaction", &order).await.is(200);
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + READY_SECONDS_MAX;
+        while Instant::now() < deadline {
+            if let Ok(Some(_)) = self.supervisor.try_wait() {
+                let mut said = String::new();
+                if let Some(mut stderr) = self.supervisor.stderr.take() {
+                    let _ = stderr.read_to_string(&mut said);
+                }
+                return Err(said);
+            }
+            if self.is_ready().await {
+                return Ok(());
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Err(format!("not ready after {} s", READY_SECONDS_MAX.as_secs()))
+    }
+
+    /// Whether the server answers its readiness check. The kubeconfig is the last file that `run.sh` writes.
+    async fn is_ready(&mut self) -> bool {
+        if self.ca.is_empty() {
+            if !self.kubeconfig().exists() {
+                return false;
+            }
+            self.ca = std::fs::read(self.directory.join("ca.crt")).unwrap_or_default();
+        }
+        let server = self.server(User::Admin);
+        server.answers("/readyz").await
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take());
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// The folder with both programs.
+fn programs() -> Result<PathBuf, Unavailable> {
+    let where_to = Command::new(scripts().join("build.sh")).arg("--where").output().expect("build.sh runs");
+    let folder = PathBuf::from(String::from_utf8_lossy(&where_to.stdout).trim());
+    if ["kube-apiserver", "etcd"].iter().all(|program| folder.join(program).is_file()) {
+        Ok(folder)
+    } else {
+        Err(Unavailable::NotBuilt(folder))
+    }
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/controlplane")
+}
+
+/// The format of `--token-auth-file`: token, name, uid, groups.
+fn token_file(tokens: &BTreeMap<User, String>) -> String {
+    let lines = User::ALL.map(|(user, name, groups)| format!("{},{name},{name},\"{groups}\"\n", tokens[&user]));
+    lines.concat()
+}
+
+/// Ports that were free a moment ago, all different because they are held until all are known.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("an address").port())
+}
