@@ -9,4 +9,5 @@ mod loopback;
 mod requests;
 
 pub mod git;
+pub mod kube;
 pub mod registry;

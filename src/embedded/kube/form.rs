@@ -1,0 +1,232 @@
+//! The two forms of an object: as a client sends and sees it, and as it is stored.
+//!
+//! Built-in types go through their k8s-openapi type on the way in, which drops unknown fields and refuses fields of the wrong
+//! type as the real server's decoder does. The events.k8s.io/v1 form of an event is the stored core/v1 event under other names.
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent, Namespace, Pod, Secret};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::catalog::{ResourceType, Schema};
+use super::object;
+use super::status::ApiError;
+
+/// Why a body is no object of its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// The body is no JSON object.
+    #[error("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct")]
+    NotAnObject,
+    /// A custom resource without `apiVersion` or `kind`.
+    #[error("Object '{0}' is missing")]
+    Untyped(&'static str),
+    /// `apiVersion` is another one than the URL's.
+    #[error("the API version in the data ({found}) does not match the expected API version ({expected})")]
+    OtherVersion {
+        /// in the body
+        found: String,
+        /// of the URL
+        expected: String,
+    },
+    /// `kind` is another one than the URL's.
+    #[error("{expected} in version {version:?} cannot be handled as a {found}: kind does not match")]
+    OtherKind {
+        /// in the body
+        found: String,
+        /// of the URL
+        expected: String,
+        /// of the URL
+        version: String,
+    },
+    /// A field has the wrong type.
+    #[error("{kind} in version {version:?} cannot be handled as a {kind}: {why}")]
+    Undecodable {
+        /// of the URL
+        kind: String,
+        /// of the URL
+        version: String,
+        /// which field, and what is wrong with it
+        why: String,
+    },
+    /// Strict field validation found fields that the type does not have.
+    #[error("strict decoding error: {0}")]
+    UnknownFields(String),
+}
+
+impl From<FormError> for ApiError {
+    fn from(error: FormError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+/// The stored form of what a client sent for `resource`. `strict` makes unknown fields an error.
+pub fn stored(resource: &ResourceType, mut sent: Value, strict: bool) -> Result<Value, FormError> {
+    check_type(resource, &mut sent)?;
+    let decode = |decoder: fn(Value) -> Result<Value, serde_json::Error>| {
+        let before = strict.then(|| sent.clone());
+        let decoded = decoder(sent.clone()).map_err(|error| FormError::Undecodable {
+            kind: resource.kind.clone(),
+            version: resource.version.clone(),
+            why: error.to_string(),
+        })?;
+        match before.map(|before| unknown_fields(&before, &decoded, "")) {
+            Some(unknown) if !unknown.is_empty() => Err(FormError::UnknownFields(unknown.join(", "))),
+            _ => Ok(decoded),
+        }
+    };
+    match resource.schema {
+        Schema::Namespace => decode(through::<Namespace>),
+        Schema::ConfigMap => decode(through::<ConfigMap>),
+        Schema::Secret => decode(through::<Secret>),
+        Schema::Pod => decode(through::<Pod>),
+        Schema::CoreEvent => decode(through::<CoreEvent>),
+        Schema::Event => decode(through::<Event>).map(|event| renamed(event, "v1", &EVENT_NAMES)),
+        Schema::Deployment => decode(through::<Deployment>),
+        Schema::ReplicaSet => decode(through::<ReplicaSet>),
+        Schema::Lease => decode(through::<Lease>),
+        Schema::CustomResourceDefinition => decode(through::<CustomResourceDefinition>),
+        Schema::Custom(_) => Ok(sent),
+    }
+}
+
+/// The form in which clients of `resource` see a stored object.
+pub fn shown(resource: &ResourceType, stored: &Value) -> Value {
+    match resource.schema {
+        Schema::Event => {
+            let back: Vec<(&str, &str)> = EVENT_NAMES.iter().map(|(new, old)| (*old, *new)).collect();
+            renamed(stored.clone(), "events.k8s.io/v1", &back)
+        }
+        _ => stored.clone(),
+    }
+}
+
+/// Field names of events.k8s.io/v1 and of core/v1 (`pkg/apis/events/v1/conversion.go` of Kubernetes).
+const EVENT_NAMES: [(&str, &str); 7] = [
+    ("regarding", "involvedObject"),
+    ("note", "message"),
+    ("reportingController", "reportingComponent"),
+    ("deprecatedSource", "source"),
+    ("deprecatedFirstTimestamp", "firstTimestamp"),
+    ("deprecatedLastTimestamp", "lastTimestamp"),
+    ("deprecatedCount", "count"),
+];
+
+fn renamed(mut event: Value, api_version: &str, names: &[(&str, &str)]) -> Value {
+    object::set(&mut event, &["apiVersion"], api_version);
+    for (from, to) in names {
+        if let Some(value) = object::remove(&mut event, &[from]) {
+            object::set(&mut event, &[to], value);
+        }
+    }
+    event
+}
+
+fn check_type(resource: &ResourceType, sent: &mut Value) -> Result<(), FormError> {
+    if !sent.is_object() {
+        return Err(FormError::NotAnObject);
+    }
+    let expected = resource.api_version();
+    match object::text(sent, "/apiVersion").unwrap_or_default() {
+        "" if resource.is_custom() => return Err(FormError::Untyped("apiVersion")),
+        "" => object::set(sent, &["apiVersion"], expected),
+        found if found == expected => {}
+        found => return Err(FormError::OtherVersion { found: found.to_owned(), expected }),
+    }
+    match object::text(sent, "/kind").unwrap_or_default() {
+        "" if resource.is_custom() => return Err(FormError::Untyped("Kind")),
+        "" => object::set(sent, &["kind"], resource.kind.clone()),
+        found if found == resource.kind => {}
+        found => {
+            let (expected, version) = (resource.kind.clone(), resource.version.clone());
+            return Err(FormError::OtherKind { found: found.to_owned(), expected, version });
+        }
+    }
+    Ok(())
+}
+
+fn through<T: DeserializeOwned + Serialize>(sent: Value) -> Result<Value, serde_json::Error> {
+    serde_json::to_value(serde_json::from_value::<T>(sent)?)
+}
+
+/// Paths of the fields that have a value in `sent` and are gone in `decoded`.
+fn unknown_fields(sent: &Value, decoded: &Value, path: &str) -> Vec<String> {
+    match (sent, decoded) {
+        (Value::Object(sent), Value::Object(decoded)) => {
+            let fields = sent.iter().filter(|(_, value)| !value.is_null()).flat_map(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match decoded.get(key) {
+                    Some(decoded) => unknown_fields(value, decoded, &path),
+                    None => vec![format!("unknown field {path:?}")],
+                }
+            });
+            fields.collect()
+        }
+        (Value::Array(sent), Value::Array(decoded)) => {
+            let pairs = sent.iter().zip(decoded).enumerate();
+            pairs.flat_map(|(index, (sent, decoded))| unknown_fields(sent, decoded, &format!("{path}[{index}]"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::super::catalog::Catalog;
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(kind: &str, sent: Value, message: &str) {
+        let error = stored(&Catalog::new().built_in(kind), sent, true).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+
+    #[test]
+    fn bodies_that_are_no_object_of_the_type_are_refused() {
+        check_refused("Deployment", json!([]), "json parse error");
+        check_refused("Deployment", json!({"apiVersion": "apps/v1beta1"}), "does not match the expected API version (apps/v1)");
+        check_refused("Deployment", json!({"kind": "Pod"}), "cannot be handled as a Pod");
+        check_refused("Deployment", json!({"spec": {"replicas": "three"}}), "cannot be handled as a Deployment");
+        check_refused(
+            "Deployment",
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "imgae": "b"}]}}}}),
+            "unknown field \"spec.template.spec.containers[0].imgae\"",
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_dropped_unless_strict() {
+        let sent = json!({"metadata": {"name": "a"}, "data": {"k": "v"}, "extra": 1});
+        let stored = stored(&Catalog::new().built_in("ConfigMap"), sent, false).unwrap();
+        assert_eq!(stored, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}));
+    }
+
+    #[test]
+    fn an_event_is_the_same_object_in_both_apis() {
+        let catalog = Catalog::new();
+        let events_api = catalog.all(&super::super::store::Store::new());
+        let new_api = events_api.iter().find(|resource| resource.group == "events.k8s.io").unwrap();
+        let sent = json!({
+            "metadata": {"name": "e", "namespace": "shop"},
+            "regarding": {"kind": "Deployment", "name": "web"},
+            "note": "updated",
+            "reportingController": "skeg",
+        });
+        let event = stored(new_api, sent, true).unwrap();
+        assert_eq!(event.pointer("/involvedObject/name"), Some(&json!("web")));
+        assert_eq!(event.pointer("/message"), Some(&json!("updated")));
+        assert_eq!(event.pointer("/apiVersion"), Some(&json!("v1")));
+        let seen = shown(new_api, &event);
+        assert_eq!(seen.pointer("/regarding/name"), Some(&json!("web")));
+        assert_eq!(seen.pointer("/reportingController"), Some(&json!("skeg")));
+        assert_eq!(seen.pointer("/apiVersion"), Some(&json!("events.k8s.io/v1")));
+    }
+}
