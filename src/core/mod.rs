@@ -7,6 +7,7 @@ pub mod directives;
 pub mod failure;
 pub mod image;
 pub mod manifest;
+pub mod patch;
 pub mod pause;
 pub mod policy;
 pub mod rollout;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::core::image::Repository;
+pub use crate::core::patch::Reading;
 use crate::core::rollout::RolloutFacts;
 use crate::core::update::Mark;
-use crate::core::workload::{Container, Workload, WorkloadId};
+use crate::core::workload::{Workload, WorkloadId};
 
 /// The managed workloads as the watch has last seen them. Reading never waits.
 #[async_trait]
@@ -25,28 +26,15 @@ pub trait Workloads: Send + Sync {
     /// The repositories that managed workloads use, each once.
     fn repositories(&self) -> Vec<Repository>;
 
-    /// Whether the first listing is complete; before that an absent workload may only be unknown.
+    /// Whether the first listing of the namespace is complete; before that an absent workload may only be unknown, and stays so where the
+    /// API server refuses the listing.
+    fn knows(&self, namespace: &str) -> bool;
+
+    /// Whether each listing is complete or refused: nothing more will be known by waiting.
     fn is_filled(&self) -> bool;
 
     /// Waits until workloads were added, changed or removed since the last call, and gives their ids, each once.
     async fn changed(&self) -> Vec<WorkloadId>;
-}
-
-/// A workload read just now, as far as a patch is concerned.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Reading {
-    /// Which one.
-    pub id: WorkloadId,
-    /// Its uid.
-    pub uid: Box<str>,
-    /// Its resource version.
-    pub resource_version: Box<str>,
-    /// Its containers and init containers, each group in its order.
-    pub containers: Vec<Container>,
-    /// skeg's mark on it, unparsed; a foreign text is kept as it is so that it can be tested for.
-    pub mark: Option<Box<str>>,
-    /// Whether it has any annotations: a patch cannot add to a map that is not there.
-    pub has_annotations: bool,
 }
 
 /// New images for containers of a workload.
@@ -76,11 +64,14 @@ pub trait Cluster: Send + Sync {
 /// Why the API server did not do what was asked. Every message names the object and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterError {
-    /// The object changed in between (409, or 422 for a failed JSON Patch `test`): read again.
-    #[error("{object} changed in between")]
+    /// The object changed in between (409, or 422 for a failed JSON Patch `test`): read again. When what is read is still what was
+    /// expected, the API server means something else, and `detail` is all that is known of it.
+    #[error("{object} changed in between: {detail}")]
     Conflict {
         /// Which object.
         object: String,
+        /// What the API server said, cut.
+        detail: String,
     },
     /// There is no such object or kind.
     #[error("{object}: not found")]
