@@ -4,6 +4,7 @@
 //! other directory of the crate. What is here can be tested with plain values, and `tests/purity.rs` keeps it so.
 
 pub mod directives;
+pub mod duration;
 pub mod failure;
 pub mod image;
 pub mod manifest;
