@@ -8,3 +8,6 @@
 /// What a Kubernetes API server answers: the real one and the embedded one.
 mod conformance;
 mod support;
+
+// Configuration: the example file, and what a broken file is told.
+mod config;

@@ -1,1 +1,69 @@
-//! The configuration file.
+//! The configuration: one TOML file, one struct for each of its sections.
+//!
+//! A file is read as a whole or not at all: [`load`] gives a [`Config`] that can be used, or every problem in it at once. Secrets are only
+//! named here ([`Secret`]) and read where they are used.
+
+mod approvals;
+mod cluster;
+mod credential;
+mod git;
+mod grant;
+mod history;
+mod limits;
+mod load;
+mod nearest;
+mod poll;
+mod problem;
+mod registry;
+mod secret;
+mod section;
+mod server;
+mod settle;
+mod telemetry;
+mod webhook;
+
+pub use approvals::Approvals;
+pub use cluster::{Cluster, Mode};
+pub use credential::Credential;
+pub use git::Remote;
+pub use grant::Namespaces;
+pub use history::History;
+pub use limits::Limits;
+pub use load::{load, parse};
+pub use poll::Poll;
+pub use problem::{Position, Problem};
+pub use registry::Registry;
+pub use secret::{Secret, SecretError, SecretValue};
+pub use server::{Listen, ListenError, Server};
+pub use settle::Settle;
+pub use telemetry::{LogFormat, Telemetry};
+pub use webhook::Receiver;
+
+/// Everything that is configured. Without a file everything has its default.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[cluster]`
+    pub cluster: Cluster,
+    /// `[poll]`
+    pub poll: Poll,
+    /// `[settle]`
+    pub settle: Settle,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[[registry]]`, in the order of the file.
+    pub registries: Vec<Registry>,
+    /// `[approvals]`
+    pub approvals: Approvals,
+    /// `[[git]]`, in the order of the file.
+    pub remotes: Vec<Remote>,
+    /// `[[webhook]]`, in the order of the file.
+    pub receivers: Vec<Receiver>,
+    /// `[history]`
+    pub history: History,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
+    /// What does not stop skeg and should be told: secrets that are missing, settings without effect.
+    pub warnings: Vec<Problem>,
+}

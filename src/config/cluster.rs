@@ -1,0 +1,91 @@
+//! `[cluster]`: which cluster, which part of it, and whether skeg acts in it.
+
+use std::path::{Path, PathBuf};
+
+use super::grant;
+use super::load::Single;
+use super::section::Section;
+
+/// Where a pod finds the name of its own namespace. Source: Kubernetes, "Accessing the Kubernetes API from a Pod".
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The section `[cluster]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Cluster {
+    /// Whether skeg acts or only observes. Default `"act"`.
+    pub mode: Mode,
+    /// The kubeconfig to use. Default: what kubectl takes (`KUBECONFIG`, `~/.kube/config`), or inside a pod its service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig. Default: its current one.
+    pub context: Option<Box<str>>,
+    /// The namespaces to look at, sorted. Default `[]`: all of them.
+    pub namespaces: Vec<Box<str>>,
+    /// skeg's own namespace, where pauses are kept. Default: the pod's namespace, or `"skeg"` outside a cluster.
+    pub namespace: Option<Box<str>>,
+}
+
+/// Whether skeg acts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Mode {
+    /// It changes workloads and Git.
+    #[default]
+    Act,
+    /// It decides, explains and reports, and writes nothing.
+    Observe,
+}
+
+impl Mode {
+    /// The word that the configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Act => "act",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl Cluster {
+    /// skeg's own namespace: as configured, else the pod's, else `skeg`.
+    pub fn own_namespace(&self) -> Box<str> {
+        self.namespace.clone().or_else(|| pod_namespace(Path::new(NAMESPACE_FILE))).unwrap_or_else(|| "skeg".into())
+    }
+}
+
+fn pod_namespace(file: &Path) -> Option<Box<str>> {
+    let text = std::fs::read_to_string(file).ok()?;
+    grant::namespace(text.trim()).ok()
+}
+
+impl Single for Cluster {
+    const NAME: &'static str = "cluster";
+
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut namespaces = section.list("namespaces", "write [] for all namespaces", grant::namespace).unwrap_or_default();
+        namespaces.sort();
+        namespaces.dedup();
+        let cluster = Self {
+            mode: section.word("mode", &[("act", Mode::Act), ("observe", Mode::Observe)]).unwrap_or_default(),
+            kubeconfig: section.path("kubeconfig"),
+            context: section.text("context").map(Into::into),
+            namespaces,
+            namespace: section.parsed("namespace", "write one namespace", grant::namespace),
+        };
+        section.not_yet("pull_secrets");
+        cluster
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_knows_its_namespace() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "delivery\n").unwrap();
+        assert_eq!(pod_namespace(file.path()).as_deref(), Some("delivery"));
+        std::fs::write(file.path(), "../etc").unwrap();
+        assert_eq!(pod_namespace(file.path()), None);
+        assert_eq!(pod_namespace(Path::new("/nowhere")), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! `[[registry]]`: how a registry is reached, and who may use the credential for it.
+
+use super::credential::Credential;
+use super::grant::Namespaces;
+use super::load::{Clash, Element};
+use super::section::Section;
+use crate::core::image::{Repository, RepositoryError};
+
+/// Requests at once to one registry when nothing is said: enough to poll hundreds of repositories, and polite.
+const CONCURRENCY: u32 = 4;
+/// More requests at once than any registry welcomes from one client.
+const CONCURRENCY_MAX: u32 = 64;
+
+/// One section `[[registry]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registry {
+    /// Host and optional port, in normal form (`docker.io` for Docker Hub). Required.
+    pub host: Box<str>,
+    /// Whether it is spoken to without TLS. Default false.
+    pub insecure: bool,
+    /// The namespaces whose workloads this entry is for. Required with a credential; default all of them without one.
+    pub namespaces: Namespaces,
+    /// `username` with `password_file` or `password_env`, or `token_file` or `token_env`. Default none: anonymous.
+    pub credential: Option<Credential>,
+    /// Requests at the same time. Default 4.
+    pub concurrency: u32,
+}
+
+impl Element for Registry {
+    const NAME: &'static str = "registry";
+
+    fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        const HOST: &str = "write a host with an optional port, such as \"registry.example.com:5000\"";
+        section.require("host", HOST);
+        let host = section.parsed("host", HOST, host);
+        let insecure = section.flag("insecure").unwrap_or_default();
+        let is_for_all = !Credential::is_written(section) && !section.is_written("namespaces");
+        if !is_for_all {
+            section.require("namespaces", Namespaces::ADVICE);
+        }
+        let namespaces = Namespaces::read(section).or(is_for_all.then_some(Namespaces::All));
+        let credential = Credential::read(section, "the registry");
+        let concurrency = section.count("concurrency", 1..=CONCURRENCY_MAX).unwrap_or(CONCURRENCY);
+        Some(Self { host: host?, insecure, namespaces: namespaces?, credential, concurrency })
+    }
+
+    fn clash(&self, earlier: &Self) -> Option<Clash> {
+        let clashes = self.host == earlier.host && self.namespaces.overlaps(&earlier.namespaces);
+        clashes.then(|| Clash {
+            key: "host",
+            what: format!("{} has another entry for some of the same namespaces", self.host),
+            advice: "merge them, or grant them to different namespaces",
+        })
+    }
+}
+
+/// A host with an optional port, in normal form.
+pub(super) fn host(text: &str) -> Result<Box<str>, RepositoryError> {
+    // A name that Docker would take for a path is no host; a dot, a colon or `localhost` makes it one.
+    let repository = Repository::new(text, "library/any")?;
+    let is_host = !text.contains('/') && (text.contains(['.', ':']) || text == "localhost");
+    if is_host { Ok(repository.registry().into()) } else { Err(RepositoryError::Registry) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(host(text).ok().as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn hosts_are_brought_to_normal_form() {
+        check("registry.example.com", Some("registry.example.com"));
+        check("Registry.Example.com:5000", Some("registry.example.com:5000"));
+        check("index.docker.io", Some("docker.io"));
+        check("localhost", Some("localhost"));
+        check("[::1]:5000", Some("[::1]:5000"));
+        for text in ["", "registry", "https://registry.example.com", "registry.example.com/team", "-x.com", "a b.com"] {
+            check(text, None);
+        }
+    }
+}
