@@ -7,6 +7,9 @@
 
 /// What a Kubernetes API server answers: the real one and the embedded one.
 mod conformance;
+/// The real servers run, and the embedded ones answer like them.
+#[cfg(feature = "embedded")]
+mod far_ends;
 mod support;
 
 // Configuration: the example file, and what a broken file is told.

@@ -1,4 +1,4 @@
-//! One HTTP server on a loopback port, with a thread and a runtime of its own.
+//! One HTTP server on a loopback port, with a thread and a runtime of its own; tests make their receivers of it, too.
 //!
 //! The runtime is the reason for this module: the HTTP server spawns a task for each connection and keeps no handle to it,
 //! so the only way to stop and join all of them is to shut down the runtime they run on. A far end is therefore gone, with
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use warp::Filter;
 
 /// What a far end answers with.
-pub(super) type Response = warp::reply::Response;
+pub type Response = warp::reply::Response;
 
 /// Time for one request up to the head of its answer; an answer that streams may take longer. Generous beside the
 /// milliseconds that loopback takes, and still short enough that a stuck request fails a test by itself.
@@ -29,7 +29,7 @@ const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A request whose head has arrived.
-pub(super) struct Request {
+pub struct Request {
     /// The method.
     pub method: Method,
     /// The path, still percent-encoded.
@@ -55,7 +55,7 @@ impl Request {
 }
 
 /// A request body that is still arriving.
-pub(super) struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>);
+pub struct Body(Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>);
 
 impl Body {
     /// The next piece, `None` at the end.
@@ -79,7 +79,7 @@ impl Body {
 
 /// Why a request body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BodyError {
+pub enum BodyError {
     /// It is longer than allowed; the rest was not read.
     #[error("request body is too long")]
     TooLong,
@@ -89,7 +89,7 @@ pub(super) enum BodyError {
 }
 
 /// A loopback port that is bound but not served yet: the address is known before the handler is made.
-pub(super) struct Bound {
+pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -134,7 +134,7 @@ impl Bound {
 }
 
 /// A running server. Dropping it stops the server and waits for its thread.
-pub(super) struct Loopback {
+pub struct Loopback {
     address: SocketAddr,
     running: Mutex<Option<(oneshot::Sender<()>, thread::JoinHandle<()>)>>,
 }
@@ -201,7 +201,7 @@ where
 }
 
 /// An answer without a body.
-pub(super) fn status(status: StatusCode) -> Response {
+pub fn status(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
     response

@@ -5,9 +5,9 @@
 //! and never be seen. They are no products either: everything lives in memory or in a given directory and is bounded.
 
 mod login;
-mod loopback;
 mod requests;
 
 pub mod git;
 pub mod kube;
+pub mod loopback;
 pub mod registry;

@@ -2,5 +2,20 @@
 
 /// A real etcd and kube-apiserver, one for a whole run.
 pub mod controlplane;
+/// A real Git server.
+#[cfg(feature = "embedded")]
+pub mod git;
 /// Plain requests to a Kubernetes API, and what was answered.
 pub mod kube_api;
+/// Programs that a machine may not have.
+#[cfg(feature = "embedded")]
+pub mod needs;
+/// A real registry and a real client of registries.
+#[cfg(feature = "embedded")]
+pub mod registry;
+/// The life of a server script.
+#[cfg(feature = "embedded")]
+pub mod server;
+/// Tokens for a real registry.
+#[cfg(feature = "embedded")]
+pub mod token_service;

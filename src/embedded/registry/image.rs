@@ -105,8 +105,8 @@ impl ImageParts {
     }
 }
 
-/// The index that names one manifest for each platform `linux/<architecture>`.
-pub(super) fn index(images: &[(&str, Bytes)]) -> Bytes {
+/// The bytes of the index, [`OCI_INDEX`], that names one manifest for each platform `linux/<architecture>`.
+pub fn index(images: &[(&str, Bytes)]) -> Bytes {
     let manifests: Vec<Value> = images
         .iter()
         .map(|(architecture, manifest)| {

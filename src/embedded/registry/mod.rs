@@ -33,7 +33,7 @@ use tokio::sync::watch;
 pub use access::Access;
 pub use error::RegistryError;
 pub use faults::{Fault, Matcher};
-pub use image::{Image, ImageParts, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
+pub use image::{Image, ImageParts, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, index};
 pub use route::Operation;
 
 pub use super::login::Login;
@@ -117,7 +117,7 @@ impl EmbeddedRegistry {
             manifests.push((*architecture, manifest));
         }
         let mut store = self.shared.store();
-        store.put_manifest(repository, Some(tag), OCI_INDEX, image::index(&manifests))
+        store.put_manifest(repository, Some(tag), OCI_INDEX, index(&manifests))
     }
 
     /// Points a tag, new or not, at a manifest of the repository.
