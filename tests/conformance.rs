@@ -4,6 +4,8 @@
 //! is in `docs/api-server.md`; a case that fails against the real server after its version was raised is news for that page.
 
 use serde_json::{Value, json};
+#[cfg(feature = "embedded")]
+use skeg::embedded::kube::{EmbeddedKube, Options};
 
 use crate::support::controlplane::{self, ControlPlane, User};
 use crate::support::kube_api::Server;
@@ -17,6 +19,14 @@ macro_rules! conformance {
                 if let Some(scope) = crate::conformance::Scope::real().await {
                     super::$case(&scope).await;
                 }
+            })+
+        }
+
+        #[cfg(feature = "embedded")]
+        mod embedded {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(&crate::conformance::Scope::embedded().await).await;
             })+
         }
     };
@@ -56,6 +66,8 @@ pub struct Scope {
 /// Whose answers are looked at.
 enum FarEnd {
     Real(&'static ControlPlane),
+    #[cfg(feature = "embedded")]
+    Embedded(EmbeddedKube),
 }
 
 impl Scope {
@@ -63,6 +75,13 @@ impl Scope {
     pub async fn real() -> Option<Self> {
         let plane = controlplane::shared().await?;
         Some(Self::new(plane.server(User::Admin), FarEnd::Real(plane)).await)
+    }
+
+    /// An embedded API of its own, which is told of `ImageUpdate` in the same way as the real server.
+    #[cfg(feature = "embedded")]
+    pub async fn embedded() -> Self {
+        let embedded = EmbeddedKube::start(Options { definitions: Vec::new(), ..Options::default() }).unwrap();
+        Self::new(Server::new(&embedded.url(), None, None), FarEnd::Embedded(embedded)).await
     }
 
     async fn new(server: Server, far_end: FarEnd) -> Self {
@@ -128,8 +147,10 @@ impl Scope {
 
     /// Makes the server forget every version before this one.
     async fn compact(&self, version: &str) {
-        match self.far_end {
+        match &self.far_end {
             FarEnd::Real(plane) => plane.compact(version).await,
+            #[cfg(feature = "embedded")]
+            FarEnd::Embedded(embedded) => embedded.compact(),
         }
     }
 }

@@ -64,6 +64,22 @@ async fn kubectl_get_shows_workload_tag_phase_reason_votes_and_age() {
 }
 
 #[tokio::test]
+async fn pruned_fields_are_warned_of_in_a_header() {
+    let Some(scope) = Scope::real().await else { return };
+    let sent = with(&with(&image_update("a"), "/spec/nope", 1), "/zap", true);
+    let warned = scope.server.post(&scope.updates(), &sent).await.warnings.concat();
+    for field in ["spec.nope", "zap"] {
+        assert!(warned.contains(&format!("unknown field \\\"{field}\\\"")), "{field}: {warned}");
+    }
+}
+
+#[tokio::test]
+async fn another_kind_in_the_body_is_invalid() {
+    let Some(scope) = Scope::real().await else { return };
+    scope.server.post(&scope.updates(), &with(&image_update("a"), "/kind", "Other")).await.invalid(&["kind"]);
+}
+
+#[tokio::test]
 async fn the_definition_is_accepted_whole() {
     let Some(scope) = Scope::real().await else { return };
     let stored = scope.server.get(DEFINITION).await.is(200);

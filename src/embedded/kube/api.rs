@@ -129,6 +129,7 @@ impl Api {
         let part = match place.subresource {
             None => Part::Main,
             Some("status") if resource.status_subresource => Part::Status,
+            Some(_) if resource.is_custom() => return Err(ApiError::not_found(&resource, place.name.unwrap_or_default())),
             Some(_) => return Ok(NOT_FOUND),
         };
         if place.namespace.is_some() != resource.namespaced && (place.name.is_some() || place.namespace.is_some()) {

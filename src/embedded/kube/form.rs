@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::catalog::{ResourceType, Schema};
 use super::object;
 use super::status::ApiError;
+use super::structural;
 
 /// Why a body is no object of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,7 @@ impl From<FormError> for ApiError {
 /// The stored form of what a client sent for `resource`. `strict` makes unknown fields an error.
 pub fn stored(resource: &ResourceType, mut sent: Value, strict: bool) -> Result<Value, FormError> {
     check_type(resource, &mut sent)?;
+    check_micro_times(resource, &sent)?;
     let decode = |decoder: fn(Value) -> Result<Value, serde_json::Error>| {
         let before = strict.then(|| sent.clone());
         let decoded = decoder(sent.clone()).map_err(|error| FormError::Undecodable {
@@ -90,7 +92,14 @@ pub fn stored(resource: &ResourceType, mut sent: Value, strict: bool) -> Result<
         Schema::ReplicaSet => decode(through::<ReplicaSet>),
         Schema::Lease => decode(through::<Lease>),
         Schema::CustomResourceDefinition => decode(through::<CustomResourceDefinition>),
-        Schema::Custom(_) => Ok(sent),
+        Schema::Custom(ref schema) => {
+            let unknown = structural::prune(schema, &mut sent);
+            if strict && !unknown.is_empty() {
+                let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+                return Err(FormError::UnknownFields(unknown.join(", ")));
+            }
+            Ok(sent)
+        }
     }
 }
 
@@ -147,6 +156,29 @@ fn check_type(resource: &ResourceType, sent: &mut Value) -> Result<(), FormError
         }
     }
     Ok(())
+}
+
+/// Times that the API writes with microseconds (`metav1.MicroTime`) are read with exactly six digits of fraction, or not at all.
+fn check_micro_times(resource: &ResourceType, sent: &Value) -> Result<(), FormError> {
+    let pointers: &[&str] = match resource.schema {
+        Schema::CoreEvent | Schema::Event => &["/eventTime", "/series/lastObservedTime"],
+        Schema::Lease => &["/spec/acquireTime", "/spec/renewTime"],
+        _ => &[],
+    };
+    let times = pointers.iter().filter_map(|pointer| object::text(sent, pointer));
+    match times.into_iter().find(|time| !is_micro_time(time)) {
+        None => Ok(()),
+        Some(time) => Err(FormError::Undecodable {
+            kind: resource.kind.clone(),
+            version: resource.version.clone(),
+            why: format!("parsing time {time:?} as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse"),
+        }),
+    }
+}
+
+fn is_micro_time(text: &str) -> bool {
+    let fraction = text.split_once('.').map(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+    fraction == Some(6) && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 fn through<T: DeserializeOwned + Serialize>(sent: Value) -> Result<Value, serde_json::Error> {

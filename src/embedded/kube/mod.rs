@@ -30,6 +30,7 @@ mod selector;
 mod status;
 mod store;
 mod strategic;
+mod structural;
 mod validate;
 mod watch;
 mod write;
@@ -245,9 +246,26 @@ impl EmbeddedKube {
     }
 }
 
-/// A definition of `ImageUpdate` that takes any spec and status. The transition rules hold whatever definition is used.
+/// A definition of `ImageUpdate` with its rules on changes that otherwise takes any spec and status.
 pub fn image_update_definition() -> Value {
-    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let rule = |rule: &str, message: &str| json!([{"rule": rule, "message": message}]);
+    let closed = "['Done', 'Unrecorded', 'RolledBack', 'Rejected', 'Expired', 'Superseded', 'Failed']";
+    let is_final = format!("self == oldSelf || !(oldSelf in {closed})");
+    let spec = json!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "x-kubernetes-validations": rule("self == oldSelf", "spec is immutable"),
+    });
+    let status = json!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "required": ["phase", "epoch"],
+        "properties": {
+            "phase": {"type": "string", "x-kubernetes-validations": rule(&is_final, "a closed phase is final")},
+            "epoch": {"type": "integer", "x-kubernetes-validations": rule("self >= oldSelf", "epoch never falls")},
+        },
+    });
+    let schema = json!({"type": "object", "required": ["spec", "status"], "properties": {"spec": spec, "status": status}});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -260,7 +278,7 @@ pub fn image_update_definition() -> Value {
                 "name": "v1alpha1",
                 "served": true,
                 "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
+                "schema": {"openAPIV3Schema": schema},
             }],
         },
     })

@@ -130,6 +130,6 @@ mod tests {
     fn fields_of_the_wrong_type_read_as_absent() {
         let object = json!({"metadata": {"name": 3}});
         assert_eq!(name(&object), "");
-            assert_eq!(remove(&mut object.clone(), &["metadata", "name", "x"]), None);
+        assert_eq!(remove(&mut object.clone(), &["metadata", "name", "x"]), None);
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::catalog::ResourceType;
+use super::structural::type_name;
 
 /// A refused request: an HTTP status and the `Status` object of its body.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -204,9 +205,16 @@ impl Problem {
         Self::new("FieldValueInvalid", field, message)
     }
 
-    /// A rule of the custom resource's schema (`x-kubernetes-validations`) is broken.
-    pub fn rule(field: impl Into<String>, detail: &str) -> Self {
-        Self::invalid(field, &json!("object"), detail)
+    /// A rule of the custom resource's schema (`x-kubernetes-validations`) is broken. Of the value only the type is shown.
+    pub fn rule(field: impl Into<String>, value: &Value, detail: &str) -> Self {
+        Self::invalid(field, &json!(type_name(value)), detail)
+    }
+
+    /// Rules on the change were not looked at, because the object breaks its schema.
+    pub fn rules_not_checked() -> Self {
+        let detail =
+            "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+        Self::invalid("<nil>", &Value::Null, detail)
     }
 
     /// A value that may not be set, or not be changed.
@@ -226,11 +234,17 @@ impl Problem {
         Self::new("FieldValueNotSupported", field, message)
     }
 
-    /// A value of the wrong JSON type.
-    pub fn wrong_type(field: impl Into<String>, found: &'static str, expected: &str) -> Self {
+    /// A value of the wrong JSON type, or a text that is not of the wanted format.
+    pub fn wrong_type(field: impl Into<String>, found: &str, expected: &str) -> Self {
         let field = field.into();
         let message = format!("Invalid value: {found:?}: {field} in body must be of type {expected}: {found:?}");
         Self::new("FieldValueTypeInvalid", field, message)
+    }
+
+    /// A list with more items than the limit.
+    pub fn too_many(field: impl Into<String>, found: usize, limit: usize) -> Self {
+        let message = format!("Too many: {found}: must have at most {limit} items");
+        Self::new("FieldValueTooMany", field, message)
     }
 
     /// A value longer than the limit, which is named with its unit ("bytes", "items").

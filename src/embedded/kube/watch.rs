@@ -161,7 +161,15 @@ impl Watcher {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        self.send_object(kind, &change.object);
+        match &change.before {
+            // It is still there: told is its last state that was selected, at the version that ended it.
+            Some(before) if kind == "DELETED" && !change.removed => {
+                let mut last = Value::clone(before);
+                object::set(&mut last, &["metadata", "resourceVersion"], change.revision.to_string());
+                self.send_object(kind, &last);
+            }
+            _ => self.send_object(kind, &change.object),
+        }
     }
 
     fn send_present_state(&mut self) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::object;
 use super::super::status::Problem;
+use super::rules;
 
 /// The problems of a definition.
 pub fn state(definition: &Value) -> Vec<Problem> {
@@ -39,10 +40,10 @@ fn versions(definition: &Value) -> Vec<Problem> {
         problems.push(Problem::invalid("spec.versions", &json!(versions), detail));
     }
     for (index, version) in versions.iter().enumerate() {
-        let schema = version.pointer("/schema/openAPIV3Schema");
-        if schema.is_none_or(|schema| object::text(schema, "/type") != Some("object")) {
-            let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
-            problems.push(Problem::required(field, "schemas are required"));
+        let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
+        match version.pointer("/schema/openAPIV3Schema") {
+            Some(schema) if object::text(schema, "/type") == Some("object") => problems.extend(rules::unreadable(schema, &field)),
+            _ => problems.push(Problem::required(field, "schemas are required")),
         }
     }
     problems

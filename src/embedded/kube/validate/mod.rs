@@ -4,9 +4,9 @@
 
 mod definition;
 mod event;
-mod image_update;
 mod metadata;
 mod names;
+mod rules;
 mod workload;
 
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::catalog::{ResourceType, Schema};
 use super::object;
 use super::status::Problem;
+use super::structural;
 
 /// The rules every state of an object must keep.
 pub fn state(resource: &ResourceType, object: &Value) -> Vec<Problem> {
@@ -26,7 +27,8 @@ pub fn state(resource: &ResourceType, object: &Value) -> Vec<Problem> {
         Schema::Event => event::event(object),
         Schema::Lease => lease(object),
         Schema::CustomResourceDefinition => definition::state(object),
-        Schema::Namespace | Schema::ConfigMap | Schema::Secret | Schema::Custom(_) => Vec::new(),
+        Schema::Custom(schema) => structural::problems(schema, object),
+        Schema::Namespace | Schema::ConfigMap | Schema::Secret => Vec::new(),
     });
     problems
 }
@@ -37,10 +39,9 @@ pub fn transition(resource: &ResourceType, old: &Value, new: &Value) -> Vec<Prob
         Schema::Deployment | Schema::ReplicaSet => workload::selector_is_kept(old, new),
         Schema::Pod => workload::pod_is_kept(old, new),
         Schema::ConfigMap | Schema::Secret => contents_are_kept(old, new),
-        Schema::Custom(_) if image_update::is_image_update(resource) => image_update::transition(old, new),
-        Schema::Namespace | Schema::CoreEvent | Schema::Event | Schema::Lease | Schema::CustomResourceDefinition | Schema::Custom(_) => {
-            Vec::new()
-        }
+        Schema::Custom(schema) if structural::problems(schema, new).is_empty() => rules::transition(schema, old, new),
+        Schema::Custom(_) => vec![Problem::rules_not_checked()],
+        Schema::Namespace | Schema::CoreEvent | Schema::Event | Schema::Lease | Schema::CustomResourceDefinition => Vec::new(),
     }
 }
 

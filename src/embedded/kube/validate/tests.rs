@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::catalog::{Catalog, ResourceType, Schema};
+use super::super::catalog::{Catalog, Schema};
 use super::super::{defaults, object};
 use super::*;
 
@@ -17,21 +17,6 @@ fn deployment() -> Value {
             },
         },
     })
-}
-
-fn image_update() -> ResourceType {
-    ResourceType {
-        group: "skeg.dev".into(),
-        version: "v1alpha1".into(),
-        kind: "ImageUpdate".into(),
-        plural: "imageupdates".into(),
-        singular: "imageupdate".into(),
-        short_names: vec!["iu".into()],
-        namespaced: true,
-        status_subresource: false,
-        unconditional_update: false,
-        schema: Schema::Custom(std::sync::Arc::default()),
-    }
 }
 
 #[track_caller]
@@ -97,43 +82,6 @@ fn of_a_pod_only_the_image_can_be_changed() {
     let resource = Catalog::new().built_in("Pod");
     check_problems(&transition(&resource, &pod("a", 1), &pod("b", 1)), &[]);
     check_problems(&transition(&resource, &pod("a", 1), &pod("a", 2)), &["spec: Forbidden: pod updates may not change"]);
-}
-
-/// A change of an update's status or spec, and the problems that makes.
-#[track_caller]
-fn check_update(old: Value, new: Value, expected: &[&str]) {
-    let update = |status_and_spec: Value| {
-        let mut update = status_and_spec;
-        object::set(&mut update, &["metadata", "name"], "web-0123456789");
-        update
-    };
-    check_problems(&transition(&image_update(), &update(old), &update(new)), expected);
-}
-
-#[test]
-fn the_spec_of_an_image_update_is_immutable() {
-    check_update(json!({"spec": {"attempt": 1}}), json!({"spec": {"attempt": 2}}), &["spec is immutable"]);
-    check_update(json!({"spec": {"attempt": 1}}), json!({}), &["spec is immutable"]);
-}
-
-#[test]
-fn a_closed_phase_is_final_but_the_rest_of_the_status_is_not() {
-    for phase in ["Done", "Unrecorded", "RolledBack", "Rejected", "Expired", "Superseded", "Failed"] {
-        let closed = json!({"status": {"phase": phase}});
-        check_update(closed.clone(), json!({"status": {"phase": "Held"}}), &["a closed phase is final"]);
-        check_update(closed.clone(), json!({}), &["a closed phase is final"]);
-        check_update(closed, json!({"status": {"phase": phase, "binding": "rejected"}}), &[]);
-    }
-    check_update(json!({"status": {"phase": "Held"}}), json!({"status": {"phase": "Applying"}}), &[]);
-}
-
-#[test]
-fn the_epoch_of_an_image_update_never_falls() {
-    let epoch = |epoch: i64| json!({"status": {"epoch": epoch}});
-    check_update(epoch(3), epoch(2), &["epoch never falls"]);
-    check_update(epoch(3), json!({}), &["epoch never falls"]);
-    check_update(epoch(3), epoch(3), &[]);
-    check_update(json!({}), epoch(0), &[]);
 }
 
 #[test]
