@@ -8,6 +8,7 @@ pub mod duration;
 pub mod failure;
 pub mod image;
 pub mod manifest;
+pub mod nearest;
 pub mod patch;
 pub mod pause;
 pub mod policy;
