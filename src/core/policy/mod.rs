@@ -1,5 +1,283 @@
 //! Choosing a tag among tags.
+//!
+//! ```text
+//! tags ── signature storage, ignore-tags, allow-tags ──► policy: which qualify, which ranks highest ──► newer than the current one? ──► chosen
+//!                       filter.rs                              semver.rs, digest.rs, never.rs                    rank.rs
+//! ```
+//!
+//! A policy sees only texts: it neither reads a registry nor knows a workload. To add a kind, write its file and a line in [`KINDS`].
 
-/// How tags are chosen for one container.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Selection;
+mod digest;
+mod filter;
+mod natural;
+mod never;
+mod pattern;
+mod prerelease;
+mod range;
+mod rank;
+mod selection;
+mod semver;
+mod version;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::core::image::Digest;
+use crate::core::nearest::nearest;
+
+pub use filter::{Filter, FilterError, Patterns};
+pub use pattern::PatternError;
+pub use prerelease::Prerelease;
+pub use range::RangeError;
+pub use rank::{Judgement, Refusal};
+pub use selection::{Choice, Evaluation, Selection, Verdict, choose, evaluate, is_newer};
+
+/// The longest policy text accepted, in bytes. Ranges of a dozen comparators fit; more is no policy a person can read.
+pub const POLICY_LENGTH_MAX: usize = 256;
+
+/// A way to choose among tags.
+pub trait TagPolicy: fmt::Debug + Send + Sync {
+    /// Says of every tag why it does not qualify, and which of the others ranks highest. Never picks a tag that is not
+    /// newer than the current one in the policy's own order; a policy that follows a tag may pick that tag.
+    fn judge(&self, question: &Question<'_>) -> Judgement;
+
+    /// Whether `candidate` is newer than `than` in the policy's order. Tags that have no place in the order are not.
+    fn is_newer(&self, candidate: &str, than: &str) -> bool;
+
+    /// Whether the policy speaks of the current tag, so that without one there is nothing to choose.
+    fn needs_current(&self) -> bool {
+        false
+    }
+
+    /// Whether the policy follows a tag by its digest, so that only an image written with its digest shows what runs.
+    fn follows_digest(&self) -> bool {
+        false
+    }
+}
+
+/// What a policy is asked: the tags to choose among, and what runs now.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The tag that runs, which need not be listed nor legal; `None` when the image names none.
+    pub current: Option<&'a str>,
+    /// The digest that runs, when it is known.
+    pub current_digest: Option<&'a Digest>,
+    /// The `prerelease` directive; `None` takes the policy's default.
+    pub prerelease: Option<Prerelease>,
+    /// The tags to choose among, in any order.
+    pub tags: &'a [Listed<'a>],
+}
+
+/// One tag of a listing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listed<'a> {
+    /// Its name, as listed.
+    pub tag: &'a str,
+    /// The digest it points at, when that is known.
+    pub digest: Option<&'a Digest>,
+}
+
+/// One kind of policy.
+pub struct Kind {
+    /// The word before the colon.
+    pub name: &'static str,
+    /// How it is written.
+    pub form: &'static str,
+    /// What it chooses, in one line.
+    pub meaning: &'static str,
+    /// Reads what follows the colon; `None` when there is no colon.
+    parse: fn(Option<&str>) -> Read,
+}
+
+/// What the parser of a kind makes of its argument.
+type Read = Result<Arc<dyn TagPolicy>, PolicyError>;
+
+/// Every kind of policy.
+#[rustfmt::skip]
+pub const KINDS: [Kind; 7] = [
+    Kind { name: "semver", form: "semver:<range>", meaning: "the newest version in the range", parse: semver::parse_range },
+    Kind { name: "major", form: "major", meaning: "the newest version", parse: semver::parse_major },
+    Kind { name: "minor", form: "minor", meaning: "the newest version with the current major number", parse: semver::parse_minor },
+    Kind { name: "patch", form: "patch", meaning: "the newest version with the current major and minor number", parse: semver::parse_patch },
+    Kind { name: "all", form: "all", meaning: "the newest version, pre-releases included", parse: semver::parse_all },
+    Kind { name: "digest", form: "digest", meaning: "the current tag, whenever its digest changes", parse: digest::parse },
+    Kind { name: "never", form: "never", meaning: "nothing", parse: never::parse },
+];
+
+/// Kinds that are part of the product and that this version does not have. A workload that asks for one is held.
+const LATER: [&str; 6] = ["glob", "regexp", "numerical", "alphabetical", "newest", "commit"];
+
+/// A policy with the text it was read from. Two policies are equal when their texts are.
+#[derive(Clone)]
+pub struct Policy {
+    text: Box<str>,
+    kind: Arc<dyn TagPolicy>,
+}
+
+/// Why a text is no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Longer than [`POLICY_LENGTH_MAX`].
+    #[error("longer than {POLICY_LENGTH_MAX} bytes")]
+    TooLong,
+    /// No kind has this name.
+    #[error("no policy is called `{name}`{}; there are {}", suggestion(*.nearest), forms())]
+    Unknown {
+        /// The word before the colon.
+        name: Box<str>,
+        /// The kind that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A kind that comes with a later version.
+    #[error("this version of skeg does not have the policy `{0}` yet")]
+    NotYet(&'static str),
+    /// A colon after a kind that takes nothing.
+    #[error("`{0}` stands alone, without a colon")]
+    TakesNothing(&'static str),
+    /// `semver` without a range.
+    #[error("`semver` needs a range, such as semver:^1.4")]
+    NoRange,
+    /// `semver:` with one of Keel's words.
+    #[error("`{0}` is a policy of its own: write it without `semver:`")]
+    WordAsRange(&'static str),
+    /// The range is wrong.
+    #[error("wrong range: {0}")]
+    Range(#[from] RangeError),
+}
+
+impl Policy {
+    /// Reads a policy. White space around it does not count.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let text = text.trim();
+        if text.len() > POLICY_LENGTH_MAX {
+            return Err(PolicyError::TooLong);
+        }
+        let (name, argument) = text.split_once(':').map_or((text, None), |(name, argument)| (name, Some(argument)));
+        if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+            return Ok(Self { text: text.into(), kind: (kind.parse)(argument)? });
+        }
+        match LATER.iter().find(|later| **later == name) {
+            Some(later) => Err(PolicyError::NotYet(later)),
+            None => Err(unknown(name)),
+        }
+    }
+
+    /// The text it was read from.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it speaks of the current tag, so that without one there is nothing to choose.
+    pub fn needs_current(&self) -> bool {
+        self.kind.needs_current()
+    }
+
+    /// Whether it follows a tag by its digest.
+    pub fn follows_digest(&self) -> bool {
+        self.kind.follows_digest()
+    }
+}
+
+fn unknown(name: &str) -> PolicyError {
+    let known = KINDS.iter().map(|kind| kind.name).chain(LATER);
+    PolicyError::Unknown { name: crate::core::nearest::shown(name).into(), nearest: nearest(name, known) }
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
+}
+
+fn forms() -> String {
+    KINDS.map(|kind| kind.form).join(", ")
+}
+
+/// Refuses what follows the colon of a kind that takes nothing.
+fn takes_nothing(kind: &'static str, argument: Option<&str>) -> Result<(), PolicyError> {
+    argument.map_or(Ok(()), |_| Err(PolicyError::TakesNothing(kind)))
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Policy {}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let parsed = Policy::parse(text);
+        match expected {
+            Ok(normal) => assert_eq!(parsed.as_ref().map(Policy::as_str), Ok(normal), "{text:?}"),
+            Err(part) => {
+                let message = parsed.unwrap_err().to_string();
+                assert!(message.contains(part), "{text:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_the_table_is_read_by_its_form() {
+        for kind in KINDS {
+            let text = kind.form.replace("<range>", "^1.2");
+            check(&text, Ok(&text));
+            assert!(kind.form.starts_with(kind.name));
+        }
+        check(" minor\n", Ok("minor"));
+    }
+
+    #[test]
+    fn a_misspelt_kind_is_told_with_the_nearest_one() {
+        check("minr", Err("no policy is called `minr`, did you mean `minor`?"));
+        check("Major", Err("did you mean `major`?"));
+        check("semvar:^1", Err("did you mean `semver`?"));
+        check("pach", Err("did you mean `patch`?"));
+        check("force", Err("no policy is called `force`; there are semver:<range>, major"));
+        check("", Err("no policy is called ``"));
+        check("^1.2", Err("no policy is called `^1.2`"));
+        check(&"x".repeat(257), Err("longer than 256 bytes"));
+        check("a\u{7}b", Err("`a\\u{7}b`"));
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_not_called_unknown() {
+        for text in ["glob:release-*", "regexp:^v", "numerical", "numerical:desc", "alphabetical", "newest", "commit:infra#main"] {
+            check(text, Err("this version of skeg does not have the policy"));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_colon_must_fit_the_kind() {
+        check("minor:1", Err("`minor` stands alone"));
+        check("digest:latest", Err("`digest` stands alone"));
+        check("never:", Err("`never` stands alone"));
+        check("semver", Err("needs a range"));
+        check("semver:", Err("needs a range"));
+        check("semver: ", Err("needs a range"));
+        check("semver:minor", Err("`minor` is a policy of its own"));
+        check("semver:latest", Err("wrong range: `latest` is no version"));
+    }
+
+    #[test]
+    fn policies_are_equal_when_their_texts_are() {
+        let policy = |text: &str| Policy::parse(text).unwrap();
+        assert_eq!(policy("semver:^1"), policy(" semver:^1 "));
+        assert_ne!(policy("semver:^1"), policy("semver:1.x"));
+    }
+}

@@ -1,0 +1,226 @@
+//! A policy together with its filters, and what both say to a list of tags.
+
+use std::fmt::Write as _;
+
+use super::filter::Filter;
+use super::rank::{Judgement, Refusal};
+use super::{Listed, Policy, Prerelease, Question};
+use crate::core::image::{Digest, Pin, Tag};
+
+/// How tags are chosen for one container: what its directives say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Selection {
+    /// The policy.
+    pub policy: Policy,
+    /// Which tags it may look at.
+    pub filter: Filter,
+    /// Whether pre-releases count; `None` takes the policy's default.
+    pub prerelease: Option<Prerelease>,
+    /// How the image is written.
+    pub pin: Pin,
+}
+
+/// What the selection makes of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// The tag to move to; `None` stays where it is.
+    pub tag: Option<Tag>,
+    /// Why, in one sentence without a full stop.
+    pub reason: String,
+}
+
+/// What becomes of one tag.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Verdict {
+    /// It is the one.
+    Chosen,
+    /// It qualifies, and another ranks higher.
+    Eligible,
+    /// It does not qualify.
+    Refused,
+}
+
+/// The selection's answer to every tag of a list.
+#[derive(Debug)]
+pub struct Evaluation<'a> {
+    tags: &'a [Listed<'a>],
+    judgement: Judgement,
+}
+
+/// Chooses among the tags of a complete listing. The choice is newer than `current` in the policy's order, or, for a policy that
+/// follows a tag, is `current`; it does not depend on the order of the list. `current` need not be listed.
+pub fn choose(selection: &Selection, current: Option<&Tag>, tags: &[Tag]) -> Choice {
+    let listed: Vec<_> = tags.iter().map(|tag| Listed { tag: tag.as_str(), digest: None }).collect();
+    let evaluation = evaluate(selection, current.map(Tag::as_str), None, &listed);
+    Choice { tag: evaluation.chosen().and_then(|at| tags.get(at)).cloned(), reason: evaluation.reason() }
+}
+
+/// Says of every tag what becomes of it. Tags are texts here, since a list given by hand may hold anything.
+pub fn evaluate<'a>(
+    selection: &Selection,
+    current: Option<&str>,
+    current_digest: Option<&Digest>,
+    tags: &'a [Listed<'a>],
+) -> Evaluation<'a> {
+    let mut refusals: Vec<_> = tags.iter().map(|listed| selection.filter.admit(listed.tag).err()).collect();
+    let (places, passed): (Vec<_>, Vec<_>) =
+        tags.iter().enumerate().zip(&refusals).filter(|(_, refusal)| refusal.is_none()).map(|((at, listed), _)| (at, *listed)).unzip();
+    let question = Question { current, current_digest, prerelease: selection.prerelease, tags: &passed };
+    let judged = selection.policy.kind.judge(&question);
+    for (at, refusal) in places.iter().zip(judged.refusals) {
+        if let Some(place) = refusals.get_mut(*at) {
+            *place = refusal;
+        }
+    }
+    let best = judged.best.and_then(|at| places.get(at)).copied();
+    Evaluation { tags, judgement: Judgement { refusals, best } }
+}
+
+/// Whether `candidate` is newer than `than` in the policy's order: what a binding on `than` lets pass. With `digest` it always is,
+/// since that policy's order is time and whoever asks has compared the digests. With tags that are no version it never is.
+pub fn is_newer(selection: &Selection, candidate: &Tag, than: &Tag) -> bool {
+    selection.policy.kind.is_newer(candidate.as_str(), than.as_str())
+}
+
+impl Verdict {
+    /// Its name in `policy eval` and `explain`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chosen => "chosen",
+            Self::Eligible => "eligible",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl<'a> Evaluation<'a> {
+    /// The place in the list of the tag that is chosen.
+    pub fn chosen(&self) -> Option<usize> {
+        self.judgement.best
+    }
+
+    /// The name of the tag that is chosen.
+    pub fn candidate(&self) -> Option<&'a str> {
+        self.judgement.best.and_then(|at| self.tags.get(at)).map(|listed| listed.tag)
+    }
+
+    /// Every tag with its verdict and the reason for it, in the order of the list.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&'a str, Verdict, String)> {
+        let judged = self.tags.iter().zip(&self.judgement.refusals).enumerate();
+        judged.map(|(at, (listed, refusal))| match refusal {
+            Some(refusal) => (listed.tag, Verdict::Refused, refusal.as_str().to_owned()),
+            None if Some(at) == self.judgement.best => (listed.tag, Verdict::Chosen, self.rank()),
+            None => (listed.tag, Verdict::Eligible, format!("ranks below {}", self.candidate().unwrap_or_default())),
+        })
+    }
+
+    /// Why the whole came out as it did, in one sentence without a full stop.
+    pub fn reason(&self) -> String {
+        match self.candidate() {
+            Some(tag) => format!("{tag} is {}", self.rank()),
+            None if self.tags.is_empty() => "there are no tags to choose from".to_owned(),
+            None => format!("none of {} qualifies: {}", tags(self.tags.len()), self.refusals()),
+        }
+    }
+
+    /// What the chosen tag is among the others.
+    fn rank(&self) -> String {
+        match self.judgement.refusals.iter().filter(|refusal| refusal.is_none()).count() {
+            1 => format!("the only one of {} that qualifies", tags(self.tags.len())),
+            qualifying => format!("the highest of {} that qualify", tags(qualifying)),
+        }
+    }
+
+    /// How many tags were refused for which reason, the most frequent first.
+    fn refusals(&self) -> String {
+        let mut counted: Vec<(Refusal, usize)> = Vec::new();
+        for refusal in self.judgement.refusals.iter().flatten() {
+            match counted.iter_mut().find(|(known, _)| known == refusal) {
+                Some((_, count)) => *count += 1,
+                None => counted.push((*refusal, 1)),
+            }
+        }
+        counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let mut text = String::new();
+        for (refusal, count) in counted {
+            let separator = if text.is_empty() { "" } else { "; " };
+            let _ = write!(text, "{separator}{count} × {}", refusal.as_str());
+        }
+        text
+    }
+}
+
+fn tags(count: usize) -> String {
+    if count == 1 { "1 tag".to_owned() } else { format!("{count} tags") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::policy::Patterns;
+
+    fn selection(policy: &str, allow: Option<&str>, ignore: Option<&str>) -> Selection {
+        let read = |text: Option<&str>| text.map(|text| Patterns::parse(text).unwrap());
+        let filter = Filter { allow: read(allow), ignore: read(ignore) };
+        Selection { policy: Policy::parse(policy).unwrap(), filter, prerelease: None, pin: Pin::Tag }
+    }
+
+    fn tag(text: &str) -> Tag {
+        text.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn check(selection: &Selection, current: &str, list: &[&str], chosen: Option<&str>, reason: &str) {
+        let tags: Vec<Tag> = list.iter().map(|text| tag(text)).collect();
+        let choice = choose(selection, Some(&tag(current)), &tags);
+        assert_eq!((choice.tag.as_ref().map(Tag::as_str), choice.reason.as_str()), (chosen, reason));
+    }
+
+    #[test]
+    fn the_reason_says_what_stood_in_the_way() {
+        let minor = selection("minor", None, None);
+        check(&minor, "1.0.0", &["1.0.0", "1.1.0", "1.2.0"], Some("1.2.0"), "1.2.0 is the highest of 2 tags that qualify");
+        check(&minor, "1.0.0", &["1.0.0", "1.1.0"], Some("1.1.0"), "1.1.0 is the only one of 2 tags that qualifies");
+        check(&minor, "1.0.0", &[], None, "there are no tags to choose from");
+        check(
+            &minor,
+            "1.0.0",
+            &["1.0.0", "latest", "edge", "2.0.0", "0.9.0"],
+            None,
+            "none of 5 tags qualifies: 2 × no version; 2 × another major version than the current tag; 1 × the current tag itself",
+        );
+    }
+
+    #[test]
+    fn filters_come_before_the_policy() {
+        let filtered = selection("semver:*", Some("glob:1.*"), Some("glob:*.9"));
+        check(&filtered, "1.0.0", &["1.0.9", "1.0.8", "2.0.0"], Some("1.0.8"), "1.0.8 is the only one of 3 tags that qualifies");
+        let list = ["1.0.9", "1.0.8", "2.0.0", "1.0.7"].map(|tag| Listed { tag, digest: None });
+        let evaluation = evaluate(&filtered, None, None, &list);
+        let verdicts: Vec<_> = evaluation.verdicts().map(|(tag, verdict, reason)| format!("{tag} {} {reason}", verdict.as_str())).collect();
+        let expected = [
+            "1.0.9 refused matches ignore-tags",
+            "1.0.8 chosen the highest of 2 tags that qualify",
+            "2.0.0 refused does not match allow-tags",
+            "1.0.7 eligible ranks below 1.0.8",
+        ];
+        assert_eq!(verdicts, expected);
+    }
+
+    #[test]
+    fn never_leaves_everything_alone() {
+        check(&selection("never", None, None), "1.0.0", &["2.0.0"], None, "none of 1 tag qualifies: 1 × the policy is never");
+    }
+
+    #[test]
+    fn newer_is_a_question_of_the_order_and_not_of_the_range() {
+        let newer = |policy: &str, candidate: &str, than: &str| is_newer(&selection(policy, None, None), &tag(candidate), &tag(than));
+        assert!(newer("semver:^1", "2.0.0", "1.0.0"));
+        assert!(!newer("minor", "1.0.0", "v1.0.0"));
+        assert!(!newer("minor", "1.0.0", "1.0.1"));
+        assert!(!newer("minor", "1.0.1", "latest"));
+        assert!(!newer("minor", "latest", "1.0.1"));
+        assert!(newer("digest", "latest", "latest"));
+        assert!(!newer("never", "2.0.0", "1.0.0"));
+    }
+}
