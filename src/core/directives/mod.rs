@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::core::image::Pin;
 use crate::core::policy::Selection;
+use crate::core::workload::Container;
 
 /// A mistake in one directive, told on the object.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub struct DirectiveError {
 pub struct Directives {
     /// How tags are chosen where no container key says otherwise; `None` when only container keys name a policy.
     pub selection: Option<Selection>,
-    /// How tags are chosen for single containers, by container name.
+    /// How tags are chosen for the containers that have keys of their own, by container name.
     pub by_container: Vec<(Box<str>, Selection)>,
     /// Whether init containers are updated too.
     pub init_containers: bool,
@@ -30,10 +31,66 @@ pub struct Directives {
     pub trigger: TriggerKind,
     /// Interval of polling; `None` takes the configuration's.
     pub poll: Option<Duration>,
+    /// When to look for the containers that have a `trigger` or `poll` key of their own, by container name.
+    pub watch_by_container: Vec<(Box<str>, Watch)>,
     /// What must be true before an update is applied, and how.
     pub rules: Rules,
     /// Whether the workload is paused by its own annotation.
     pub pause: bool,
+}
+
+/// When skeg looks at the registry for one container.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Watch {
+    /// What may start a look.
+    pub trigger: TriggerKind,
+    /// Interval of polling; `None` takes the configuration's.
+    pub poll: Option<Duration>,
+}
+
+/// What holds where a workload's own annotations say nothing: the configuration's part, as one namespace sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Defaults {
+    /// Votes needed.
+    pub approvals: u32,
+    /// Who may vote.
+    pub approvers: Vec<Approver>,
+    /// Time to vote.
+    pub approval_deadline: Duration,
+    /// How long a granted approval waits.
+    pub approval_valid: Duration,
+    /// How long a rollout may take: the workload's own progress deadline where it has one.
+    pub rollout_timeout: Duration,
+    /// The names of the Git remotes that are granted to the namespace.
+    pub git_remotes: Vec<Box<str>>,
+}
+
+impl Default for Defaults {
+    /// PRODUCT's defaults: no vote needed and nobody may vote, 24 hours to vote, 72 hours to wait, 10 minutes to roll out, no Git.
+    fn default() -> Self {
+        Self {
+            approvals: 0,
+            approvers: Vec::new(),
+            approval_deadline: Duration::from_hours(24),
+            approval_valid: Duration::from_hours(72),
+            rollout_timeout: Duration::from_mins(10),
+            git_remotes: Vec::new(),
+        }
+    }
+}
+
+impl Directives {
+    /// How tags are chosen for `container`; `None` when it is not managed.
+    pub fn selection_of(&self, container: &Container) -> Option<&Selection> {
+        let own = self.by_container.iter().find(|(name, _)| *name == container.name).map(|(_, selection)| selection);
+        own.or_else(|| self.selection.as_ref().filter(|_| self.init_containers || !container.init))
+    }
+
+    /// When skeg looks at the registry for the container called `name`.
+    pub fn watch_of(&self, name: &str) -> Watch {
+        let own = self.watch_by_container.iter().find(|(container, _)| **container == *name);
+        own.map_or(Watch { trigger: self.trigger, poll: self.poll }, |(_, watch)| *watch)
+    }
 }
 
 /// What may start a look at the registry for a workload.
