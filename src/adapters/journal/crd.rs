@@ -20,7 +20,7 @@
 
 use serde_json::{Value, json};
 
-use crate::core::update::{Outcome, VOTES_MAX};
+use crate::core::update::{HISTORY_MAX, Outcome, VOTES_MAX};
 
 /// API group of the resource.
 pub const GROUP: &str = "skeg.dev";
@@ -38,8 +38,6 @@ pub const OPEN_PHASES: [&str; 5] = ["Held", "Applying", "Verifying", "Recording"
 pub const CHANGES_MAX: usize = 64;
 /// Approvers named by one workload; a larger crowd is named by a group.
 pub const APPROVERS_MAX: usize = 64;
-/// Events kept in the record; the whole audit is the log.
-pub const HISTORY_MAX: usize = 32;
 /// Git remotes that record one update.
 pub const WRITE_BACK_MAX: usize = 8;
 

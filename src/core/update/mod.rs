@@ -27,7 +27,7 @@ use crate::core::image::{Digest, Repository, Tag};
 use crate::core::workload::WorkloadId;
 
 pub use effect::Effect;
-pub use event::{Entry, Event, History};
+pub use event::{Entry, Event, HISTORY_MAX, History};
 pub use id::UpdateId;
 pub use input::{Applied, Drift, Followed, Input, Recorded, Restored, Surroundings};
 pub use mark::Mark;
