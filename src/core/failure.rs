@@ -20,6 +20,8 @@ pub enum FailureKind {
     Transient,
     /// It will not pass without a person.
     Refused,
+    /// skeg itself failed while trying.
+    Panicked,
 }
 
 impl Failure {

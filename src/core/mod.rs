@@ -6,6 +6,7 @@
 pub mod directives;
 pub mod duration;
 pub mod failure;
+pub mod hold;
 pub mod image;
 pub mod manifest;
 pub mod nearest;
@@ -13,5 +14,6 @@ pub mod patch;
 pub mod pause;
 pub mod policy;
 pub mod rollout;
+pub mod schedule;
 pub mod update;
 pub mod workload;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::rollout::ImageIndex;
 
 /// Which credential a namespace reaches a repository with. Workloads with the same access share one listing.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -23,6 +24,9 @@ pub trait Registry: Send + Sync {
 
     /// Every tag of the repository: the complete listing, or an error. Names that are no tags are dropped.
     async fn tags(&self, repository: &Repository, access: &Access) -> Result<Vec<Tag>, RegistryError>;
+
+    /// The manifests that the image at `digest` consists of; `None` when it is no index of several platforms, or is not there.
+    async fn index(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<ImageIndex>, RegistryError>;
 
     /// The digest that `tag` points at now; `None` when there is no such tag.
     async fn digest(&self, repository: &Repository, tag: &Tag, access: &Access) -> Result<Option<Digest>, RegistryError>;

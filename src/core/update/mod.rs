@@ -10,13 +10,24 @@
 //!                         Closed(Failed)            Restoring ──restored──► Closed(RolledBack)
 //! ```
 
+mod admit;
+mod applying;
+mod closed;
+mod drift;
 mod effect;
 mod event;
+mod held;
 mod id;
 mod input;
 mod mark;
 mod phase;
 mod reason;
+mod recording;
+mod resume;
+mod step;
+#[cfg(test)]
+mod tests;
+mod verifying;
 
 use std::sync::Arc;
 
@@ -26,6 +37,8 @@ use crate::core::directives::Rules;
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::workload::WorkloadId;
 
+pub use admit::{Admission, Decided, admit, again};
+pub use drift::{drift, set_back};
 pub use effect::Effect;
 pub use event::{Entry, Event, HISTORY_MAX, History};
 pub use id::UpdateId;
@@ -33,6 +46,8 @@ pub use input::{Applied, Drift, Followed, Input, Recorded, Restored, Surrounding
 pub use mark::Mark;
 pub use phase::{Applying, Binding, Closed, CommitRecord, Held, Outcome, Phase, Recording, Restoring, Rollout, Verifying};
 pub use reason::Reason;
+pub use resume::{deadline, resume};
+pub use step::{Step, step};
 
 /// The most votes one update keeps; the resource's schema has the same bound. Nobody needs more approvals than this.
 pub const VOTES_MAX: usize = 100;
@@ -175,6 +190,14 @@ impl Update {
             Phase::Closed(closed) => closed.binding.as_ref(),
             _ => None,
         }
+    }
+
+    /// The repositories of its images, each once.
+    pub fn repositories(&self) -> Vec<Repository> {
+        let mut repositories: Vec<Repository> = self.spec.changes.iter().map(|change| change.repository.clone()).collect();
+        repositories.sort();
+        repositories.dedup();
+        repositories
     }
 
     /// Votes for it.

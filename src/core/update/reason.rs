@@ -106,6 +106,11 @@ pub enum Reason {
         /// What they run.
         found: Box<str>,
     },
+    /// It is being done.
+    Underway {
+        /// What.
+        doing: &'static str,
+    },
     /// A port refused, or failed too often.
     Trouble {
         /// What was tried.
@@ -169,6 +174,7 @@ impl Reason {
             Self::RolloutFailed { .. } => "RolloutFailed",
             Self::RolloutTimedOut { .. } => "RolloutTimedOut",
             Self::DigestDiffers { .. } => "DigestDiffers",
+            Self::Underway { .. } => "Underway",
             Self::Trouble { .. } => "Trouble",
             Self::GitMoved { .. } => "GitMoved",
             Self::NotDeclared => "NotDeclared",
@@ -219,6 +225,7 @@ impl fmt::Display for Reason {
             Self::RolloutFailed { why } => write!(f, "the rollout failed: {why}"),
             Self::RolloutTimedOut { deadline, missing } => write!(f, "the rollout was not healthy by {deadline:.0}: {missing}"),
             Self::DigestDiffers { found } => write!(f, "the pods run another digest than the approved one: {found}"),
+            Self::Underway { doing } => write!(f, "{doing}"),
             Self::Trouble { doing, summary } => write!(f, "{doing} failed: {summary}"),
             Self::GitMoved { path, found } => write!(f, "{path} in Git holds {found}, which somebody else wrote"),
             Self::NotDeclared => f.write_str("no file of the granted Git remotes declares this workload and container"),

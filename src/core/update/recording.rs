@@ -1,0 +1,75 @@
+//! Inputs while the applied image is committed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::applying::retries;
+use super::step::{Step, closes};
+use super::{Closed, CommitRecord, Effect, Input, Outcome, Phase, Reason, Recorded, Recording, Update};
+use crate::core::failure::{Failure, FailureKind};
+use crate::core::schedule::backoff;
+
+/// The longest wait between two tries: a rotated credential is taken up within a minute.
+const BACKOFF_CAP: Duration = Duration::from_secs(30);
+/// Tries at a remote that fails: about a quarter of an hour at the cap.
+const TRIES_MAX: u32 = 40;
+/// Tries at a remote that refuses: a hook or a protected branch seldom changes its mind, but a person may be mending it.
+const REFUSALS_MAX: u32 = 5;
+
+pub(super) fn step(update: &Update, recording: &Recording, input: &Input, now: Timestamp) -> Step {
+    match input {
+        Input::Recorded(Recorded::Committed(commit)) => committed(update, recording, commit, now),
+        Input::Recorded(Recorded::Unrecordable(reason)) => unrecorded(update, recording, reason.clone(), now),
+        Input::Recorded(Recorded::Failed(failure)) => again(update, recording, failure, now),
+        Input::Look(_) if recording.retry_at.is_some_and(|at| at <= now) => {
+            let to = Update { phase: Phase::Recording(Recording { retry_at: None, ..recording.clone() }), ..update.clone() };
+            Step::Retries { to, effects: vec![Effect::WriteBack] }
+        }
+        Input::Look(_)
+        | Input::Vote(_)
+        | Input::Drift(_)
+        | Input::Supersede(_)
+        | Input::Applied(_)
+        | Input::Followed(_)
+        | Input::Restored(_)
+        | Input::Lift { .. } => Step::Waits(waits(recording)),
+    }
+}
+
+fn committed(update: &Update, recording: &Recording, commit: &CommitRecord, now: Timestamp) -> Step {
+    let short = commit.id.get(..12).unwrap_or(&commit.id);
+    let end = Closed {
+        rollout: recording.rollout.clone(),
+        commit: Some(commit.clone()),
+        ..Closed::with(Outcome::Done, Reason::Committed { commit: short.into() })
+    };
+    closes(update, end, now)
+}
+
+fn unrecorded(update: &Update, recording: &Recording, reason: Reason, now: Timestamp) -> Step {
+    closes(update, Closed { rollout: recording.rollout.clone(), ..Closed::with(Outcome::Unrecorded, reason) }, now)
+}
+
+fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timestamp) -> Step {
+    let tries = recording.tries.saturating_add(1);
+    let tries_max = match failure.kind {
+        FailureKind::Transient => TRIES_MAX,
+        FailureKind::Refused => REFUSALS_MAX,
+        FailureKind::Panicked => super::applying::PANICS_MAX,
+    };
+    if tries >= tries_max {
+        let reason = Reason::Trouble { doing: "writing to Git", summary: failure.summary.clone() };
+        return unrecorded(update, recording, reason, now);
+    }
+    let retry_at = Some(backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after));
+    let next = Recording { tries, retry_at, trouble: Some(failure.summary.clone()), ..recording.clone() };
+    retries(update, Phase::Recording(next), tries, failure, now)
+}
+
+fn waits(recording: &Recording) -> Reason {
+    match &recording.trouble {
+        Some(summary) => Reason::Trouble { doing: "writing to Git", summary: summary.clone() },
+        None => Reason::Underway { doing: "writing to Git" },
+    }
+}

@@ -1,0 +1,28 @@
+//! What is outstanding, from the state alone.
+
+use jiff::Timestamp;
+
+use super::{Effect, Phase, Update};
+
+/// The effects to issue again after a restart. Each is idempotent, so issuing them twice equals once.
+pub fn resume(update: &Update) -> Vec<Effect> {
+    match &update.phase {
+        Phase::Held(held) if held.asked.is_some() && held.granted.is_none() => vec![Effect::Ask],
+        Phase::Held(_) | Phase::Closed(_) => Vec::new(),
+        Phase::Applying(_) => vec![Effect::Apply],
+        Phase::Verifying(_) => vec![Effect::Follow],
+        Phase::Restoring(_) => vec![Effect::Restore],
+        Phase::Recording(_) => vec![Effect::WriteBack],
+    }
+}
+
+/// When the update next wants to be looked at by itself; `None` when only something from outside can move it.
+pub fn deadline(update: &Update) -> Option<Timestamp> {
+    match &update.phase {
+        Phase::Held(held) if held.paused.is_none() => held.expires,
+        Phase::Held(_) | Phase::Verifying(_) | Phase::Closed(_) => None,
+        Phase::Applying(applying) => applying.retry_at,
+        Phase::Restoring(restoring) => restoring.retry_at,
+        Phase::Recording(recording) => recording.retry_at,
+    }
+}

@@ -1,0 +1,111 @@
+//! Inputs while the rollout is followed, and while it is put back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::applying::{gives_up, retries};
+use super::step::{Step, closes, moves};
+use super::{
+    Binding, Closed, Drift, Effect, Event, Followed, Input, Outcome, Phase, Reason, Recording, Restored, Restoring, Rollout, Update,
+    Verifying,
+};
+use crate::core::failure::Failure;
+use crate::core::schedule::backoff;
+
+/// The longest wait between two tries to put an image back.
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
+/// Tries to put an image back: an hour at the cap.
+const TRIES_MAX: u32 = 240;
+
+pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: Timestamp) -> Step {
+    match input {
+        Input::Followed(followed) => came_of(update, &verifying.rollout, followed, now),
+        Input::Look(_)
+        | Input::Vote(_)
+        | Input::Drift(_)
+        | Input::Supersede(_)
+        | Input::Applied(_)
+        | Input::Restored(_)
+        | Input::Recorded(_)
+        | Input::Lift { .. } => Step::Waits(Reason::Underway { doing: "following the rollout" }),
+    }
+}
+
+fn came_of(update: &Update, rollout: &Rollout, followed: &Followed, now: Timestamp) -> Step {
+    match followed {
+        Followed::Healthy => healthy(update, rollout, now),
+        Followed::Failed { why } => failed(update, rollout, Reason::RolloutFailed { why: why.clone() }, now),
+        Followed::TimedOut { missing } => {
+            let reason = Reason::RolloutTimedOut { deadline: rollout.deadline, missing: missing.clone() };
+            failed(update, rollout, reason, now)
+        }
+        Followed::DigestDiffers { found } => failed(update, rollout, Reason::DigestDiffers { found: found.clone() }, now),
+        Followed::Drifted(drift) => drifted(update, rollout, drift, now),
+    }
+}
+
+fn healthy(update: &Update, rollout: &Rollout, now: Timestamp) -> Step {
+    if update.spec.rules.write_back.is_empty() {
+        let end = Closed { rollout: Some(rollout.clone()), ..Closed::with(Outcome::Done, Reason::NoWriteBack) };
+        return closes(update, end, now);
+    }
+    let recording = Recording { rollout: Some(rollout.clone()), tries: 0, retry_at: None, trouble: None };
+    moves(update, Phase::Recording(recording), Event::Healthy, "", &[Effect::WriteBack], now)
+}
+
+fn failed(update: &Update, rollout: &Rollout, why: Reason, now: Timestamp) -> Step {
+    if update.spec.rules.rollback {
+        let detail = why.to_string();
+        let restoring = Restoring { rollout: rollout.clone(), why, tries: 0, retry_at: None };
+        return moves(update, Phase::Restoring(restoring), Event::RolloutFailed, detail, &[Effect::Restore], now);
+    }
+    closes(update, bound(Outcome::Failed, why, rollout, now), now)
+}
+
+/// A person moved the image away, or the workload is gone. The first binds: what was taken back is not tried again.
+fn drifted(update: &Update, rollout: &Rollout, drift: &Drift, now: Timestamp) -> Step {
+    let end = match drift {
+        Drift::ImageMoved { .. } => bound(Outcome::Superseded, drift.reason(), rollout, now),
+        Drift::Gone | Drift::NotManaged | Drift::RulesChanged => {
+            Closed { rollout: Some(rollout.clone()), ..Closed::with(Outcome::Superseded, drift.reason()) }
+        }
+    };
+    closes(update, end, now)
+}
+
+fn bound(outcome: Outcome, reason: Reason, rollout: &Rollout, now: Timestamp) -> Closed {
+    let binding = Binding { reason: reason.to_string().into(), at: now, by: None };
+    Closed { rollout: Some(rollout.clone()), binding: Some(binding), ..Closed::with(outcome, reason) }
+}
+
+pub(super) fn step_restoring(update: &Update, restoring: &Restoring, input: &Input, now: Timestamp) -> Step {
+    match input {
+        Input::Restored(Restored::Back) => closes(update, bound(Outcome::RolledBack, restoring.why.clone(), &restoring.rollout, now), now),
+        Input::Restored(Restored::Drifted(drift)) => drifted(update, &restoring.rollout, drift, now),
+        Input::Restored(Restored::Failed(failure)) => again(update, restoring, failure, now),
+        Input::Look(_) if restoring.retry_at.is_some_and(|at| at <= now) => {
+            let to = Update { phase: Phase::Restoring(Restoring { retry_at: None, ..restoring.clone() }), ..update.clone() };
+            Step::Retries { to, effects: vec![Effect::Restore] }
+        }
+        Input::Look(_)
+        | Input::Vote(_)
+        | Input::Drift(_)
+        | Input::Supersede(_)
+        | Input::Applied(_)
+        | Input::Followed(_)
+        | Input::Recorded(_)
+        | Input::Lift { .. } => Step::Waits(restoring.why.clone()),
+    }
+}
+
+fn again(update: &Update, restoring: &Restoring, failure: &Failure, now: Timestamp) -> Step {
+    let tries = restoring.tries.saturating_add(1);
+    if gives_up(failure, tries, TRIES_MAX) {
+        let reason = Reason::Trouble { doing: "putting the image back", summary: failure.summary.clone() };
+        return closes(update, bound(Outcome::Failed, reason, &restoring.rollout, now), now);
+    }
+    let retry_at = Some(backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after));
+    let next = Restoring { tries, retry_at, ..restoring.clone() };
+    retries(update, Phase::Restoring(next), tries, failure, now)
+}
