@@ -1,0 +1,131 @@
+//! The bounded queue of hints: one place for each repository.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::Hint;
+use crate::core::image::Repository;
+
+/// Repositories that may wait at once. A full resync of a large cluster hints at a few thousand; a flood of forged names is cut here, at
+/// about a hundred bytes each.
+const WAITING_MAX: usize = 10_000;
+
+/// Hints that wait for their settle window to pass.
+#[derive(Default)]
+pub struct HintQueue {
+    waiting: Mutex<HashMap<Repository, Waiting>>,
+    pushed: Notify,
+}
+
+struct Waiting {
+    hint: Hint,
+    due: Timestamp,
+}
+
+impl HintQueue {
+    /// Takes a hint that is due at `due`; `false` when the queue is full.
+    ///
+    /// A second hint for a repository joins the first: it is due when the earlier of the two is, so a stream of deliveries cannot put
+    /// the look off for ever, and the trigger that says most about it is kept.
+    pub fn push(&self, hint: Hint, due: Timestamp) -> bool {
+        let mut waiting = self.lock();
+        let is_full = waiting.len() >= WAITING_MAX;
+        match waiting.get_mut(&hint.repository) {
+            Some(first) => {
+                first.due = first.due.min(due);
+                first.hint.trigger = first.hint.trigger.max(hint.trigger);
+                first.hint.tag = hint.tag.or_else(|| first.hint.tag.take());
+            }
+            None if is_full => return false,
+            None => {
+                waiting.insert(hint.repository.clone(), Waiting { hint, due });
+            }
+        }
+        drop(waiting);
+        self.pushed.notify_one();
+        true
+    }
+
+    /// The hints that are due, by repository.
+    pub fn take_due(&self, now: Timestamp) -> Vec<Hint> {
+        let mut due: Vec<Hint> = self.lock().extract_if(|_, waiting| waiting.due <= now).map(|(_, waiting)| waiting.hint).collect();
+        due.sort_by(|one, other| one.repository.cmp(&other.repository));
+        due
+    }
+
+    /// Takes the hint for a repository, due or not.
+    pub fn take(&self, repository: &Repository) -> Option<Hint> {
+        self.lock().remove(repository).map(|waiting| waiting.hint)
+    }
+
+    /// When the next hint is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.lock().values().map(|waiting| waiting.due).min()
+    }
+
+    /// Waits until a hint was pushed since the last call.
+    pub async fn pushed(&self) {
+        self.pushed.notified().await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Repository, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::core::update::Trigger;
+
+    fn hint(repository: &str, tag: Option<&str>, trigger: Trigger) -> Hint {
+        Hint { repository: repository.parse().unwrap(), tag: tag.map(|tag| tag.parse().unwrap()), trigger }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_thousand_deliveries_for_one_repository_are_one_look_at_the_first_ones_time() {
+        let queue = HintQueue::default();
+        for second in 0..1_000 {
+            assert!(queue.push(hint("acme/web", Some("1.0.1"), Trigger::Webhook), at(10 + second)));
+        }
+        assert_eq!(queue.take_due(at(9)), vec![]);
+        assert_eq!(queue.next_due(), Some(at(10)));
+        assert_eq!(queue.take_due(at(10)), vec![hint("acme/web", Some("1.0.1"), Trigger::Webhook)]);
+        assert_eq!(queue.take_due(at(9_999)), vec![]);
+    }
+
+    #[test]
+    fn joined_hints_keep_the_trigger_that_says_most() {
+        let queue = HintQueue::default();
+        queue.push(hint("acme/web", None, Trigger::Webhook), at(5));
+        queue.push(hint("acme/web", None, Trigger::Poll), at(1));
+        assert_eq!(queue.take_due(at(1)), vec![hint("acme/web", None, Trigger::Webhook)]);
+    }
+
+    #[test]
+    fn a_flood_of_names_is_cut_and_known_names_still_join() {
+        let queue = HintQueue::default();
+        for number in 0..WAITING_MAX {
+            assert!(queue.push(hint(&format!("acme/app{number}"), None, Trigger::Webhook), at(0)));
+        }
+        assert!(!queue.push(hint("acme/one-more", None, Trigger::Webhook), at(0)));
+        assert!(queue.push(hint("acme/app7", None, Trigger::Webhook), at(0)));
+    }
+
+    #[test]
+    fn a_hint_can_be_taken_along_before_it_is_due() {
+        let queue = HintQueue::default();
+        queue.push(hint("acme/web", None, Trigger::Webhook), at(60));
+        assert!(queue.take(&"acme/web".parse().unwrap()).is_some());
+        assert!(queue.take(&"acme/web".parse().unwrap()).is_none());
+    }
+}
