@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture};
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::oneshot;
@@ -113,6 +113,15 @@ impl Bound {
     where
         H: Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static,
     {
+        self.serve_beside(name, handler, std::future::ready(()))
+    }
+
+    /// Does the same, and runs `beside` on that thread until it ends by itself or with the server.
+    pub fn serve_beside<H, F>(self, name: &str, handler: H, beside: F) -> io::Result<Loopback>
+    where
+        H: Fn(Request) -> BoxFuture<'static, Response> + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
@@ -124,7 +133,7 @@ impl Bound {
                 tokio::select! {
                     // A dropped sender means stop as well.
                     _ = stopped => {}
-                    () = warp::serve(requests(handler)).incoming(listener).run() => {}
+                    ((), ()) = future::join(warp::serve(requests(handler)).incoming(listener).run(), beside) => {}
                 }
             });
             runtime.shutdown_timeout(STOP_DEADLINE);
