@@ -20,7 +20,7 @@ const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// What every request needs.
 pub struct Server {
     /// The API.
-    pub api: Api,
+    pub api: Arc<Api>,
     /// Faults asked for by tests.
     pub faults: Faults,
     /// What was asked.

@@ -7,7 +7,7 @@
 //! ```text
 //!  http ──► api ──► write, patch, delete ──► store ──► history ──► watch
 //!             └───► list, discovery           ▲
-//!                                          rollout (Deployments, ReplicaSets, Pods)
+//!                                          rollout (Deployments, `ReplicaSets`, Pods)
 //! ```
 
 mod api;
@@ -26,6 +26,7 @@ mod paths;
 mod query;
 mod represent;
 mod requests;
+mod rollout;
 mod selector;
 mod status;
 mod store;
@@ -46,6 +47,7 @@ use serde_json::{Value, json};
 
 pub use faults::{Fault, Matcher};
 pub use requests::RequestRecord;
+pub use rollout::{ImageResolver, Resolution, Rollouts};
 pub use status::ApiError;
 pub use write::Admission;
 
@@ -70,11 +72,13 @@ pub struct Options {
     pub admission: Option<Admission>,
     /// Time between bookmarks of a watch; one minute by default.
     pub bookmark_every: Duration,
+    /// Runs Deployments, with this to say what becomes of an image. None by default: pods and status are the test's to write.
+    pub rollouts: Option<Rollouts>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { token: None, definitions: vec![image_update_definition()], admission: None, bookmark_every: BOOKMARK_EVERY }
+        Self { token: None, definitions: vec![image_update_definition()], admission: None, bookmark_every: BOOKMARK_EVERY, rollouts: None }
     }
 }
 
@@ -98,14 +102,15 @@ pub struct EmbeddedKube {
 impl EmbeddedKube {
     /// Serves the API on a loopback port of its own choice.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let server = Arc::new(http::Server {
-            api: Api::new(options.admission, options.bookmark_every),
-            faults: Faults::default(),
-            requests: Requests::default(),
-            token: options.token,
-        });
-        let handled = server.clone();
-        let loopback = Bound::new()?.serve("embedded-kube", move |request| http::answer(handled.clone(), request).boxed())?;
+        let api = Arc::new(Api::new(options.admission, options.bookmark_every));
+        let simulation = match options.rollouts {
+            Some(rollouts) => rollout::run(api.clone(), rollouts).boxed(),
+            None => std::future::ready(()).boxed(),
+        };
+        let server = Arc::new(http::Server { api, faults: Faults::default(), requests: Requests::default(), token: options.token });
+        let asked = server.clone();
+        let handler = move |request| http::answer(asked.clone(), request).boxed();
+        let loopback = Bound::new()?.serve_beside("embedded-kube", handler, simulation)?;
         let kube = Self { server, loopback };
         for definition in options.definitions {
             kube.apply(definition).map_err(StartError::Definition)?;
