@@ -1,7 +1,9 @@
 //! The ports' implementations: one directory per port.
 
+pub mod clock;
 pub mod cluster;
 pub mod fetch;
 pub mod git;
 pub mod journal;
 pub mod registry;
+pub mod tasks;
