@@ -7,5 +7,8 @@ pub mod core;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod http;
+pub mod metrics;
 pub mod ports;
+pub mod shutdown;
 pub mod sources;
+pub mod telemetry;

@@ -1,0 +1,397 @@
+//! The metric families, registered once, behind verbs that only take labels from small closed sets.
+//!
+//! Names and labels are a contract with dashboards (`skeg_<noun>_<unit|total>`). No tag, digest or person is ever a label, so the number of
+//! series is bounded by what is configured.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::core::update::{Outcome, Trigger};
+
+/// The media type of what [`Metrics::render`] gives. Source: `OpenMetrics` 1.0, "Protocol Negotiation".
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The phases of open updates, so that a phase nobody is in shows as 0.
+const OPEN_PHASES: [&str; 5] = ["Held", "Applying", "Verifying", "Recording", "Restoring"];
+/// The statuses that registries answer in practice. Others are counted by their class, so that no registry can invent labels.
+const STATUSES: [(u16, &str); 15] = [
+    (200, "200"),
+    (301, "301"),
+    (302, "302"),
+    (304, "304"),
+    (307, "307"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (429, "429"),
+    (500, "500"),
+    (502, "502"),
+    (503, "503"),
+    (504, "504"),
+];
+
+/// What came of a webhook delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Delivery {
+    /// It was read; its hints are queued, or it had none.
+    Accepted,
+    /// The route is closed.
+    Closed,
+    /// The credential was missing or wrong.
+    Unauthorized,
+    /// The body was too long or came too slowly.
+    Unread,
+    /// The body is not of the source.
+    Malformed,
+    /// The queue was full.
+    Full,
+}
+
+impl Delivery {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Closed => "closed",
+            Self::Unauthorized => "unauthorized",
+            Self::Unread => "unread",
+            Self::Malformed => "malformed",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What came of a push.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Push {
+    /// The remote took it.
+    Done,
+    /// Somebody had pushed in between.
+    Overtaken,
+    /// The server refused it.
+    Refused,
+    /// The remote was not reached.
+    Failed,
+}
+
+impl Push {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Overtaken => "overtaken",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Closing {
+    outcome: &'static str,
+    trigger: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct InPhase {
+    phase: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RegistryRequest {
+    host: String,
+    status: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Host {
+    host: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct WebhookDelivery {
+    source: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct GitRemote {
+    remote: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct GitPush {
+    remote: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Namespace {
+    namespace: String,
+}
+
+type Seconds = Counter<f64, AtomicU64>;
+type Count = Gauge<i64, AtomicI64>;
+
+/// All families.
+pub struct Metrics {
+    registry: Registry,
+    hosts: BTreeSet<Box<str>>,
+    updates: Family<Closing, Counter>,
+    updates_open: Family<InPhase, Count>,
+    update_phase_seconds: Family<InPhase, Histogram>,
+    approvals_waiting: Count,
+    registry_requests: Family<RegistryRequest, Counter>,
+    registry_wait_seconds: Family<Host, Seconds>,
+    webhook_deliveries: Family<WebhookDelivery, Counter>,
+    git_commits: Family<GitRemote, Counter>,
+    git_pushes: Family<GitPush, Counter>,
+    directive_errors: Family<Namespace, Count>,
+    leader: Count,
+    lead_time_seconds: Histogram,
+    restore_seconds: Histogram,
+    panics: Counter,
+}
+
+impl Metrics {
+    /// Registers every family. `hosts` are the configured registries; requests to any other count as `other`.
+    pub fn new(hosts: impl IntoIterator<Item = Box<str>>) -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("skeg"),
+            hosts: hosts.into_iter().collect(),
+            updates: Family::default(),
+            updates_open: Family::default(),
+            update_phase_seconds: Family::new_with_constructor(phase_buckets),
+            approvals_waiting: Gauge::default(),
+            registry_requests: Family::default(),
+            registry_wait_seconds: Family::default(),
+            webhook_deliveries: Family::default(),
+            git_commits: Family::default(),
+            git_pushes: Family::default(),
+            directive_errors: Family::default(),
+            leader: Gauge::default(),
+            lead_time_seconds: phase_buckets(),
+            restore_seconds: phase_buckets(),
+            panics: Counter::default(),
+        };
+        metrics.registered()
+    }
+
+    /// The library adds `_total` to the names of counters.
+    fn registered(mut self) -> Self {
+        let to = &mut self.registry;
+        to.register("updates", "Updates closed", self.updates.clone());
+        to.register("updates_open", "Updates open now", self.updates_open.clone());
+        to.register("update_phase_seconds", "Time that updates spent in a phase", self.update_phase_seconds.clone());
+        to.register("approvals_waiting", "Updates that wait for votes now", self.approvals_waiting.clone());
+        to.register("registry_requests", "Requests to registries", self.registry_requests.clone());
+        to.register(
+            "registry_wait_seconds",
+            "Time that requests waited because a registry asked for it",
+            self.registry_wait_seconds.clone(),
+        );
+        to.register("webhook_deliveries", "Webhook deliveries", self.webhook_deliveries.clone());
+        to.register("git_commits", "Commits pushed", self.git_commits.clone());
+        to.register("git_pushes", "Pushes tried", self.git_pushes.clone());
+        to.register("directive_errors", "Workloads held because of wrong directives", self.directive_errors.clone());
+        to.register("leader", "Whether this process is the one that acts", self.leader.clone());
+        to.register("lead_time_seconds", "Time from admission to a healthy rollout", self.lead_time_seconds.clone());
+        to.register("restore_seconds", "Time from a failed rollout to the previous image", self.restore_seconds.clone());
+        to.register("panics", "Panics caught", self.panics.clone());
+        self.set_open([]);
+        self
+    }
+
+    /// Everything in the `OpenMetrics` text format.
+    pub fn render(&self) -> String {
+        let mut written = String::new();
+        match text::encode(&mut written, &self.registry) {
+            Ok(()) => written,
+            // Writing to a string does not fail; a half exposition would be worse than none.
+            Err(std::fmt::Error) => "# EOF\n".to_owned(),
+        }
+    }
+
+    /// An update closed.
+    pub fn closed(&self, outcome: Outcome, trigger: Trigger) {
+        self.updates.get_or_create(&Closing { outcome: outcome.as_str(), trigger: trigger.as_str() }).inc();
+    }
+
+    /// An update left the phase of this name after `spent`.
+    pub fn left_phase(&self, phase: &'static str, spent: Duration) {
+        self.update_phase_seconds.get_or_create(&InPhase { phase }).observe(spent.as_secs_f64());
+    }
+
+    /// Open updates by phase, as they are now; phases that are not named are empty.
+    pub fn set_open(&self, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        for phase in OPEN_PHASES {
+            self.updates_open.get_or_create(&InPhase { phase }).set(0);
+        }
+        for (phase, count) in counts {
+            self.updates_open.get_or_create(&InPhase { phase }).set(signed(count));
+        }
+    }
+
+    /// Updates that wait for votes, as of now.
+    pub fn set_approvals_waiting(&self, count: usize) {
+        self.approvals_waiting.set(signed(count));
+    }
+
+    /// A registry was asked; `status` is `None` when no answer came.
+    pub fn registry_request(&self, host: &str, status: Option<u16>) {
+        let labels = RegistryRequest { host: self.host(host), status: status.map_or("none", status_label) };
+        self.registry_requests.get_or_create(&labels).inc();
+    }
+
+    /// A request waited because the registry asked to be left alone.
+    pub fn registry_waited(&self, host: &str, waited: Duration) {
+        self.registry_wait_seconds.get_or_create(&Host { host: self.host(host) }).inc_by(waited.as_secs_f64());
+    }
+
+    fn host(&self, host: &str) -> String {
+        if self.hosts.contains(host) { host } else { "other" }.to_owned()
+    }
+
+    /// A webhook was delivered. `source` is the name of a line of the table of sources.
+    pub fn delivery(&self, source: &'static str, outcome: Delivery) {
+        self.webhook_deliveries.get_or_create(&WebhookDelivery { source, outcome: outcome.as_str() }).inc();
+    }
+
+    /// Commits arrived on the configured remote of this name.
+    pub fn committed(&self, remote: &str, commits: u64) {
+        self.git_commits.get_or_create(&GitRemote { remote: remote.to_owned() }).inc_by(commits);
+    }
+
+    /// A push to the configured remote of this name was tried.
+    pub fn pushed(&self, remote: &str, outcome: Push) {
+        self.git_pushes.get_or_create(&GitPush { remote: remote.to_owned(), outcome: outcome.as_str() }).inc();
+    }
+
+    /// Workloads with wrong directives by namespace, as of now. A namespace that is not named has none.
+    pub fn set_directive_errors<'a>(&self, counts: impl IntoIterator<Item = (&'a str, usize)>) {
+        self.directive_errors.clear();
+        for (namespace, count) in counts {
+            self.directive_errors.get_or_create(&Namespace { namespace: namespace.to_owned() }).set(signed(count));
+        }
+    }
+
+    /// Whether this process is the one that acts.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// An update became healthy this long after its admission.
+    pub fn lead_time(&self, took: Duration) {
+        self.lead_time_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A failed rollout was put back, this long after it failed.
+    pub fn restored(&self, took: Duration) {
+        self.restore_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A panic was caught.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+}
+
+/// From a second, which a patch takes, to the three days that a granted approval may wait.
+fn phase_buckets() -> Histogram {
+    Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0])
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn status_label(status: u16) -> &'static str {
+    if let Some((_, label)) = STATUSES.iter().find(|(known, _)| *known == status) {
+        return label;
+    }
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(metrics: &Metrics, line: &str) {
+        let rendered = metrics.render();
+        assert!(rendered.lines().any(|written| written == line), "{line} is not in\n{rendered}");
+    }
+
+    #[test]
+    fn families_have_the_names_that_dashboards_use() {
+        let metrics = Metrics::new(["docker.io".into()]);
+        metrics.closed(Outcome::RolledBack, Trigger::Webhook);
+        metrics.left_phase("Held", Duration::from_secs(20));
+        metrics.set_approvals_waiting(2);
+        metrics.registry_waited("docker.io", Duration::from_millis(1_500));
+        metrics.delivery("native", Delivery::Full);
+        metrics.committed("manifests", 1);
+        metrics.pushed("manifests", Push::Overtaken);
+        metrics.set_leader(true);
+        metrics.lead_time(Duration::from_secs(70));
+        metrics.restored(Duration::from_secs(3));
+        metrics.panicked();
+        for line in [
+            "skeg_updates_total{outcome=\"RolledBack\",trigger=\"webhook\"} 1",
+            "skeg_update_phase_seconds_bucket{le=\"60.0\",phase=\"Held\"} 1",
+            "skeg_approvals_waiting 2",
+            "skeg_registry_wait_seconds_total{host=\"docker.io\"} 1.5",
+            "skeg_webhook_deliveries_total{source=\"native\",outcome=\"full\"} 1",
+            "skeg_git_commits_total{remote=\"manifests\"} 1",
+            "skeg_git_pushes_total{remote=\"manifests\",outcome=\"overtaken\"} 1",
+            "skeg_leader 1",
+            "skeg_lead_time_seconds_count 1",
+            "skeg_restore_seconds_sum 3.0",
+            "skeg_panics_total 1",
+            "# EOF",
+        ] {
+            check(&metrics, line);
+        }
+    }
+
+    #[test]
+    fn a_registry_cannot_invent_labels() {
+        let metrics = Metrics::new(["docker.io".into()]);
+        metrics.registry_request("docker.io", Some(200));
+        metrics.registry_request("evil-1.example.com", Some(418));
+        metrics.registry_request("evil-2.example.com", Some(499));
+        metrics.registry_request("docker.io", None);
+        check(&metrics, "skeg_registry_requests_total{host=\"docker.io\",status=\"200\"} 1");
+        check(&metrics, "skeg_registry_requests_total{host=\"other\",status=\"4xx\"} 2");
+        check(&metrics, "skeg_registry_requests_total{host=\"docker.io\",status=\"none\"} 1");
+    }
+
+    #[test]
+    fn what_is_over_shows_as_nothing() {
+        let metrics = Metrics::new([]);
+        check(&metrics, "skeg_updates_open{phase=\"Restoring\"} 0");
+        metrics.set_open([("Held", 3)]);
+        check(&metrics, "skeg_updates_open{phase=\"Held\"} 3");
+        metrics.set_open([("Applying", 1)]);
+        check(&metrics, "skeg_updates_open{phase=\"Held\"} 0");
+        metrics.set_directive_errors([("shop", 1)]);
+        check(&metrics, "skeg_directive_errors{namespace=\"shop\"} 1");
+        metrics.set_directive_errors([]);
+        assert!(!metrics.render().contains("namespace=\"shop\""));
+    }
+}
