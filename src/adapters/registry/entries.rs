@@ -1,0 +1,220 @@
+//! What the configuration says about registries: which hosts it names, and which namespaces may use which login.
+
+use std::fmt;
+use std::sync::Arc;
+
+use oci_distribution::secrets::RegistryAuth;
+use url::Url;
+
+use crate::adapters::fetch::Reach;
+use crate::core::image::Repository;
+use crate::ports::registry::Access;
+
+/// Requests at once to one host unless its entry says otherwise: enough to list two thousand repositories within one poll
+/// interval at 100 ms each with room to spare, and few enough to pass for one polite client.
+pub const CONCURRENCY_DEFAULT: usize = 4;
+/// What stands for every namespace.
+const EVERY_NAMESPACE: &str = "*";
+/// Docker Hub's name in image references, and the host that serves its API.
+const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
+
+/// Reads a login anew each time it is called, so that a rotated file takes effect at once. The error says what cannot be read,
+/// without the secret.
+pub type CredentialProvider = Arc<dyn Fn() -> Result<RegistryAuth, String> + Send + Sync>;
+
+/// One `[[registry]]` of the configuration.
+#[derive(Clone)]
+pub struct RegistryEntry {
+    /// Host and optional port, as image references name it.
+    pub host: String,
+    /// Whether it is spoken to in plain http, login included.
+    pub insecure: bool,
+    /// The namespaces whose workloads may use the credential; `*` stands for all.
+    pub namespaces: Vec<String>,
+    /// The login; without one the entry only describes the host.
+    pub credential: Option<CredentialProvider>,
+    /// Requests at once to this host, at least 1.
+    pub concurrency: usize,
+}
+
+impl RegistryEntry {
+    /// An entry that names the host and grants nothing.
+    pub fn new(host: impl Into<String>) -> Self {
+        Self { host: host.into(), insecure: false, namespaces: Vec::new(), credential: None, concurrency: CONCURRENCY_DEFAULT }
+    }
+}
+
+impl fmt::Debug for RegistryEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryEntry")
+            .field("host", &self.host)
+            .field("insecure", &self.insecure)
+            .field("namespaces", &self.namespaces)
+            .field("credential", &self.credential.as_ref().map(|_| "***"))
+            .field("concurrency", &self.concurrency)
+            .finish()
+    }
+}
+
+/// Why entries cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// The host is not one.
+    #[error("{0:?} is not a registry host: a host name or address with an optional port is expected")]
+    Host(String),
+    /// Two entries of one host say different things about how to speak to it.
+    #[error("the entries of {0} disagree on whether it is insecure")]
+    Disagree(String),
+    /// Requests at once must be at least one.
+    #[error("{0}: concurrency must be at least 1")]
+    Concurrency(String),
+}
+
+/// The entries, with hosts in normal form.
+pub(super) struct Entries(Vec<RegistryEntry>);
+
+/// How to speak to one host.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// The name in image references.
+    pub name: String,
+    /// The API's root.
+    pub base: Url,
+    /// Whether plain http is allowed.
+    pub insecure: bool,
+    /// Which addresses it may be at.
+    pub reach: Reach,
+    /// Requests at once.
+    pub concurrency: usize,
+}
+
+impl Entries {
+    /// Checks the entries and brings their hosts to the form that [`Repository::registry`] has.
+    pub fn new(entries: Vec<RegistryEntry>) -> Result<Self, EntryError> {
+        let mut checked: Vec<RegistryEntry> = Vec::with_capacity(entries.len());
+        for mut entry in entries {
+            entry.host = normal_host(&entry.host).ok_or(EntryError::Host(entry.host))?;
+            if entry.concurrency == 0 {
+                return Err(EntryError::Concurrency(entry.host));
+            }
+            // A login must not travel in the clear because another entry of the host allows it.
+            if checked.iter().any(|other| other.host == entry.host && other.insecure != entry.insecure) {
+                return Err(EntryError::Disagree(entry.host));
+            }
+            checked.push(entry);
+        }
+        Ok(Self(checked))
+    }
+
+    /// The first entry of `registry` whose login `namespace` may use.
+    pub fn access(&self, registry: &str, namespace: &str) -> Access {
+        let grants = |entry: &RegistryEntry| entry.namespaces.iter().any(|name| name == EVERY_NAMESPACE || name == namespace);
+        let place = self.0.iter().position(|entry| entry.host == registry && entry.credential.is_some() && grants(entry));
+        place.map_or(Access::Anonymous, Access::Configured)
+    }
+
+    /// How to speak to `registry`; `None` when its name makes no URL.
+    pub fn host(&self, registry: &str) -> Option<Host> {
+        let entry = self.0.iter().find(|entry| entry.host == registry);
+        let insecure = entry.is_some_and(|entry| entry.insecure);
+        let scheme = if insecure { "http" } else { "https" };
+        let api = if registry == DOCKER_HUB.0 { DOCKER_HUB.1 } else { registry };
+        Some(Host {
+            name: registry.to_owned(),
+            base: format!("{scheme}://{api}/").parse().ok()?,
+            insecure,
+            reach: if entry.is_some() { Reach::Anywhere } else { Reach::Guarded },
+            concurrency: entry.map_or(CONCURRENCY_DEFAULT, |entry| entry.concurrency),
+        })
+    }
+
+    /// The login that `access` stands for at `registry`, read now. An entry of another host gives none.
+    pub fn login(&self, access: &Access, registry: &str) -> Result<RegistryAuth, String> {
+        let Access::Configured(place) = access else {
+            return Ok(RegistryAuth::Anonymous);
+        };
+        let entry = self.0.get(*place).filter(|entry| entry.host == registry);
+        match entry.and_then(|entry| entry.credential.as_ref()) {
+            Some(read) => read(),
+            None => Err("the login is configured for another registry".to_owned()),
+        }
+    }
+
+    /// Whether the configuration names the host, and so whether a metric may.
+    pub fn names(&self, registry: &str) -> bool {
+        self.0.iter().any(|entry| entry.host == registry)
+    }
+}
+
+/// The host as it stands in a repository's normal form. A single label without a port would be read as a path of Docker Hub.
+fn normal_host(host: &str) -> Option<String> {
+    let repository: Repository = format!("{host}/any").parse().ok()?;
+    let is_whole = !host.contains('/') && repository.path().trim_start_matches("library/") == "any";
+    is_whole.then(|| repository.registry().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(host: &str, namespaces: &[&str]) -> RegistryEntry {
+        RegistryEntry {
+            namespaces: namespaces.iter().copied().map(str::to_owned).collect(),
+            credential: Some(Arc::new(|| Ok(RegistryAuth::Bearer("canary".to_owned())))),
+            ..RegistryEntry::new(host)
+        }
+    }
+
+    #[test]
+    fn a_login_is_for_the_namespaces_it_is_granted_to_and_for_its_host() {
+        let entries = Entries::new(vec![
+            RegistryEntry::new("a.test"),
+            granted("a.test", &["team"]),
+            granted("A.test", &["*"]),
+            granted("index.docker.io", &["team"]),
+            granted("b.test", &[]),
+        ])
+        .unwrap();
+        assert_eq!(entries.access("a.test", "team"), Access::Configured(1));
+        assert_eq!(entries.access("a.test", "other"), Access::Configured(2));
+        assert_eq!(entries.access("docker.io", "team"), Access::Configured(3));
+        assert_eq!(entries.access("docker.io", "other"), Access::Anonymous);
+        assert_eq!(entries.access("b.test", "team"), Access::Anonymous);
+        assert!(entries.login(&Access::Configured(1), "a.test").is_ok());
+        assert!(entries.login(&Access::Configured(1), "a.test.evil.test").is_err());
+        assert!(entries.login(&Access::Configured(9), "a.test").is_err());
+    }
+
+    #[test]
+    fn a_host_is_spoken_to_as_its_entry_says() {
+        let insecure = RegistryEntry { insecure: true, concurrency: 2, ..RegistryEntry::new("127.0.0.1:5000") };
+        let entries = Entries::new(vec![insecure]).unwrap();
+        let named = entries.host("127.0.0.1:5000").unwrap();
+        assert_eq!((named.base.as_str(), named.reach, named.concurrency), ("http://127.0.0.1:5000/", Reach::Anywhere, 2));
+        let other = entries.host("127.0.0.1:5001").unwrap();
+        assert_eq!((other.base.as_str(), other.reach), ("https://127.0.0.1:5001/", Reach::Guarded));
+        assert_eq!(entries.host("docker.io").unwrap().base.as_str(), "https://registry-1.docker.io/");
+        assert!(entries.host("256.256.256.256").is_none());
+    }
+
+    #[track_caller]
+    fn check(entries: Vec<RegistryEntry>, expected: &EntryError) {
+        assert_eq!(Entries::new(entries).err().as_ref(), Some(expected));
+    }
+
+    #[test]
+    fn entries_that_cannot_be_meant_are_refused() {
+        for host in ["", "registry", "a.test/path", "https://a.test", "a.test:0", "user@a.test"] {
+            check(vec![RegistryEntry::new(host)], &EntryError::Host(host.to_owned()));
+        }
+        let insecure = RegistryEntry { insecure: true, ..RegistryEntry::new("a.test") };
+        check(vec![RegistryEntry::new("a.test"), insecure], &EntryError::Disagree("a.test".to_owned()));
+        let none = RegistryEntry { concurrency: 0, ..RegistryEntry::new("a.test") };
+        check(vec![none], &EntryError::Concurrency("a.test".to_owned()));
+    }
+
+    #[test]
+    fn a_printed_entry_shows_no_secret() {
+        assert!(format!("{:?}", granted("a.test", &["*"])).contains("\"***\""));
+    }
+}

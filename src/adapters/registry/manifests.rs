@@ -1,0 +1,90 @@
+//! Reads what a tag points at.
+//!
+//! Source: OCI distribution specification 1.1, "Pulling manifests" and "Checking if content exists". `HEAD` costs no transfer and, at Docker
+//! Hub, no pull; where a registry refuses it or leaves out the digest, the manifest itself is read and hashed.
+
+use std::sync::LazyLock;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use oci_distribution::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::RegistryClient;
+use super::request::{Purpose, Question, Target};
+use crate::adapters::fetch::Answer;
+use crate::core::image::{Digest, Tag};
+use crate::ports::registry::RegistryError;
+
+/// Every kind of manifest, in every request: a registry translates what is not accepted, and the digest changes with that, or
+/// calls it unknown.
+const MEDIA_TYPES: [&str; 4] =
+    [OCI_IMAGE_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE];
+static ACCEPT_ALL: LazyLock<HeaderValue> =
+    LazyLock::new(|| HeaderValue::from_str(&MEDIA_TYPES.join(", ")).expect("media types are visible ASCII"));
+/// The digest of the manifest that the answer is about.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// The longest manifest: the size up to which the specification asks registries to take them.
+const MANIFEST_BYTES_MAX: usize = 4 << 20;
+
+/// As much of a manifest as tells it from other JSON. Both specifications have had version 2 ever since there are digests.
+#[derive(Deserialize)]
+struct Manifest {
+    #[serde(rename = "schemaVersion")]
+    schema_version: u64,
+}
+
+/// The digest that `tag` points at; `None` when there is no such tag or no such repository, which the answer to a `HEAD` does
+/// not tell apart.
+pub(super) async fn digest(client: &RegistryClient, target: &Target<'_>, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
+    let head = read(client, target, tag, Method::HEAD).await?;
+    match head.status {
+        StatusCode::OK => {
+            if let Some(digest) = announced(&head.headers) {
+                return Ok(Some(digest));
+            }
+        }
+        StatusCode::NOT_FOUND => return Ok(None),
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {}
+        _ => return Err(target.refusal(&head)),
+    }
+    let whole = read(client, target, tag, Method::GET).await?;
+    match whole.status {
+        StatusCode::OK => hashed(&whole).map(Some).map_err(|detail| target.malformed(detail)),
+        StatusCode::NOT_FOUND => Ok(None),
+        _ => Err(target.refusal(&whole)),
+    }
+}
+
+async fn read(client: &RegistryClient, target: &Target<'_>, tag: &Tag, method: Method) -> Result<Answer, RegistryError> {
+    let question = Question {
+        method,
+        url: target.url(&format!("v2/{}/manifests/{tag}", target.repository.path()))?,
+        purpose: Purpose::Manifest,
+        accept: ACCEPT_ALL.clone(),
+        body_bytes_max: MANIFEST_BYTES_MAX,
+    };
+    client.ask(target, question).await
+}
+
+fn announced(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
+}
+
+/// The digest of the body, if the body is a manifest: the page of a captive portal has a hash as well.
+fn hashed(answer: &Answer) -> Result<Digest, &'static str> {
+    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !MEDIA_TYPES.contains(&media_type) {
+        return Err("what the tag points at is no manifest that is known here");
+    }
+    match serde_json::from_slice(&answer.body) {
+        Ok(Manifest { schema_version: 2 }) => {}
+        Ok(_) | Err(_) => return Err("the manifest is not of version 2"),
+    }
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(&answer.body)));
+    digest.parse().map_err(|_| "the manifest has no digest")
+}

@@ -1,0 +1,146 @@
+//! One authorised question to a registry: its turn, its login, one new login if the first is not accepted.
+
+use http::header::ACCEPT;
+use http::{HeaderValue, Method, StatusCode};
+use url::Url;
+
+use super::RegistryClient;
+use super::entries::Host;
+use super::pacing::Pacing;
+use super::refusal::{malformed, no_answer, refusal};
+use crate::adapters::fetch::{Answer, Ask, FetchError, retry_after, same_origin};
+use crate::core::image::Repository;
+use crate::ports::registry::{Access, RegistryError};
+
+/// Times one request is sent while the host asks for a short wait each time. Enough for a burst limit to refill, few enough that
+/// a question ends within its deadlines.
+const TRIES_MAX: u32 = 3;
+
+/// Whom to ask, and as whom.
+pub(super) struct Target<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// The login to use.
+    pub access: &'a Access,
+    /// How to speak to its registry.
+    pub host: Host,
+}
+
+/// What is asked for. Registries may want different rights for different questions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Purpose {
+    /// The tag list.
+    Tags,
+    /// A manifest.
+    Manifest,
+}
+
+/// A question.
+pub(super) struct Question {
+    /// `GET` or `HEAD`.
+    pub method: Method,
+    /// Where.
+    pub url: Url,
+    /// What for.
+    pub purpose: Purpose,
+    /// The media types that are understood.
+    pub accept: HeaderValue,
+    /// The most bytes of the answer.
+    pub body_bytes_max: usize,
+}
+
+/// The line of requests to stand in.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// Host and port.
+    pub host: &'a str,
+    /// Requests at once.
+    pub concurrency: usize,
+}
+
+impl Target<'_> {
+    /// A URL below the registry's root.
+    pub fn url(&self, path: &str) -> Result<Url, RegistryError> {
+        self.host.base.join(path).map_err(|_| self.malformed("the registry's name makes no URL"))
+    }
+
+    /// The login is missing, wrong or not enough.
+    pub fn unauthorized(&self, detail: impl Into<String>) -> RegistryError {
+        RegistryError::Unauthorized { repository: self.repository.to_string(), detail: detail.into() }
+    }
+
+    /// The answer cannot be used.
+    pub fn malformed(&self, detail: impl Into<String>) -> RegistryError {
+        malformed(self.repository, detail)
+    }
+
+    /// The error that an answer means which is no success.
+    pub fn refusal(&self, answer: &Answer) -> RegistryError {
+        refusal(self.repository, answer)
+    }
+}
+
+impl RegistryClient {
+    /// The answer to `question`: any status but 401, 429 and 503 with a `Retry-After`, which are errors.
+    pub(super) async fn ask(&self, target: &Target<'_>, question: Question) -> Result<Answer, RegistryError> {
+        // A page of a listing that was redirected lies elsewhere: no login goes there.
+        let is_own = |url: &Url| same_origin(url, &target.host.base);
+        let authorization = if is_own(&question.url) { self.auth.ready(self, target, question.purpose).await? } else { None };
+        let answer = self.send(target, &question, authorization.clone()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        if !is_own(&answer.url) {
+            return Err(target.unauthorized("the place it redirects to asks for a login, and none is for there"));
+        }
+        let authorization = self.auth.after_challenge(self, target, question.purpose, &answer.headers, authorization.as_ref()).await?;
+        let answer = self.send(target, &question, Some(authorization)).await?;
+        // Once: a registry that rejects a fresh login will not like the next one better.
+        if answer.status == StatusCode::UNAUTHORIZED { Err(target.refusal(&answer)) } else { Ok(answer) }
+    }
+
+    async fn send(&self, target: &Target<'_>, question: &Question, authorization: Option<HeaderValue>) -> Result<Answer, RegistryError> {
+        let mut ask = Ask::new(question.method.clone(), question.url.clone(), question.body_bytes_max);
+        ask.headers.insert(ACCEPT, question.accept.clone());
+        ask.authorization = authorization;
+        if same_origin(&question.url, &target.host.base) {
+            ask.reach = target.host.reach;
+        }
+        let line = Line { host: &target.host.name, concurrency: target.host.concurrency };
+        self.exchange(line, target.repository, ask).await
+    }
+
+    /// Sends `ask` in its turn, again after a short wait if the host says so; tells the observer of each request.
+    pub(super) async fn exchange(&self, line: Line<'_>, repository: &Repository, ask: Ask) -> Result<Answer, RegistryError> {
+        let mut tries = 1;
+        loop {
+            let turn = self.pacing.turn(line.host, line.concurrency).await?;
+            let answer = self.fetch.send(ask.clone()).await;
+            self.observe(line.host, answer.as_ref());
+            let answer = answer.map_err(|error| no_answer(line.host, repository, &error))?;
+            let wait = retry_after(&answer.headers, self.clock.now());
+            let is_busy =
+                answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some();
+            if !is_busy {
+                Pacing::served(&turn);
+                return Ok(answer);
+            }
+            let (wait, is_short) = self.pacing.slow_down(&turn, wait);
+            if !is_short || tries >= TRIES_MAX {
+                return Err(RegistryError::RateLimited { host: line.host.to_owned(), retry_after: Some(wait) });
+            }
+            tries += 1;
+        }
+    }
+
+    fn observe(&self, host: &str, answer: Result<&Answer, &FetchError>) {
+        let host = if self.entries.names(host) { host } else { "other" };
+        let status = match answer {
+            // A status that no document knows would be a label that somebody made up.
+            Ok(answer) if answer.status.canonical_reason().is_none() => "other",
+            Ok(answer) => answer.status.as_str(),
+            Err(_) => "unreachable",
+        };
+        (self.observer)(host, status);
+    }
+}

@@ -1,0 +1,457 @@
+//! The client against registries that work, and against servers that do not.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::hand_clock::HandClock;
+use super::*;
+use crate::adapters::fetch::scripted::{Scripted, answer};
+use crate::embedded::registry::{self as embedded, EmbeddedRegistry, Fault, Image, Login, Matcher, Operation};
+
+/// A registry with a client that is configured for it.
+struct Bench {
+    registry: EmbeddedRegistry,
+    client: RegistryClient,
+    clock: Arc<HandClock>,
+    requests: Arc<Mutex<Vec<String>>>,
+    repository: Repository,
+}
+
+impl Bench {
+    fn new(access: embedded::Access, login: Option<(&str, &str)>) -> Self {
+        let registry = EmbeddedRegistry::start(access).unwrap();
+        let host = registry.address().to_string();
+        for version in ["1.0.0", "1.1.0", "2.0.0"] {
+            registry.push_image("team/app", version, &Image::new(version)).unwrap();
+        }
+        let login = login.map(|(user, password)| RegistryAuth::Basic(user.to_owned(), password.to_owned()));
+        let (client, clock, requests) = client_for(&host, login);
+        let repository = Repository::new(&host, "team/app").unwrap();
+        Self { registry, client, clock, requests, repository }
+    }
+
+    fn open() -> Self {
+        Self::new(embedded::Access::Anonymous, None)
+    }
+
+    fn access(&self) -> Access {
+        self.client.access(&self.repository, "team")
+    }
+
+    async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+        let tags = self.client.tags(&self.repository, &self.access()).await?;
+        Ok(tags.iter().map(Tag::to_string).collect())
+    }
+
+    async fn digest(&self, tag: &str) -> Result<Option<String>, RegistryError> {
+        let digest = self.client.digest(&self.repository, &tag.parse().unwrap(), &self.access()).await?;
+        Ok(digest.map(|digest| digest.to_string()))
+    }
+
+    fn push_many(&self, count: usize) {
+        let digest = self.registry.digest_of("team/app", "1.0.0").unwrap();
+        for number in 0..count {
+            self.registry.retag("team/app", &format!("0.{number}.0"), &digest).unwrap();
+        }
+    }
+
+    fn asked(&self, operation: &str) -> usize {
+        self.registry.requests().iter().filter(|request| request.path.contains(operation)).count()
+    }
+}
+
+fn client_for(host: &str, login: Option<RegistryAuth>) -> (RegistryClient, Arc<HandClock>, Arc<Mutex<Vec<String>>>) {
+    let clock = Arc::new(HandClock::default());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    let entry = RegistryEntry {
+        insecure: true,
+        namespaces: vec!["team".to_owned()],
+        credential: login.map(|login| Arc::new(move || Ok(login.clone())) as CredentialProvider),
+        ..RegistryEntry::new(host)
+    };
+    let observer: Observer = Arc::new(move |host, status| seen.lock().unwrap().push(format!("{host} {status}")));
+    let client = RegistryClient::new(vec![entry], Arc::clone(&clock) as Arc<dyn Clock>, observer).unwrap();
+    (client, clock, requests)
+}
+
+async fn scripted(script: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> (Scripted, RegistryClient, Repository) {
+    let server = Scripted::start(script).await;
+    let host = server.address().to_string();
+    let (client, _, _) = client_for(&host, Some(RegistryAuth::Basic("robot".to_owned(), "canary".to_owned())));
+    (server, client, Repository::new(&host, "team/app").unwrap())
+}
+
+fn bearer(token_life: Duration) -> embedded::Access {
+    embedded::Access::Bearer { login: Login::new("robot", "s3cret"), anonymous_pull: false, token_life }
+}
+
+fn is_malformed<T: std::fmt::Debug>(result: &Result<T, RegistryError>, detail: &str) -> bool {
+    matches!(result, Err(RegistryError::Malformed { detail: found, .. }) if found.contains(detail))
+}
+
+#[tokio::test]
+async fn tags_and_digests_are_read() {
+    let bench = Bench::open();
+    assert_eq!(bench.tags().await.unwrap(), ["1.0.0", "1.1.0", "2.0.0"]);
+    assert_eq!(bench.digest("1.1.0").await.unwrap(), bench.registry.digest_of("team/app", "1.1.0"));
+    let index = bench.registry.push_index("team/app", "3.0.0", &[("amd64", Image::new("a")), ("arm64", Image::new("b"))]).unwrap();
+    assert_eq!(bench.digest("3.0.0").await.unwrap(), Some(index));
+    assert_eq!(bench.digest("9.9.9").await.unwrap(), None);
+    let host = bench.repository.registry();
+    assert_eq!(*bench.requests.lock().unwrap(), ["200", "200", "200", "404"].map(|status| format!("{host} {status}")));
+}
+
+#[tokio::test]
+async fn every_page_is_read() {
+    let bench = Bench::open();
+    bench.push_many(2500);
+    assert_eq!(bench.tags().await.unwrap().len(), 2503);
+    assert_eq!(bench.asked("/tags/list"), 3);
+}
+
+#[tokio::test]
+async fn an_unknown_repository_is_told_from_an_empty_one() {
+    let (_server, client, repository) = scripted(|_| answer("404 Not Found", &[], r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#)).await;
+    let tags = client.tags(&repository, &Access::Anonymous).await;
+    assert_eq!(tags, Err(RegistryError::NotFound { repository: repository.to_string() }));
+    let (_server, client, repository) = scripted(|_| answer("200 OK", &[], r#"{"name":"team/app","tags":null}"#)).await;
+    assert_eq!(client.tags(&repository, &Access::Anonymous).await, Ok(Vec::new()));
+}
+
+// RE-08
+#[tokio::test]
+async fn a_next_page_at_another_origin_is_an_error_and_is_not_asked_for() {
+    let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), Some(("robot", "s3cret")));
+    let other = Scripted::start(|_| answer("200 OK", &[], r#"{"tags":["9.9.9"]}"#)).await;
+    let downgraded = format!("https://{}/v2/team/app/tags/list", bench.repository.registry());
+    for foreign in [format!("http://{}/v2/team/app/tags/list?last=1", other.address()), downgraded] {
+        bench.registry.fail_next(Matcher::of(Operation::Tags), Fault::ForeignLink(foreign));
+        let tags = bench.tags().await;
+        assert!(is_malformed(&tags, "page 1 of the tag list links to another origin"), "{tags:?}");
+    }
+    assert_eq!(other.heads().len(), 0);
+}
+
+// RE-08
+#[tokio::test]
+async fn a_redirect_to_another_origin_carries_no_login() {
+    let other = Scripted::start(|_| answer("200 OK", &[], r#"{"tags":["9.9.9"]}"#)).await;
+    let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), Some(("robot", "s3cret")));
+    bench.registry.fail_next(Matcher::of(Operation::Tags), Fault::Redirect(format!("http://{}/", other.address())));
+    assert!(bench.tags().await.is_err());
+    assert_eq!(other.heads().len(), 0);
+}
+
+// RE-09
+#[tokio::test]
+async fn what_is_no_tag_list_is_a_typed_error_and_no_empty_list() {
+    let bench = Bench::open();
+    let nested = format!(r#"{{"tags":{}"#, "[".repeat(1 << 20));
+    for (fault, detail) in [
+        (Fault::Html, "is not JSON"),
+        (Fault::Body(Bytes::from_static(br#"{"name":"a","tags":["1.0"#)), "ends in the middle"),
+        (Fault::Body(Bytes::from_static(br#"{"name":"a","tags":{"1.0.0":{}}}"#)), "is no tag list"),
+        (Fault::Body(Bytes::from_static(br#"{"name":"a"}"#)), "is no tag list"),
+        (Fault::Body(Bytes::from(nested)), "is no tag list"),
+    ] {
+        bench.registry.fail_next(Matcher::of(Operation::Tags), fault.clone());
+        let tags = bench.tags().await;
+        assert!(is_malformed(&tags, detail), "{fault:.60?}: {tags:?}");
+    }
+    bench.registry.fail_next(Matcher::of(Operation::Tags), Fault::TruncatedBody(20));
+    assert!(matches!(bench.tags().await, Err(RegistryError::Unreachable { .. })));
+    assert_eq!(bench.tags().await.unwrap().len(), 3, "it is asked again as if nothing had been");
+}
+
+// RE-10
+#[tokio::test]
+async fn a_page_that_fails_fails_the_listing() {
+    let bench = Bench::open();
+    bench.push_many(1500);
+    let second = || Matcher::of(Operation::Tags).after(1);
+    bench.registry.fail_next(second(), Fault::status(StatusCode::INTERNAL_SERVER_ERROR));
+    let detail = "answered 500 Internal Server Error".to_owned();
+    assert_eq!(bench.tags().await, Err(RegistryError::Unreachable { host: bench.repository.registry().to_owned(), detail }));
+    bench.registry.fail_next(second(), Fault::status(StatusCode::NOT_FOUND));
+    assert!(is_malformed(&bench.tags().await, "page 2 of the tag list is missing"));
+    bench.registry.fail_next(second(), Fault::Html);
+    assert!(is_malformed(&bench.tags().await, "page 2 of the tag list is not JSON"));
+}
+
+// RE-12
+#[tokio::test]
+async fn names_that_are_no_tags_do_not_get_in() {
+    let bench = Bench::open();
+    let hostile = ["$(id)", "a\nb", "../x", "{{ x }}", "- a: b", "a;b", "`x`", &"a".repeat(129)].map(str::to_owned).to_vec();
+    bench.registry.fail_next(Matcher::of(Operation::Tags), Fault::ExtraTags(hostile));
+    assert_eq!(bench.tags().await.unwrap(), ["1.0.0", "1.1.0", "2.0.0"]);
+}
+
+// RE-05
+#[tokio::test]
+async fn a_compressed_bomb_stops_at_the_cap() {
+    let bench = Bench::open();
+    bench.registry.fail_next(Matcher::of(Operation::Tags), Fault::GzipBomb { decoded_bytes: 10 << 30 });
+    assert!(is_malformed(&bench.tags().await, "larger than 16777216 bytes"));
+}
+
+#[tokio::test]
+async fn pages_that_lead_in_a_circle_end() {
+    let (server, client, repository) = scripted(|head| {
+        let next = if head.contains("last=b") { "a" } else { "b" };
+        let link = format!("Link: </v2/team/app/tags/list?last={next}>; rel=\"next\"");
+        answer("200 OK", &[&link], r#"{"tags":["1.0.0"]}"#)
+    })
+    .await;
+    assert!(is_malformed(&client.tags(&repository, &Access::Anonymous).await, "circle"));
+    assert_eq!(server.heads().len(), 3);
+}
+
+#[tokio::test]
+async fn a_page_longer_than_asked_for_is_fine() {
+    let all: Vec<String> = (0..100_000).map(|number| format!("\"1.0.{number}\"")).collect();
+    let body = format!(r#"{{"name":"team/app","tags":[{}]}}"#, all.join(","));
+    let (_server, client, repository) = scripted(move |_| answer("200 OK", &[], &body)).await;
+    assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 100_000);
+}
+
+// RE-01
+#[tokio::test]
+async fn a_rate_limit_is_kept_for_its_host_alone() {
+    let bench = Bench::open();
+    bench.registry.fail_next(Matcher::any(), Fault::too_many_requests(70));
+    let limited = |seconds| {
+        let retry_after = Some(Duration::from_secs(seconds));
+        Err(RegistryError::RateLimited { host: bench.repository.registry().to_owned(), retry_after })
+    };
+    assert_eq!(bench.tags().await, limited(70));
+    bench.clock.advance(Duration::from_secs(30));
+    assert_eq!(bench.tags().await, limited(40), "nothing is sent before the time");
+    assert_eq!(bench.registry.requests().len(), 1);
+    bench.clock.advance(Duration::from_secs(40));
+    assert_eq!(bench.tags().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_short_rate_limit_in_the_middle_of_a_listing_is_waited_out() {
+    let bench = Bench::open();
+    bench.push_many(1500);
+    bench.registry.fail_next(Matcher::of(Operation::Tags).after(1), Fault::too_many_requests(7));
+    let time_goes_by = async {
+        loop {
+            tokio::task::yield_now().await;
+            bench.clock.advance(Duration::from_millis(10));
+        }
+    };
+    let tags = tokio::select! {
+        tags = bench.tags() => tags,
+        () = time_goes_by => unreachable!("it goes by for ever"),
+    };
+    assert_eq!(tags.unwrap().len(), 1503);
+    assert_eq!(bench.registry.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_registry_in_trouble_or_out_of_reach_is_unreachable() {
+    let bench = Bench::open();
+    for fault in [Fault::status(StatusCode::BAD_GATEWAY), Fault::CloseConnection] {
+        bench.registry.fail_next(Matcher::any(), fault);
+        assert!(matches!(bench.tags().await, Err(RegistryError::Unreachable { .. })));
+    }
+    bench.registry.stop();
+    let error = bench.tags().await.unwrap_err();
+    assert!(error.to_string().contains("cannot connect"), "{error}");
+    assert!(bench.requests.lock().unwrap().last().unwrap().ends_with(" unreachable"));
+}
+
+#[tokio::test]
+async fn a_host_that_the_configuration_does_not_name_is_not_reached_at_loopback() {
+    let bench = Bench::open();
+    let (stranger, _, requests) = client_for("registry.test", None);
+    let error = stranger.tags(&bench.repository, &Access::Anonymous).await.unwrap_err();
+    assert!(matches!(&error, RegistryError::Unreachable { detail, .. } if detail.contains("loopback")), "{error}");
+    assert_eq!(bench.registry.requests().len(), 0);
+    assert_eq!(*requests.lock().unwrap(), ["other unreachable"]);
+}
+
+#[tokio::test]
+async fn a_password_is_sent_when_asked_for_and_from_then_on() {
+    let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), Some(("robot", "s3cret")));
+    assert_eq!(bench.tags().await.unwrap().len(), 3);
+    assert_eq!(bench.tags().await.unwrap().len(), 3);
+    let sent: Vec<bool> = bench.registry.requests().iter().map(|request| request.has_authorization).collect();
+    assert_eq!(sent, [false, true, true]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_namespace_without_grant_are_told_apart() {
+    let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), Some(("robot", "wr0ng")));
+    let error = bench.tags().await.unwrap_err();
+    let repository = bench.repository.to_string();
+    assert_eq!(
+        error,
+        RegistryError::Unauthorized { repository: repository.clone(), detail: "answered 401 Unauthorized (UNAUTHORIZED)".to_owned() }
+    );
+    assert_eq!(bench.registry.requests().len(), 2, "a wrong password is not tried twice");
+    assert_eq!(bench.client.access(&bench.repository, "other"), Access::Anonymous);
+    let error = bench.client.tags(&bench.repository, &Access::Anonymous).await.unwrap_err();
+    let detail = "asks for a login, and none is configured that this namespace may use".to_owned();
+    assert_eq!(error, RegistryError::Unauthorized { repository, detail });
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_and_used_until_shortly_before_its_end() {
+    let bench = Bench::new(bearer(Duration::from_mins(5)), Some(("robot", "s3cret")));
+    assert_eq!(bench.tags().await.unwrap().len(), 3);
+    assert!(bench.digest("1.0.0").await.unwrap().is_some());
+    assert_eq!(bench.asked("/token"), 1);
+    bench.clock.advance(Duration::from_secs(289));
+    assert!(bench.digest("1.0.0").await.unwrap().is_some());
+    assert_eq!(bench.asked("/token"), 1);
+    bench.clock.advance(Duration::from_secs(1));
+    assert!(bench.digest("1.0.0").await.unwrap().is_some());
+    assert_eq!(bench.asked("/token"), 2);
+}
+
+#[tokio::test]
+async fn questions_at_once_share_one_token() {
+    let bench = Bench::new(bearer(Duration::from_mins(5)), Some(("robot", "s3cret")));
+    let questions = (0..10).map(|_| bench.digest("1.0.0"));
+    for digest in futures::future::join_all(questions).await {
+        assert!(digest.unwrap().is_some());
+    }
+    assert_eq!(bench.asked("/token"), 1);
+}
+
+// RE-21
+#[tokio::test]
+async fn a_token_that_ends_between_two_pages_is_renewed_and_the_listing_goes_on() {
+    let bench = Bench::new(bearer(Duration::from_mins(5)), Some(("robot", "s3cret")));
+    bench.push_many(2500);
+    bench.registry.fail_next(Matcher::of(Operation::Tags).after(1), Fault::RevokeTokens);
+    assert_eq!(bench.tags().await.unwrap().len(), 2503);
+    assert_eq!(bench.asked("/token"), 2);
+    assert_eq!(bench.asked("/tags/list"), 5, "the first and the second page were asked for twice");
+}
+
+#[tokio::test]
+async fn a_token_that_is_never_accepted_is_not_fetched_for_ever() {
+    let (server, client, repository) = scripted(|head| {
+        if head.starts_with("GET /token") {
+            return answer("200 OK", &[], r#"{"token":"t","expires_in":300}"#);
+        }
+        let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s\",error=\"invalid_token\"");
+        answer("401 Unauthorized", &[&challenge], "")
+    })
+    .await;
+    let access = client.access(&repository, "team");
+    for _ in 0..2 {
+        let error = client.tags(&repository, &access).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
+    }
+    let tokens = server.heads().iter().filter(|head| head.starts_with("get /token")).count();
+    assert!(tokens <= 2, "{tokens} tokens for two listings");
+}
+
+#[tokio::test]
+async fn a_refused_login_at_the_token_server_is_told_without_the_login() {
+    let bench = Bench::new(bearer(Duration::from_mins(5)), Some(("robot", "wr0ng")));
+    let error = bench.tags().await.unwrap_err().to_string();
+    let host = bench.repository.registry();
+    assert_eq!(error, format!("{host}/team/app: not authorised: the token server {host} answered 401 Unauthorized (UNAUTHORIZED)"));
+}
+
+#[tokio::test]
+async fn a_token_server_that_is_not_reached_over_https_gets_no_login() {
+    // The registry itself is secure as far as its entry goes; only the challenge is looked at here.
+    let (server, client, repository) = scripted(|_| answer("200 OK", &[], r#"{"token":"t"}"#)).await;
+    let mut target = client.target(&repository, &Access::Configured(0)).unwrap();
+    target.host.insecure = false;
+    let mut headers = http::HeaderMap::new();
+    let challenge = format!("Bearer realm=\"http://{}/token\",service=\"s\"", server.address());
+    headers.insert(http::header::WWW_AUTHENTICATE, challenge.parse().unwrap());
+    let authorization = client.auth.after_challenge(&client, &target, request::Purpose::Tags, &headers, None).await;
+    assert!(matches!(authorization, Err(RegistryError::Unauthorized { detail, .. }) if detail.contains("https")));
+    assert_eq!(server.heads().len(), 0);
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_used_at_once() {
+    let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "new")), None);
+    let host = bench.repository.registry();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let credential: CredentialProvider = Arc::new(move || {
+        let password = if counted.fetch_add(1, Ordering::Relaxed) == 0 { "old" } else { "new" };
+        Ok(RegistryAuth::Basic("robot".to_owned(), password.to_owned()))
+    });
+    let entry =
+        RegistryEntry { insecure: true, namespaces: vec!["*".to_owned()], credential: Some(credential), ..RegistryEntry::new(host) };
+    let client = RegistryClient::new(vec![entry], Arc::new(HandClock::default()), Arc::new(|_, _| {})).unwrap();
+    assert!(client.tags(&bench.repository, &Access::Configured(0)).await.is_err());
+    assert!(client.tags(&bench.repository, &Access::Configured(0)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_login_that_cannot_be_read_is_told() {
+    let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), None);
+    let credential: CredentialProvider = Arc::new(|| Err("/run/secrets/hub: no such file".to_owned()));
+    let entry = RegistryEntry {
+        insecure: true,
+        namespaces: vec!["*".to_owned()],
+        credential: Some(credential),
+        ..RegistryEntry::new(bench.repository.registry())
+    };
+    let client = RegistryClient::new(vec![entry], Arc::new(HandClock::default()), Arc::new(|_, _| {})).unwrap();
+    let error = client.tags(&bench.repository, &Access::Configured(0)).await.unwrap_err().to_string();
+    assert!(error.ends_with("the login cannot be read: /run/secrets/hub: no such file"), "{error}");
+}
+
+const MANIFEST: &str = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+const MANIFEST_DIGEST: &str = "sha256:0b63c2f0ba32e7ee4ac5f7c6ac5ee9a5a2fcdf4b0f5e1bd1b9b6f5d1a2c3d4e5";
+
+#[track_caller]
+fn check_hashed(digest: Result<Option<Digest>, RegistryError>) {
+    use sha2::{Digest as _, Sha256};
+    let expected = format!("sha256:{}", hex::encode(Sha256::digest(MANIFEST)));
+    assert_eq!(digest.unwrap().unwrap().as_str(), expected);
+}
+
+#[tokio::test]
+async fn without_a_digest_in_the_headers_the_manifest_itself_is_hashed() {
+    const TYPE: &str = "Content-Type: application/vnd.oci.image.manifest.v1+json";
+    let tag: Tag = "1.0.0".parse().unwrap();
+    for status_of_head in ["200 OK", "405 Method Not Allowed", "501 Not Implemented"] {
+        let (_server, client, repository) = scripted(move |head| {
+            let is_head = head.starts_with("HEAD");
+            let digest = format!("Docker-Content-Digest: {}", if is_head { "nonsense" } else { MANIFEST_DIGEST });
+            if is_head { answer(status_of_head, &[TYPE, &digest], "") } else { answer("200 OK", &[TYPE, &digest], MANIFEST) }
+        })
+        .await;
+        check_hashed(client.digest(&repository, &tag, &Access::Anonymous).await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_manifest_has_no_digest() {
+    let tag: Tag = "1.0.0".parse().unwrap();
+    for (content_type, body) in [
+        ("text/html", "<!doctype html>"),
+        ("application/vnd.oci.image.manifest.v1+json", "<!doctype html>"),
+        ("application/vnd.oci.image.manifest.v1+json", r#"{"schemaVersion":1}"#),
+        ("application/vnd.docker.distribution.manifest.v1+prettyjws", r#"{"schemaVersion":1}"#),
+    ] {
+        let header = format!("Content-Type: {content_type}");
+        let (_server, client, repository) = scripted(move |_| answer("200 OK", &[&header], body)).await;
+        let digest = client.digest(&repository, &tag, &Access::Anonymous).await;
+        assert!(matches!(digest, Err(RegistryError::Malformed { .. })), "{content_type} {body}: {digest:?}");
+    }
+}
