@@ -7,10 +7,12 @@
 
 /// What a Kubernetes API server answers: the real one and the embedded one.
 mod conformance;
+/// Configuration: the example file, and what a broken file is told.
+mod config;
+/// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
+mod http_api;
 /// The real servers run, and the embedded ones answer like them.
 #[cfg(feature = "embedded")]
 mod far_ends;
 mod support;
 
-// Configuration: the example file, and what a broken file is told.
-mod config;

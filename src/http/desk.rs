@@ -11,7 +11,10 @@ use crate::core::pause::Scope;
 use crate::core::update::{UpdateId, Verdict};
 use crate::core::workload::WorkloadId;
 
-/// The engine as its visitors see it. Every answer to an order is given after what it caused is durable.
+/// The engine as its visitors see it.
+///
+/// Every answer to an order is given after what it caused is durable. A visitor may leave before the answer (the call is dropped); the
+/// order is then carried out as a whole or not at all.
 #[async_trait]
 pub trait Desk: Send + Sync {
     /// Every tracked image, ordered by workload and container.
@@ -58,14 +61,25 @@ impl Caller {
     }
 }
 
-/// Which updates are asked for. The default is all of them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// Which updates are asked for. The default is all of them, up to a bound.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpdateFilter {
     /// Only those of this namespace.
     pub namespace: Option<Box<str>>,
     /// Only the open ones, or only the closed ones.
     pub open: Option<bool>,
+    /// At most this many.
+    pub limit: usize,
 }
+
+impl Default for UpdateFilter {
+    fn default() -> Self {
+        Self { namespace: None, open: None, limit: UPDATES_LISTED }
+    }
+}
+
+/// Updates in one list when nothing is said: more than a person reads, and half a megabyte of JSON.
+pub const UPDATES_LISTED: usize = 500;
 
 /// What a person says with an order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -2,5 +2,17 @@
 //!
 //! What is here reads requests, checks who sends them and writes answers. What they ask for is carried out behind [`desk::Desk`].
 
+mod answer;
+mod auth;
 pub mod desk;
+mod listener;
+mod orders;
+mod private;
+mod probes;
+mod request;
+mod route;
 pub mod view;
+
+pub use answer::ErrorView;
+pub use listener::Listener;
+pub use private::Private;

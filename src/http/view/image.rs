@@ -5,6 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{ReasonView, WorkloadView};
 
+/// The answer to `GET /v1/images`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ImagesView {
+    /// Every tracked image, ordered by workload and container.
+    pub images: Vec<ImageView>,
+}
+
 /// One container of a managed workload.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

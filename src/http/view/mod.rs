@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::core::update::Reason;
 use crate::core::workload::WorkloadId;
 
-pub use image::{CandidateView, ImageState, ImageView};
+pub use image::{CandidateView, ImageState, ImageView, ImagesView};
 pub use status::{LiftedView, PartState, PartView, PauseView, StatusView};
-pub use update::{ApprovalsView, BindingView, ChangeView, CommitView, EntryView, RolloutView, TroubleView, UpdateView, VoteView};
+pub use update::{
+    ApprovalsView, BindingView, ChangeView, CommitView, EntryView, RolloutView, TroubleView, UpdateView, UpdatesView, VoteView,
+};
 
 /// A workload by name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

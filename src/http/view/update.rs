@@ -7,6 +7,13 @@ use super::{ReasonView, WorkloadView};
 use crate::core::directives::Approver;
 use crate::core::update::{Binding, Change, CommitRecord, Entry, Phase, Plan, Reason, Rollout, Update, Verdict, Vote};
 
+/// The answer to `GET /v1/updates`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct UpdatesView {
+    /// The updates, the newest first.
+    pub updates: Vec<UpdateView>,
+}
+
 /// One update, open or closed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
