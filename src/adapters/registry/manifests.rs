@@ -1,4 +1,4 @@
-//! Reads what a tag points at.
+//! Reads what a tag points at, and what an index consists of.
 //!
 //! Source: OCI distribution specification 1.1, "Pulling manifests" and "Checking if content exists". `HEAD` costs no transfer and, at Docker
 //! Hub, no pull; where a registry refuses it or leaves out the digest, the manifest itself is read and hashed.
@@ -11,12 +11,13 @@ use oci_distribution::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
 };
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use super::RegistryClient;
 use super::request::{Purpose, Question, Target};
 use crate::adapters::fetch::Answer;
 use crate::core::image::{Digest, Tag};
+use crate::core::rollout::ImageIndex;
 use crate::ports::registry::RegistryError;
 
 /// Every kind of manifest, in every request: a registry translates what is not accepted, and the digest changes with that, or
@@ -37,10 +38,21 @@ struct Manifest {
     schema_version: u64,
 }
 
+/// As much of an index as names its manifests. An image manifest has none.
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    digest: String,
+}
+
 /// The digest that `tag` points at; `None` when there is no such tag or no such repository, which the answer to a `HEAD` does
 /// not tell apart.
 pub(super) async fn digest(client: &RegistryClient, target: &Target<'_>, tag: &Tag) -> Result<Option<Digest>, RegistryError> {
-    let head = read(client, target, tag, Method::HEAD).await?;
+    let head = read(client, target, tag.as_str(), Method::HEAD).await?;
     match head.status {
         StatusCode::OK => {
             if let Some(digest) = announced(&head.headers) {
@@ -51,7 +63,7 @@ pub(super) async fn digest(client: &RegistryClient, target: &Target<'_>, tag: &T
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {}
         _ => return Err(target.refusal(&head)),
     }
-    let whole = read(client, target, tag, Method::GET).await?;
+    let whole = read(client, target, tag.as_str(), Method::GET).await?;
     match whole.status {
         StatusCode::OK => hashed(&whole).map(Some).map_err(|detail| target.malformed(detail)),
         StatusCode::NOT_FOUND => Ok(None),
@@ -59,10 +71,20 @@ pub(super) async fn digest(client: &RegistryClient, target: &Target<'_>, tag: &T
     }
 }
 
-async fn read(client: &RegistryClient, target: &Target<'_>, tag: &Tag, method: Method) -> Result<Answer, RegistryError> {
+/// The manifests of the index at `digest`; `None` when there is nothing, or an image of one platform.
+pub(super) async fn index(client: &RegistryClient, target: &Target<'_>, digest: &Digest) -> Result<Option<ImageIndex>, RegistryError> {
+    let whole = read(client, target, digest.as_str(), Method::GET).await?;
+    match whole.status {
+        StatusCode::OK => members(&whole, digest).map_err(|detail| target.malformed(detail)),
+        StatusCode::NOT_FOUND => Ok(None),
+        _ => Err(target.refusal(&whole)),
+    }
+}
+
+async fn read(client: &RegistryClient, target: &Target<'_>, reference: &str, method: Method) -> Result<Answer, RegistryError> {
     let question = Question {
         method,
-        url: target.url(&format!("v2/{}/manifests/{tag}", target.repository.path()))?,
+        url: target.url(&format!("v2/{}/manifests/{reference}", target.repository.path()))?,
         purpose: Purpose::Manifest,
         accept: ACCEPT_ALL.clone(),
         body_bytes_max: MANIFEST_BYTES_MAX,
@@ -76,15 +98,37 @@ fn announced(headers: &HeaderMap) -> Option<Digest> {
 
 /// The digest of the body, if the body is a manifest: the page of a captive portal has a hash as well.
 fn hashed(answer: &Answer) -> Result<Digest, &'static str> {
-    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !MEDIA_TYPES.contains(&media_type) {
-        return Err("what the tag points at is no manifest that is known here");
-    }
+    manifest_type(answer)?;
     match serde_json::from_slice(&answer.body) {
         Ok(Manifest { schema_version: 2 }) => {}
         Ok(_) | Err(_) => return Err("the manifest is not of version 2"),
     }
     let digest = format!("sha256:{}", hex::encode(Sha256::digest(&answer.body)));
     digest.parse().map_err(|_| "the manifest has no digest")
+}
+
+/// The members of an index, whose bytes must be the ones that were asked for: they decide which images pass for approved.
+fn members(answer: &Answer, digest: &Digest) -> Result<Option<ImageIndex>, &'static str> {
+    if ![OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE].contains(&manifest_type(answer)?) {
+        return Ok(None);
+    }
+    let content = match digest.as_str().split_once(':') {
+        Some(("sha256", hex)) => (hex::encode(Sha256::digest(&answer.body)), hex),
+        Some(("sha512", hex)) => (hex::encode(Sha512::digest(&answer.body)), hex),
+        _ => return Err("the digest is of no algorithm that is known here"),
+    };
+    if content.0 != content.1 {
+        return Err("the index is not the one that its digest names");
+    }
+    let index: Index = serde_json::from_slice(&answer.body).map_err(|_| "the index names no manifests")?;
+    let manifests = index.manifests.iter().map(|entry| entry.digest.parse()).collect::<Result<_, _>>();
+    let manifests = manifests.map_err(|_| "the index names a manifest without a digest")?;
+    Ok(Some(ImageIndex { digest: digest.clone(), manifests }))
+}
+
+fn manifest_type(answer: &Answer) -> Result<&'static str, &'static str> {
+    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let known = MEDIA_TYPES.into_iter().find(|known| *known == media_type);
+    known.ok_or("what is there is no manifest that is known here")
 }

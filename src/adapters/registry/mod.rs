@@ -30,6 +30,7 @@ use async_trait::async_trait;
 
 use crate::adapters::fetch::{Fetch, SetupError};
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::rollout::ImageIndex;
 use crate::ports::clock::Clock;
 use crate::ports::registry::{Access, Registry, RegistryError};
 
@@ -96,6 +97,10 @@ impl Registry for RegistryClient {
 
     async fn tags(&self, repository: &Repository, access: &Access) -> Result<Vec<Tag>, RegistryError> {
         tags::list(self, &self.target(repository, access)?).await
+    }
+
+    async fn index(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<ImageIndex>, RegistryError> {
+        manifests::index(self, &self.target(repository, access)?, digest).await
     }
 
     async fn digest(&self, repository: &Repository, tag: &Tag, access: &Access) -> Result<Option<Digest>, RegistryError> {

@@ -415,6 +415,34 @@ async fn a_login_that_cannot_be_read_is_told() {
     assert!(error.ends_with("the login cannot be read: /run/secrets/hub: no such file"), "{error}");
 }
 
+#[tokio::test]
+async fn an_index_names_its_manifests_and_an_image_is_no_index() {
+    let bench = Bench::open();
+    let digest = bench.registry.push_index("team/app", "3.0.0", &[("amd64", Image::new("a")), ("arm64", Image::new("b"))]).unwrap();
+    let read = |digest: String| {
+        let bench = &bench;
+        async move { bench.client.index(&bench.repository, &digest.parse().unwrap(), &bench.access()).await }
+    };
+    let manifests = ["amd64", "arm64"].map(|architecture| {
+        let content = if architecture == "amd64" { "a" } else { "b" };
+        Image::new(content).architecture(architecture).build().digest().parse().unwrap()
+    });
+    let expected = ImageIndex { digest: digest.parse().unwrap(), manifests: manifests.into() };
+    assert_eq!(read(digest).await.unwrap(), Some(expected));
+    assert_eq!(read(bench.registry.digest_of("team/app", "1.0.0").unwrap()).await.unwrap(), None);
+    assert_eq!(read(format!("sha256:{}", "0".repeat(64))).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_index_that_is_not_the_one_asked_for_is_refused() {
+    let body = r#"{"schemaVersion":2,"manifests":[]}"#;
+    let (_server, client, repository) =
+        scripted(move |_| answer("200 OK", &["Content-Type: application/vnd.oci.image.index.v1+json"], body)).await;
+    let digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    let index = client.index(&repository, &digest, &Access::Anonymous).await;
+    assert!(is_malformed(&index, "not the one that its digest names"), "{index:?}");
+}
+
 const MANIFEST: &str = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
 const MANIFEST_DIGEST: &str = "sha256:0b63c2f0ba32e7ee4ac5f7c6ac5ee9a5a2fcdf4b0f5e1bd1b9b6f5d1a2c3d4e5";
 
