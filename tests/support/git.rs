@@ -10,7 +10,7 @@ use super::needs::{Program, all_there};
 use super::server::Server;
 
 const NEEDED: [Program; 4] =
-    [Program("git", "git"), Program("nginx", "nginx-light"), Program("fcgiwrap", "fcgiwrap"), Program("htpasswd", "apache2-utils")];
+    [Program("git", "git"), Program("nginx", "nginx"), Program("fcgiwrap", "fcgiwrap"), Program("htpasswd", "apache2-utils")];
 
 /// A running server with one repository, `config.git`. Everything of it is gone when this is dropped.
 pub struct RealGit {

@@ -1,0 +1,19 @@
+# make test   passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
+#
+# What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
+# With SKEG_TEST_REQUIRE=1 it is an error instead.
+
+.PHONY: test needs controlplane
+
+test: needs controlplane
+	cargo test --locked
+
+# The real servers: a registry, a Git server, and the clients that talk to them.
+needs:
+	@tests/servers/install.sh
+
+# The real API server, built from Go modules; later runs find it built.
+controlplane:
+	@tests/controlplane/build.sh >/dev/null || { \
+	    echo 'left out: tests on a real API server: needs Go 1.24 or newer (https://go.dev/dl)' >&2; \
+	    [ "$$SKEG_TEST_REQUIRE" != 1 ]; }
