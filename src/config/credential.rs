@@ -32,7 +32,11 @@ impl Credential {
             (None, None, Some(token)) => Some(Self::Bearer(token)),
             (Some(username), Some(password), None) => Some(Self::Basic { username, password }),
             (_, _, Some(_)) => {
-                section.error(section.written_of(&TOKEN_KEYS), "a token stands beside a user name or password", "keep one of the two credentials");
+                section.error(
+                    section.written_of(&TOKEN_KEYS),
+                    "a token stands beside a user name or password",
+                    "keep one of the two credentials",
+                );
                 None
             }
             (Some(_), None, None) => {

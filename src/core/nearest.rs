@@ -4,8 +4,8 @@ use strsim::osa_distance;
 
 /// The longest word that is compared, in bytes; the longest known word is half as long. Comparing takes quadratic time.
 const WORD_LENGTH_MAX: usize = 40;
-/// How much of a foreign text a message repeats, in characters.
-const SHOWN_LENGTH_MAX: usize = 60;
+/// How much of a foreign text a message repeats, in characters: the longest annotation key that Kubernetes accepts here has 72.
+const SHOWN_LENGTH_MAX: usize = 80;
 
 /// The known word that `word` was probably meant to be: the first with the fewest slips (a letter too many, missing, wrong or
 /// swapped with its neighbour), if they are few for its length. Upper case is no slip.
@@ -64,6 +64,6 @@ mod tests {
     #[test]
     fn what_is_shown_is_short_and_harmless() {
         assert_eq!(shown("a\n\u{1b}[31m`"), r"a\n\u{1b}[31m`");
-        assert_eq!(shown(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
+        assert_eq!(shown(&"é".repeat(81)), format!("{}…", "é".repeat(80)));
     }
 }

@@ -139,12 +139,16 @@ pub struct GitPlace {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Approver(Box<str>);
 
+/// The longest approver, in bytes: identity providers keep user and group names below it.
+const APPROVER_LENGTH_MAX: usize = 256;
+
 impl Approver {
     /// An approver in one of the forms `user:NAME`, `group:NAME`, `slack:U…`, `slack-group:S…` and `slack-channel`.
     pub fn parse(text: &str) -> Option<Self> {
         let named = ["user:", "group:", "slack:", "slack-group:"];
         let is_named = named.iter().any(|realm| text.strip_prefix(realm).is_some_and(|name| !name.is_empty()));
-        (is_named || text == "slack-channel").then(|| Self(text.into()))
+        let is_plain = text.len() <= APPROVER_LENGTH_MAX && !text.contains(char::is_control);
+        ((is_named && is_plain) || text == "slack-channel").then(|| Self(text.into()))
     }
 
     /// As it is written.

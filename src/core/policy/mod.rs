@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::core::image::Digest;
-use crate::core::nearest::nearest;
+use crate::core::nearest::{nearest, shown};
 
 pub use filter::{Filter, FilterError, Patterns};
 pub use pattern::PatternError;
@@ -180,7 +180,7 @@ impl Policy {
 
 fn unknown(name: &str) -> PolicyError {
     let known = KINDS.iter().map(|kind| kind.name).chain(LATER);
-    PolicyError::Unknown { name: crate::core::nearest::shown(name).into(), nearest: nearest(name, known) }
+    PolicyError::Unknown { name: shown(name).into(), nearest: nearest(name, known) }
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::core::nearest::shown;
+
 /// The longest pattern accepted, in bytes. Four times the longest tag: enough to list a dozen alternatives.
 const PATTERN_LENGTH_MAX: usize = 512;
 /// The largest compiled program accepted, in bytes. `[\w.-]{1,128}`, which spans every tag, takes a tenth of it; matching time is
@@ -52,7 +54,7 @@ impl Pattern {
             (Some(""), _) | (_, Some("")) => return Err(PatternError::Empty),
             (Some(glob), _) => glob_expression(glob),
             (_, Some(expression)) => expression.to_owned(),
-            (None, None) => return Err(PatternError::Prefix(crate::core::nearest::shown(text).into())),
+            (None, None) => return Err(PatternError::Prefix(shown(text).into())),
         };
         let regex = RegexBuilder::new(&expression)
             .unicode(false)

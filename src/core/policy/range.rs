@@ -16,6 +16,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use super::version::{self, Version, compare_suffixes};
+use crate::core::nearest::shown;
 
 /// A range with the text it was read from.
 #[derive(Clone, Debug)]
@@ -192,7 +193,7 @@ struct Partial<'a> {
 
 impl<'a> Partial<'a> {
     fn parse(text: &'a str) -> Result<Self, RangeError> {
-        let wrong = || RangeError::Version(text.into());
+        let wrong = || RangeError::Version(shown(text).into());
         let rest = text.strip_prefix('v').unwrap_or(text);
         let (rest, metadata) = rest.split_once('+').map_or((rest, None), |(rest, metadata)| (rest, Some(metadata)));
         let (core, suffix) = rest.split_once('-').map_or((rest, None), |(core, suffix)| (core, Some(suffix)));
@@ -234,8 +235,8 @@ impl<'a> Partial<'a> {
 
 /// The versions that `operator` and `partial` ask for; `text` is what is quoted in an error.
 fn interval(operator: Operator, partial: &Partial<'_>, text: &str) -> Result<Interval, RangeError> {
-    let nothing = || RangeError::Nothing(text.into());
-    let after = |kept: usize| partial.after(kept).ok_or_else(|| RangeError::TooLarge(text.into()));
+    let nothing = || RangeError::Nothing(shown(text).into());
+    let after = |kept: usize| partial.after(kept).ok_or_else(|| RangeError::TooLarge(shown(text).into()));
     let floor = partial.floor();
     let names_pre_release = !partial.suffix.is_empty();
     let is_full = partial.given.len() == 3;

@@ -1,0 +1,99 @@
+//! The keys: which there are, which may end in a container, and which come with a later version.
+
+use crate::core::nearest::{nearest, shown};
+use crate::core::workload::Container;
+
+/// A key that this version honours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Key {
+    Policy,
+    AllowTags,
+    IgnoreTags,
+    Prerelease,
+    InitContainers,
+    Trigger,
+    Poll,
+    Approvals,
+    Approvers,
+    ApprovalDeadline,
+    ApprovalValid,
+    Pin,
+    Apply,
+    WriteBack,
+    Git,
+    Rollback,
+    RolloutTimeout,
+    Pause,
+}
+
+/// Whom a key may speak for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Workload,
+    /// The workload, or the container that it ends in.
+    Container,
+}
+
+/// Every key without its prefix. `None` comes with a later version: a workload that has it is held.
+#[rustfmt::skip]
+const KEYS: [(&str, Scope, Option<Key>); 28] = [
+    ("policy", Scope::Container, Some(Key::Policy)),
+    ("allow-tags", Scope::Container, Some(Key::AllowTags)),
+    ("ignore-tags", Scope::Container, Some(Key::IgnoreTags)),
+    ("prerelease", Scope::Container, Some(Key::Prerelease)),
+    ("min-age", Scope::Container, None),
+    ("init-containers", Scope::Workload, Some(Key::InitContainers)),
+    ("trigger", Scope::Container, Some(Key::Trigger)),
+    ("poll", Scope::Container, Some(Key::Poll)),
+    ("approvals", Scope::Workload, Some(Key::Approvals)),
+    ("approvers", Scope::Workload, Some(Key::Approvers)),
+    ("approval-deadline", Scope::Workload, Some(Key::ApprovalDeadline)),
+    ("approval-valid", Scope::Workload, Some(Key::ApprovalValid)),
+    ("notify", Scope::Workload, None),
+    ("window", Scope::Workload, None),
+    ("promote-from", Scope::Workload, None),
+    ("promote-soak", Scope::Workload, None),
+    ("promote-to", Scope::Workload, None),
+    ("group", Scope::Workload, None),
+    ("order", Scope::Workload, None),
+    ("pin", Scope::Container, Some(Key::Pin)),
+    ("signed-by", Scope::Container, None),
+    ("apply", Scope::Workload, Some(Key::Apply)),
+    ("write-back", Scope::Workload, Some(Key::WriteBack)),
+    ("git", Scope::Workload, Some(Key::Git)),
+    ("marker", Scope::Workload, None),
+    ("rollback", Scope::Workload, Some(Key::Rollback)),
+    ("rollout-timeout", Scope::Workload, Some(Key::RolloutTimeout)),
+    ("pause", Scope::Workload, Some(Key::Pause)),
+];
+
+/// Reads what follows the prefix: the key, and the container that it speaks for. The error says what is wrong with it.
+pub fn read<'a>(text: &'a str, containers: &[Container]) -> Result<(Key, Option<&'a str>), String> {
+    let (name, container) = text.split_once('.').map_or((text, None), |(name, container)| (name, Some(container)));
+    let Some((_, scope, key)) = KEYS.iter().find(|(known, ..)| *known == name) else {
+        return Err(unknown(name, container));
+    };
+    let key = key.ok_or("this version of skeg does not have this directive yet")?;
+    match container {
+        None => Ok((key, None)),
+        Some(_) if *scope == Scope::Workload => Err(format!("speaks for the whole workload: write skeg.dev/{name}")),
+        Some(container) if containers.iter().any(|known| *known.name == *container) => Ok((key, Some(container))),
+        Some(container) => Err(no_container(container, containers)),
+    }
+}
+
+fn unknown(name: &str, container: Option<&str>) -> String {
+    let suffix = container.map(|container| format!(".{}", shown(container))).unwrap_or_default();
+    match nearest(name, KEYS.iter().map(|(known, ..)| *known)) {
+        Some(nearest) => format!("there is no such directive, did you mean skeg.dev/{nearest}{suffix}?"),
+        None => "there is no such directive".to_owned(),
+    }
+}
+
+fn no_container(container: &str, containers: &[Container]) -> String {
+    let shown = shown(container);
+    match nearest(container, containers.iter().map(|known| &*known.name)) {
+        Some(nearest) => format!("there is no container {shown}, did you mean {nearest}?"),
+        None => format!("there is no container {shown}"),
+    }
+}
