@@ -1,0 +1,213 @@
+//! From a workload and the tags of its repositories to the image each managed container should run.
+//!
+//! Pure choice: what holds an update back (bindings, approvals, limits) comes after.
+
+use std::fmt;
+
+use crate::core::directives::Directives;
+use crate::core::image::{Digest, ImageRef, ImageRefError, Pin, Repository, Tag};
+use crate::core::policy::{self, Selection};
+use crate::core::update::Change;
+use crate::core::workload::{Container, Workload};
+
+/// One managed container and the tag it should run.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The container as it is now.
+    pub container: &'a Container,
+    /// How its tag is chosen.
+    pub selection: &'a Selection,
+    /// Its image, read; `None` when the text is no image reference.
+    pub image: Option<ImageRef>,
+    /// The tag it should run: newer than its own, or its own when the policy follows a tag by its digest.
+    pub outcome: Result<Picked, NotSelected>,
+}
+
+/// A tag that a policy picked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Picked {
+    /// The tag.
+    pub tag: Tag,
+    /// Why this one, in one sentence without a full stop.
+    pub reason: Box<str>,
+}
+
+/// Why a container stays at its image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotSelected {
+    /// Its image text is no reference.
+    Image(ImageRefError),
+    /// It names a digest and no tag. What is newer than a bare digest cannot be told, and going back by accident is worse than staying.
+    DigestOnly,
+    /// There is no complete listing of its repository.
+    NotListed,
+    /// The policy picks nothing, and this is why.
+    Policy(Box<str>),
+}
+
+/// What each managed container of the workload should run, in the workload's order. Empty when the directives are wrong.
+///
+/// `tags_of` gives the complete listing of a repository, or `None` where there is none: a partial one could lead backwards.
+pub fn candidates<'a, 't>(workload: &'a Workload, tags_of: &dyn Fn(&Repository) -> Option<&'t [Tag]>) -> Vec<Wanted<'a>> {
+    let Ok(directives) = &workload.directives else {
+        return Vec::new();
+    };
+    let want = |container| wanted(container, directives, tags_of);
+    workload.containers.iter().filter_map(want).collect()
+}
+
+fn wanted<'a, 't>(
+    container: &'a Container,
+    directives: &'a Directives,
+    tags_of: &dyn Fn(&Repository) -> Option<&'t [Tag]>,
+) -> Option<Wanted<'a>> {
+    let selection = directives.selection_of(container)?;
+    let (image, outcome) = match container.image.parse::<ImageRef>() {
+        Ok(image) => {
+            let outcome = pick(&image, selection, tags_of);
+            (Some(image), outcome)
+        }
+        Err(error) => (None, Err(NotSelected::Image(error))),
+    };
+    Some(Wanted { container, selection, image, outcome })
+}
+
+fn pick<'t>(image: &ImageRef, selection: &Selection, tags_of: &dyn Fn(&Repository) -> Option<&'t [Tag]>) -> Result<Picked, NotSelected> {
+    let current = image.effective_tag().ok_or(NotSelected::DigestOnly)?;
+    let tags = tags_of(image.repository()).ok_or(NotSelected::NotListed)?;
+    let choice = policy::choose(selection, Some(&current), tags);
+    let reason = choice.reason.into();
+    match choice.tag {
+        Some(tag) => Ok(Picked { tag, reason }),
+        None => Err(NotSelected::Policy(reason)),
+    }
+}
+
+impl Wanted<'_> {
+    /// The change to make when the picked tag points at `digest`; `None` when nothing was picked, or the image is written so already.
+    pub fn change(&self, digest: &Digest) -> Option<Change> {
+        let (image, picked) = (self.image.as_ref()?, self.outcome.as_ref().ok()?);
+        let to = image.with(&picked.tag, digest, self.pin());
+        (*to != *self.container.image).then(|| Change {
+            container: self.container.name.clone(),
+            init: self.container.init,
+            repository: image.repository().clone(),
+            from: self.container.image.clone(),
+            to: to.into(),
+            tag: picked.tag.clone(),
+            digest: digest.clone(),
+        })
+    }
+
+    /// How the image is written.
+    pub fn pin(&self) -> Pin {
+        self.selection.pin
+    }
+}
+
+impl fmt::Display for NotSelected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => write!(f, "the image text cannot be read: {error}"),
+            Self::DigestOnly => {
+                f.write_str("the image names a digest and no tag, so what is newer cannot be told: write the tag before the digest")
+            }
+            Self::NotListed => f.write_str("the tags of the repository are not known yet"),
+            Self::Policy(reason) => f.write_str(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::directives::{Defaults, skeg};
+    use crate::core::workload::{WorkloadId, WorkloadKind};
+
+    const OLD: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const NEW: &str = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+    fn workload(annotations: &[(&str, &str)], containers: &[(&str, &str)]) -> Workload {
+        let named =
+            |(name, image): &(&str, &str)| Container { name: (*name).into(), image: (*image).into(), init: name.starts_with("init") };
+        let containers: Vec<_> = containers.iter().map(named).collect();
+        let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).map(Option::unwrap);
+        let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+        Workload { id, uid: "u".into(), containers, directives, mark: None, owner: None }
+    }
+
+    /// Each managed container with the text it should have, or why it stays. `ghcr.io/a/b` lists three tags and nothing else is listed.
+    fn changes(workload: &Workload) -> Vec<(String, Result<String, String>)> {
+        let tags: Vec<Tag> = ["1.0.0", "1.1.0", "latest"].iter().map(|tag| tag.parse().unwrap()).collect();
+        let tags_of = |repository: &Repository| (repository.as_str() == "ghcr.io/a/b").then_some(tags.as_slice());
+        let text = |wanted: &Wanted<'_>| match (&wanted.outcome, wanted.change(&NEW.parse().unwrap())) {
+            (Ok(_), Some(change)) => Ok(change.to.to_string()),
+            (Ok(picked), None) => Err(format!("already at {}", picked.tag)),
+            (Err(reason), change) => {
+                assert_eq!(change, None);
+                Err(reason.to_string())
+            }
+        };
+        candidates(workload, &tags_of).iter().map(|wanted| (wanted.container.name.to_string(), text(wanted))).collect()
+    }
+
+    #[track_caller]
+    fn check(policy: &str, image: &str, expected: Result<&str, &str>) {
+        let found = changes(&workload(&[("skeg.dev/policy", policy)], &[("api", image)]));
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(found, [("api".to_owned(), expected)], "{policy} {image}");
+    }
+
+    #[test]
+    fn the_new_image_is_written_in_the_old_spelling() {
+        check("minor", "ghcr.io/a/b:1.0.0", Ok("ghcr.io/a/b:1.1.0"));
+        check("minor", &format!("ghcr.io/a/b:1.0.0@{OLD}"), Ok("ghcr.io/a/b:1.1.0"));
+        check("digest", "ghcr.io/a/b:latest", Ok(&format!("ghcr.io/a/b:latest@{NEW}")));
+        check("digest", "ghcr.io/a/b", Ok(&format!("ghcr.io/a/b:latest@{NEW}")));
+        check("digest", &format!("ghcr.io/a/b:latest@{OLD}"), Ok(&format!("ghcr.io/a/b:latest@{NEW}")));
+    }
+
+    #[test]
+    fn an_image_that_is_written_so_already_needs_no_change() {
+        check("digest", &format!("ghcr.io/a/b:latest@{NEW}"), Err("already at latest"));
+    }
+
+    #[test]
+    fn a_container_that_stays_says_why() {
+        check(
+            "minor",
+            "ghcr.io/a/b:1.1.0",
+            Err("none of 3 tags qualifies: 1 × not newer than the current tag; 1 × the current tag itself; 1 × no version"),
+        );
+        check("minor", "ghcr.io/a/other:1.0.0", Err("the tags of the repository are not known yet"));
+        check(
+            "semver:*",
+            &format!("ghcr.io/a/b@{OLD}"),
+            Err("the image names a digest and no tag, so what is newer cannot be told: write the tag before the digest"),
+        );
+        for bad in ["{{ .Values.image }}", "", "ghcr.io/a/b:1.0.0 ", "ghcr.io/A/b:$(id)"] {
+            let found = changes(&workload(&[("skeg.dev/policy", "minor")], &[("api", bad), ("web", "ghcr.io/a/b:1.0.0")]));
+            assert!(found[0].1.as_ref().unwrap_err().starts_with("the image text cannot be read: "), "{bad}");
+            assert_eq!(found[1].1, Ok("ghcr.io/a/b:1.1.0".to_owned()));
+        }
+    }
+
+    #[test]
+    fn each_container_goes_by_its_own_policy_and_init_containers_only_when_asked() {
+        let containers = [("init", "ghcr.io/a/b:1.0.0"), ("api", "ghcr.io/a/b:1.0.0"), ("proxy", "ghcr.io/a/b:1.0.0")];
+        let names = |annotations: &[(&str, &str)]| -> Vec<(String, bool)> {
+            changes(&workload(annotations, &containers)).into_iter().map(|(name, change)| (name, change.is_ok())).collect()
+        };
+        let (init, api, proxy) =
+            (|moves| ("init".to_owned(), moves), |moves| ("api".to_owned(), moves), |moves| ("proxy".to_owned(), moves));
+        assert_eq!(names(&[("skeg.dev/policy", "minor")]), [api(true), proxy(true)]);
+        assert_eq!(names(&[("skeg.dev/policy", "minor"), ("skeg.dev/policy.proxy", "patch")]), [api(true), proxy(false)]);
+        assert_eq!(names(&[("skeg.dev/policy.api", "minor")]), [api(true)]);
+        assert_eq!(names(&[("skeg.dev/policy", "minor"), ("skeg.dev/init-containers", "true")]), [init(true), api(true), proxy(true)]);
+    }
+
+    #[test]
+    fn wrong_directives_select_nothing() {
+        assert_eq!(changes(&workload(&[("skeg.dev/policy", "minr")], &[("api", "ghcr.io/a/b:1.0.0")])), []);
+    }
+}
