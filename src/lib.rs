@@ -6,6 +6,7 @@ pub mod config;
 pub mod core;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod flow;
 pub mod http;
 pub mod metrics;
 pub mod ports;

@@ -1,0 +1,297 @@
+//! The one task around the engine: takes messages, hints, changes and deadlines, and carries out what the engine wants done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Act, Engine, Message, Settings};
+use super::gather::gather;
+use super::{Ports, audit, effects, journal, observe};
+use crate::core::schedule::after;
+use crate::core::update::{Effect, Trigger, Update};
+use crate::ports::spawn::Spawn;
+use crate::sources::poll::PollSchedule;
+use crate::sources::{Hint, HintQueue};
+
+/// Messages that may wait. Effects wait for room, so nothing is lost when it is full; a thousand covers every update of a large release.
+const INBOX_MAX: usize = 1_024;
+/// How long a stopping agent waits for what is under way. Kubernetes gives thirty seconds; PRODUCT promises ten.
+const DRAIN: Duration = Duration::from_secs(9);
+/// Batches of repositories that are read at once. Each registry has a limit of its own below this.
+const READING_MAX: usize = 64;
+/// How often a stopping agent looks whether everything has ended, when nothing tells it.
+const DRAIN_STEP: Duration = Duration::from_millis(50);
+
+/// What may be sent to the agent.
+pub enum Envelope {
+    /// A message for the engine.
+    Message(Message),
+    /// A look at the engine.
+    Read(Box<dyn FnOnce(&Engine, Timestamp) + Send>),
+}
+
+/// A way to reach the agent.
+#[derive(Clone)]
+pub struct Mailbox(mpsc::Sender<Envelope>);
+
+impl Mailbox {
+    /// Sends a message; waits while the inbox is full. `false` when the agent has stopped.
+    pub async fn send(&self, message: Message) -> bool {
+        self.0.send(Envelope::Message(message)).await.is_ok()
+    }
+
+    /// Looks at the engine; `None` when the agent has stopped.
+    pub async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Engine, Timestamp) -> T + Send + 'static) -> Option<T> {
+        let (tell, answer) = futures::channel::oneshot::channel();
+        let read = Box::new(move |engine: &Engine, now: Timestamp| drop(tell.send(look(engine, now))));
+        self.0.send(Envelope::Read(read)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Settings of the agent.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Settings of the engine.
+    pub engine: Settings,
+    /// Interval of polling where no directive says otherwise.
+    pub poll_interval: Duration,
+}
+
+/// The running agent, until [`Agent::run`] ends.
+pub struct Agent {
+    ports: Arc<Ports>,
+    engine: Engine,
+    hints: Arc<HintQueue>,
+    polls: PollSchedule,
+    inbox: mpsc::Receiver<Envelope>,
+    mailbox: Mailbox,
+    tasks: Arc<dyn Spawn>,
+    /// Tasks that a stop waits for.
+    under_way: Arc<AtomicUsize>,
+    reading: Arc<tokio::sync::Semaphore>,
+    is_stopping: bool,
+}
+
+impl Agent {
+    /// An agent that has not started yet, and the way to reach it.
+    pub fn new(options: Options, ports: Arc<Ports>, hints: Arc<HintQueue>, tasks: Arc<dyn Spawn>) -> (Self, Mailbox) {
+        let (send, inbox) = mpsc::channel(INBOX_MAX);
+        let mailbox = Mailbox(send);
+        let engine = Engine::new(options.engine, Arc::clone(&ports.workloads), Arc::clone(&ports.registry));
+        let agent = Self {
+            engine,
+            hints,
+            polls: PollSchedule::new(options.poll_interval),
+            inbox,
+            mailbox: mailbox.clone(),
+            tasks,
+            under_way: Arc::default(),
+            reading: Arc::new(tokio::sync::Semaphore::new(READING_MAX)),
+            is_stopping: false,
+            ports,
+        };
+        (agent, mailbox)
+    }
+
+    /// Runs until `stop`, then finishes or records what is under way, within a bound.
+    pub async fn run(mut self, stop: CancellationToken) {
+        self.load();
+        let ports = Arc::clone(&self.ports);
+        let hints = Arc::clone(&self.hints);
+        loop {
+            let now = ports.clock.now();
+            let wake = [self.engine.deadline(), self.polls.next_due(), hints.next_due()].into_iter().flatten().min();
+            tokio::select! { biased;
+                () = stop.cancelled() => break,
+                Some(envelope) = self.inbox.recv() => self.take(envelope, now),
+                ids = ports.workloads.changed() => {
+                    self.polls.reconcile(&ports.workloads.all(), ports.clock.now());
+                    self.handle(Message::Changed(ids));
+                    audit::gauge_directives(&self.ports);
+                }
+                () = hints.pushed() => {}
+                () = sleep_until(&ports, wake) => self.wake(),
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Reads the records once the cluster is known. In observe mode there are none to go by: nothing is written, so nothing is resumed.
+    fn load(&mut self) {
+        if !self.engine.acts() {
+            return self.handle(Message::Loaded { kept: Vec::new(), pauses: Vec::new() });
+        }
+        let (ports, mailbox) = (Arc::clone(&self.ports), self.mailbox.clone());
+        self.tasks.spawn(
+            async move {
+                ports.workloads.filled().await;
+                let (kept, pauses) = journal::load(&ports).await;
+                mailbox.send(Message::Loaded { kept, pauses }).await;
+            }
+            .boxed(),
+        );
+    }
+
+    fn take(&mut self, envelope: Envelope, now: Timestamp) {
+        match envelope {
+            Envelope::Message(message) => self.handle(message),
+            Envelope::Read(read) => read(&self.engine, now),
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        let now = self.ports.clock.now();
+        let acts = self.engine.handle(message, now);
+        let has_moved = acts.iter().any(|act| matches!(act, Act::Audit(_)));
+        for act in acts {
+            self.carry_out(act, now);
+        }
+        if has_moved {
+            audit::gauge_updates(&self.ports, &self.engine);
+        }
+    }
+
+    /// Deadlines have passed: of the engine, of polls, of hints.
+    fn wake(&mut self) {
+        let now = self.ports.clock.now();
+        self.handle(Message::Tick);
+        if !self.engine.is_loaded() {
+            return;
+        }
+        for repository in self.polls.take_due(now) {
+            self.hints.push(Hint { repository, tag: None, trigger: Trigger::Poll }, now);
+        }
+        for batch in gather(self.hints.take_due(now), &self.hints, &*self.ports.workloads) {
+            self.read(batch);
+        }
+    }
+
+    /// Reads the repositories of one batch and brings what was read to the engine in one message.
+    fn read(&self, batch: Vec<Hint>) {
+        let (ports, mailbox, reading) = (Arc::clone(&self.ports), self.mailbox.clone(), Arc::clone(&self.reading));
+        self.tasks.spawn(
+            async move {
+                let Ok(_turn) = reading.acquire().await else { return };
+                let reads = batch.iter().map(|hint| observe::observe(&ports, &hint.repository, hint.trigger));
+                let observations = futures::future::join_all(reads).await.into_iter().flatten().collect();
+                mailbox.send(Message::Observed(observations)).await;
+            }
+            .boxed(),
+        );
+    }
+
+    fn carry_out(&mut self, act: Act, now: Timestamp) {
+        let ports = Arc::clone(&self.ports);
+        match act {
+            Act::Write { update, version } => self.finish(async move {
+                let result = journal::write(&ports, &update, version).await;
+                Some(Message::Written { id: update.id, result })
+            }),
+            Act::Carry { effect, update } => self.carry(effect, *update),
+            Act::Remove(id) => self.finish(async move {
+                journal::remove(&ports, &id).await;
+                None
+            }),
+            Act::SavePauses(pauses) => self.finish(async move {
+                let saved = ports.pauses.save(&pauses).await.map_err(|error| error.to_string().into());
+                Some(Message::PausesSaved(saved))
+            }),
+            Act::Tell(told) => self.finish(async move {
+                if let Err(error) = ports.events.tell(&told).await {
+                    tracing::warn!(workload = %told.workload, error = %error, "event not written");
+                }
+                None
+            }),
+            Act::Hint(repositories, trigger) => {
+                for repository in repositories {
+                    self.hints.push(Hint { repository, tag: None, trigger }, now);
+                }
+            }
+            Act::Audit(line) => audit::write(&ports, *line),
+            Act::Answer(answer) => answer(),
+        }
+    }
+
+    /// Starts an effect. A stopping agent starts none: the record tells what is outstanding, and the next start resumes it.
+    fn carry(&self, effect: Effect, update: Update) {
+        if self.is_stopping {
+            return;
+        }
+        let ports = Arc::clone(&self.ports);
+        let run = async move {
+            let input = effects::carry_out(&ports, effect, &update).await?;
+            Some(Message::Outcome { id: update.id, input })
+        };
+        match effect {
+            // These wait for the world, for minutes if need be; a stop does not wait for them.
+            Effect::Ask | Effect::Revise | Effect::Follow => self.spawn(run, None),
+            Effect::Apply | Effect::Restore | Effect::WriteBack => self.finish(run),
+        }
+    }
+
+    /// Runs something that a stop waits for.
+    fn finish(&self, run: impl Future<Output = Option<Message>> + Send + 'static) {
+        self.spawn(run, Some(UnderWay::begin(&self.under_way)));
+    }
+
+    fn spawn(&self, run: impl Future<Output = Option<Message>> + Send + 'static, under_way: Option<UnderWay>) {
+        let mailbox = self.mailbox.clone();
+        self.tasks.spawn(
+            async move {
+                if let Some(message) = run.await {
+                    mailbox.send(message).await;
+                }
+                drop(under_way);
+            }
+            .boxed(),
+        );
+    }
+
+    /// Lets patches, commits and records that are under way end, and records their outcomes. Hints and deadlines wait for the next start.
+    async fn drain(mut self) {
+        self.is_stopping = true;
+        let ports = Arc::clone(&self.ports);
+        let until = after(ports.clock.now(), DRAIN);
+        while self.under_way.load(Ordering::SeqCst) > 0 || !self.inbox.is_empty() {
+            tokio::select! { biased;
+                Some(envelope) = self.inbox.recv() => self.take(envelope, ports.clock.now()),
+                () = ports.clock.sleep_until(after(ports.clock.now(), DRAIN_STEP)) => {}
+            }
+            if ports.clock.now() >= until {
+                tracing::warn!("stopped with work under way; it is resumed at the next start");
+                return;
+            }
+        }
+        tracing::info!("everything under way is finished and recorded");
+    }
+}
+
+/// Counts something that a stop waits for, as long as it lives.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Sleeps until `wake`; for ever without one.
+async fn sleep_until(ports: &Ports, wake: Option<Timestamp>) {
+    match wake {
+        Some(wake) => ports.clock.sleep_until(wake).await,
+        None => futures::future::pending().await,
+    }
+}

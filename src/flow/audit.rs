@@ -1,0 +1,61 @@
+//! What happened: to the audit log, to what is counted, and to whoever listens in this process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Ports;
+use super::engine::{AuditLine, Engine};
+use crate::core::update::{Event, Outcome, Phase, Update};
+use crate::telemetry;
+
+/// Writes the line, counts it and passes it on.
+pub fn write(ports: &Ports, line: AuditLine) {
+    if let Some(entry) = line.update.history.iter().last() {
+        telemetry::audit_update(&line.update, entry);
+    }
+    count(ports, &line);
+    // Nobody has to listen.
+    let _ = ports.happened.send(Arc::new(line));
+}
+
+fn count(ports: &Ports, line: &AuditLine) {
+    if let Some((phase, spent)) = line.left {
+        ports.metrics.left_phase(phase, spent.unsigned_abs());
+    }
+    let age = line.at.duration_since(line.update.created).unsigned_abs();
+    match (line.event, &line.update.phase) {
+        (Event::Closed, Phase::Closed(closed)) => {
+            ports.metrics.closed(closed.outcome, line.update.spec.trigger);
+            if closed.outcome == Outcome::RolledBack
+                && let Some((_, spent)) = line.left
+            {
+                ports.metrics.restored(spent.unsigned_abs());
+            }
+        }
+        (Event::Healthy, _) => ports.metrics.lead_time(age),
+        _ => {}
+    }
+}
+
+/// Brings the gauges of updates up to date: open ones by phase, those that wait for votes.
+pub fn gauge_updates(ports: &Ports, engine: &Engine) {
+    let mut open: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for update in engine.updates().filter(|update| update.is_open()) {
+        *open.entry(update.phase.as_str()).or_default() += 1;
+    }
+    ports.metrics.set_open(open);
+    ports.metrics.set_approvals_waiting(engine.updates().filter(|update| waits_for_votes(update)).count());
+}
+
+/// Brings the gauge of wrong directives up to date: workloads by namespace.
+pub fn gauge_directives(ports: &Ports) {
+    let mut wrong: BTreeMap<Box<str>, usize> = BTreeMap::new();
+    for workload in ports.workloads.all().iter().filter(|workload| workload.directives.is_err()) {
+        *wrong.entry(workload.id.namespace.clone()).or_default() += 1;
+    }
+    ports.metrics.set_directive_errors(wrong.iter().map(|(namespace, count)| (&**namespace, *count)));
+}
+
+fn waits_for_votes(update: &Update) -> bool {
+    matches!(&update.phase, Phase::Held(held) if held.asked.is_some() && held.granted.is_none())
+}

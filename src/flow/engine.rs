@@ -1,0 +1,442 @@
+//! The engine: every update, and the one place that changes them.
+//!
+//! It is synchronous and owns no clock: [`Engine::handle`] takes a message and the time, feeds the core, and gives what is to be done as
+//! [`Act`]s. Around it [`agent`](super::agent) runs one task that carries them out; a simulator can do the same in its own time and order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::commands::Command;
+use super::looked::Looked;
+use super::observe::Observation;
+use super::slot::{Consequences, Slot};
+use crate::core::hold::binding;
+use crate::core::image::Repository;
+use crate::core::pause::Pause;
+use crate::core::update::{
+    self, Effect, Event, Input, Outcome, Phase, Reason, Step, Surroundings, Trigger, Update, UpdateId, deadline, resume, step,
+};
+use crate::core::workload::{Workload, WorkloadId};
+use crate::ports::cluster::Workloads;
+use crate::ports::events::Told;
+use crate::ports::journal::{Kept, Version};
+use crate::ports::registry::Registry;
+
+/// Moves that one message may cause in one update. A life has under ten; more means a rule that feeds itself.
+const MOVES_MAX: usize = 16;
+
+/// What reaches the engine.
+pub enum Message {
+    /// The records kept, once at the start.
+    Loaded {
+        /// Updates, open and closed.
+        kept: Vec<Kept>,
+        /// Pauses.
+        pauses: Vec<Pause>,
+    },
+    /// Workloads were added, changed or removed.
+    Changed(Vec<WorkloadId>),
+    /// Repositories were read, all that one settle window asked for.
+    Observed(Vec<Observation>),
+    /// An effect came to its end.
+    Outcome {
+        /// The update that asked for it.
+        id: UpdateId,
+        /// What came of it.
+        input: Input,
+    },
+    /// A record was written, or not.
+    Written {
+        /// The update.
+        id: UpdateId,
+        /// What came of it.
+        result: Written,
+    },
+    /// The pauses were written, or not.
+    PausesSaved(Result<(), Box<str>>),
+    /// A person wants something.
+    Command(Command),
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What came of writing a record.
+pub enum Written {
+    /// It is durable.
+    Done(Version),
+    /// Another update has the name: an earlier attempt that was not known.
+    Taken(Box<Kept>),
+    /// It failed; it is to be tried again.
+    Failed(crate::core::failure::Failure),
+}
+
+/// An answer to a caller, given when its cause is durable.
+pub type Answer = Box<dyn FnOnce() + Send>;
+
+/// What the engine wants done.
+pub enum Act {
+    /// Write a record; without a version it is new.
+    Write {
+        /// The update as it is to be recorded.
+        update: Box<Update>,
+        /// The version it replaces.
+        version: Option<Version>,
+    },
+    /// Carry out an effect.
+    Carry {
+        /// Which.
+        effect: Effect,
+        /// For which update.
+        update: Box<Update>,
+    },
+    /// Remove the record of a closed update that is not needed any more.
+    Remove(UpdateId),
+    /// Look at repositories.
+    Hint(Vec<Repository>, Trigger),
+    /// Keep exactly these pauses.
+    SavePauses(Vec<Pause>),
+    /// Tell people on the workload.
+    Tell(Told),
+    /// Write a line of the audit log.
+    Audit(Box<AuditLine>),
+    /// Answer a caller.
+    Answer(Answer),
+}
+
+/// A line of the audit log.
+pub struct AuditLine {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+    /// The update as it stands after it.
+    pub update: Update,
+    /// The rest of the sentence.
+    pub detail: Box<str>,
+    /// The phase that was left with this, and the time spent in it.
+    pub left: Option<(&'static str, SignedDuration)>,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether updates are admitted at all; `false` decides, explains and writes nothing.
+    pub acts: bool,
+    /// Updates that may be past `Held` and open at once.
+    pub in_flight: usize,
+    /// Closed updates kept for a workload, binding ones not counted.
+    pub history_per_workload: usize,
+    /// How long closed updates are kept, binding ones not counted.
+    pub history_age: std::time::Duration,
+    /// Closed updates kept in all, binding ones not counted.
+    pub history_total: usize,
+}
+
+/// Every update, and what decisions about them need.
+pub struct Engine {
+    pub(super) settings: Settings,
+    pub(super) workloads: Arc<dyn Workloads>,
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) slots: BTreeMap<UpdateId, Slot>,
+    /// Slots whose record is behind or being written, or that hold back an answer.
+    pub(super) unsettled: BTreeSet<UpdateId>,
+    pub(super) pauses: super::pauses::PauseBook,
+    pub(super) looked: Looked,
+    pub(super) acts: Vec<Act>,
+    is_loaded: bool,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(settings: Settings, workloads: Arc<dyn Workloads>, registry: Arc<dyn Registry>) -> Self {
+        Self {
+            settings,
+            workloads,
+            registry,
+            slots: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            pauses: super::pauses::PauseBook::default(),
+            looked: Looked::default(),
+            acts: Vec::new(),
+            is_loaded: false,
+        }
+    }
+
+    /// Takes a message and gives what is to be done, in this order.
+    pub fn handle(&mut self, message: Message, now: Timestamp) -> Vec<Act> {
+        match message {
+            Message::Loaded { kept, pauses } => self.load(kept, pauses, now),
+            Message::Changed(ids) => self.changed(&ids, now),
+            Message::Observed(observations) => self.decide(&observations, now),
+            Message::Outcome { id, input } => self.feed(&id, &input, now),
+            Message::Written { id, result } => self.written(&id, result, now),
+            Message::PausesSaved(result) => self.pauses_saved(&result),
+            Message::Command(command) => self.obey(command, now),
+            Message::Tick => {}
+        }
+        self.look_at_due(now);
+        self.write_what_is_due(now);
+        std::mem::take(&mut self.acts)
+    }
+
+    /// When the engine next wants to be woken.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let slots = self.slots.values().flat_map(|slot| [deadline(&slot.update), slot.retry_at()]);
+        slots.chain([self.pauses.deadline()]).flatten().min()
+    }
+
+    /// Whether updates are admitted and carried out at all.
+    pub fn acts(&self) -> bool {
+        self.settings.acts
+    }
+
+    /// Whether the records are loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
+    /// Every update in memory.
+    pub fn updates(&self) -> impl Iterator<Item = &Update> {
+        self.slots.values().map(|slot| &slot.update)
+    }
+
+    /// Whether everything decided is durable.
+    pub fn is_durable(&self) -> bool {
+        self.slots.values().all(Slot::is_durable)
+    }
+
+    /// Updates whose record is behind because it cannot be written.
+    pub fn unwritten(&self) -> impl Iterator<Item = &UpdateId> {
+        self.slots.iter().filter(|(_, slot)| slot.retry_at().is_some()).map(|(id, _)| id)
+    }
+
+    /// The updates known for a workload.
+    pub(super) fn known(&self, workload: &WorkloadId) -> Vec<&Update> {
+        self.updates().filter(|update| update.spec.workload == *workload).collect()
+    }
+
+    fn load(&mut self, kept: Vec<Kept>, pauses: Vec<Pause>, now: Timestamp) {
+        self.pauses.load(pauses);
+        for Kept { update, version } in kept {
+            self.slots.insert(update.id.clone(), Slot::loaded(update, version));
+        }
+        self.is_loaded = true;
+        let ids: Vec<UpdateId> = self.slots.keys().cloned().collect();
+        self.compare_with_cluster(&ids, now);
+        for id in &ids {
+            let Some(slot) = self.slots.get(id) else { continue };
+            // What moved in the comparison carries its own effects.
+            if slot.is_durable() {
+                let effects = resume(&slot.update).into_iter();
+                let acts = effects.map(|effect| Act::Carry { effect, update: Box::new(slot.update.clone()) });
+                self.acts.extend(acts.collect::<Vec<_>>());
+            }
+        }
+        self.look_at_held(now);
+    }
+
+    fn changed(&mut self, ids: &[WorkloadId], now: Timestamp) {
+        if !self.is_loaded {
+            return;
+        }
+        for workload in ids {
+            self.looked.tell_mistakes(self.workloads.get(workload).as_deref(), workload, &mut self.acts);
+        }
+        let of_these = |update: &&Update| ids.contains(&update.spec.workload);
+        let updates: Vec<UpdateId> = self.updates().filter(of_these).map(|update| update.id.clone()).collect();
+        self.compare_with_cluster(&updates, now);
+        self.look_at_held(now);
+    }
+
+    /// Tells held updates and those that run how their workload has drifted.
+    fn compare_with_cluster(&mut self, ids: &[UpdateId], now: Timestamp) {
+        let mut workloads: Vec<WorkloadId> = Vec::new();
+        for id in ids {
+            let Some(slot) = self.slots.get(id) else { continue };
+            let workload = self.workloads.get(&slot.update.spec.workload);
+            if workload.is_none() && !self.workloads.knows(&slot.update.spec.workload.namespace) {
+                continue;
+            }
+            if !workloads.contains(&slot.update.spec.workload) {
+                workloads.push(slot.update.spec.workload.clone());
+            }
+            if matches!(slot.update.phase, Phase::Held(_))
+                && let Some(drift) = update::drift(&slot.update, workload.as_deref())
+            {
+                self.feed(id, &Input::Drift(drift), now);
+            }
+        }
+        for workload in workloads {
+            let Some(workload) = self.workloads.get(&workload) else { continue };
+            for (id, drift) in update::set_back(&self.known(&workload.id), &workload) {
+                self.feed(&id, &Input::Drift(drift), now);
+            }
+        }
+    }
+
+    /// Takes up a new update and runs it as far as it goes before anything is written.
+    pub(super) fn open(&mut self, update: Update, now: Timestamp) {
+        let id = update.id.clone();
+        let line = AuditLine { at: now, event: Event::Admitted, detail: last_detail(&update), update: update.clone(), left: None };
+        let effects = match update.phase {
+            Phase::Recording(_) => resume(&update),
+            _ => Vec::new(),
+        };
+        let mut slot = Slot::new(update.clone());
+        slot.moved(update, Consequences { effects, lines: vec![line], ..Consequences::default() });
+        self.slots.insert(id.clone(), slot);
+        self.unsettled.insert(id.clone());
+        self.look(&id, now);
+    }
+
+    /// Feeds an input to an update, and looks at it again until it waits.
+    pub(super) fn feed(&mut self, id: &UpdateId, input: &Input, now: Timestamp) {
+        if self.take_step(id, input, now) {
+            self.look(id, now);
+        }
+    }
+
+    /// Looks at an update's gates and deadlines until it waits.
+    fn look(&mut self, id: &UpdateId, now: Timestamp) {
+        for _ in 0..MOVES_MAX {
+            let Some(slot) = self.slots.get(id) else { return };
+            let around = self.surroundings(&slot.update, now);
+            if !self.take_step(id, &Input::Look(around), now) {
+                return;
+            }
+        }
+    }
+
+    /// One step; whether the update moved.
+    fn take_step(&mut self, id: &UpdateId, input: &Input, now: Timestamp) -> bool {
+        let Some(slot) = self.slots.get_mut(id) else { return false };
+        let before = slot.update.phase.as_str();
+        match step(&slot.update, input, now) {
+            Step::Waits(reason) => {
+                if let Phase::Held(held) = &mut slot.update.phase {
+                    held.waits = reason;
+                }
+                return false;
+            }
+            Step::Retries { to, effects } => {
+                slot.update = to;
+                let update = &slot.update;
+                self.acts.extend(effects.into_iter().map(|effect| Act::Carry { effect, update: Box::new(update.clone()) }));
+                return false;
+            }
+            Step::Moves { to, event, effects } => {
+                let left = (before != to.phase.as_str()).then(|| (before, now.duration_since(slot.update.since)));
+                let line = AuditLine { at: now, event, detail: last_detail(&to), update: to.clone(), left };
+                slot.moved(to, Consequences { effects, lines: vec![line], ..Consequences::default() });
+                self.unsettled.insert(id.clone());
+            }
+        }
+        let closed_now =
+            self.slots.get(id).is_some_and(|slot| !slot.update.is_open()) && !Outcome::ALL.iter().any(|end| end.as_str() == before);
+        if closed_now {
+            self.closed(id, now);
+        }
+        true
+    }
+
+    /// What the gates of an update are made from.
+    fn surroundings(&self, update: &Update, now: Timestamp) -> Surroundings {
+        let id = &update.spec.workload;
+        let workload = self.workloads.get(id);
+        let known = self.known(id);
+        Surroundings {
+            paused: self.pauses.over(id, workload.as_deref(), now),
+            barred: workload.as_ref().and_then(|workload| workload.owner).map(|owner| Reason::NoGitRemote { owner }),
+            bound: workload.as_ref().and_then(|workload| bound(update, workload, &known)),
+            crowded: self.crowded(update, &known),
+        }
+    }
+
+    fn crowded(&self, update: &Update, known: &[&Update]) -> Option<Reason> {
+        if let Some(other) = known.iter().find(|other| other.id != update.id && other.is_in_flight()) {
+            return Some(Reason::OtherInFlight { update: other.id.name.clone() });
+        }
+        let limit = self.settings.in_flight;
+        let in_flight = self.updates().filter(|update| update.is_in_flight()).count();
+        (in_flight >= limit).then_some(Reason::InFlightLimit { limit })
+    }
+
+    /// An update has just closed: older bindings it takes over are lifted, the workload is looked at again, others may have room now.
+    fn closed(&mut self, id: &UpdateId, now: Timestamp) {
+        let Some(update) = self.slots.get(id).map(|slot| slot.update.clone()) else { return };
+        let known = self.known(&update.spec.workload);
+        let replaced: Vec<UpdateId> = binding::replaced_by(&update, &known).into_iter().cloned().collect();
+        for older in replaced {
+            self.feed(&older, &Input::Lift { by: update.id.name.clone() }, now);
+        }
+        self.acts.push(Act::Hint(update.repositories(), Trigger::Resync));
+        self.prune(&update.spec.workload, now);
+        self.look_at_held(now);
+    }
+
+    /// Looks at every held update, the oldest first.
+    pub(super) fn look_at_held(&mut self, now: Timestamp) {
+        let mut held: Vec<_> = self.updates().filter(|update| matches!(update.phase, Phase::Held(_))).collect();
+        held.sort_by_key(|update| update.created);
+        let ids: Vec<UpdateId> = held.into_iter().map(|update| update.id.clone()).collect();
+        for id in ids {
+            self.look(&id, now);
+        }
+    }
+
+    fn look_at_due(&mut self, now: Timestamp) {
+        if self.pauses.drop_ended(now) {
+            self.look_at_held(now);
+        }
+        let due = |update: &&Update| deadline(update).is_some_and(|at| at <= now);
+        let ids: Vec<UpdateId> = self.updates().filter(due).map(|update| update.id.clone()).collect();
+        for id in ids {
+            self.look(&id, now);
+        }
+    }
+
+    /// Writes the records that are behind. A new record waits until every older one of its workload is up to date: if skeg died in
+    /// between, two open updates of one workload would be found.
+    fn write_what_is_due(&mut self, now: Timestamp) {
+        let behind: Vec<WorkloadId> = self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter_map(Slot::keeps_waiting).collect();
+        for id in &self.unsettled {
+            let Some(slot) = self.slots.get_mut(id) else { continue };
+            if slot.is_recorded() || !behind.contains(&slot.update.spec.workload) {
+                slot.due(now, &mut self.acts);
+            }
+        }
+        let slots = &self.slots;
+        self.unsettled.retain(|id| slots.get(id).is_some_and(|slot| !slot.is_settled()));
+    }
+
+    fn written(&mut self, id: &UpdateId, result: Written, now: Timestamp) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        match result {
+            Written::Done(version) => slot.written(version, now, &mut self.acts),
+            Written::Failed(failure) => slot.not_written(now, failure.retry_after),
+            Written::Taken(kept) => self.adopt(*kept),
+        }
+    }
+
+    /// The name is taken by an attempt that was not known: it becomes known, and the decision is made again.
+    fn adopt(&mut self, kept: Kept) {
+        self.acts.push(Act::Hint(kept.update.repositories(), Trigger::Resync));
+        let effects = resume(&kept.update);
+        self.acts.extend(effects.into_iter().map(|effect| Act::Carry { effect, update: Box::new(kept.update.clone()) }));
+        self.slots.insert(kept.update.id.clone(), Slot::loaded(kept.update, kept.version));
+    }
+}
+
+fn bound(update: &Update, workload: &Workload, known: &[&Update]) -> Option<Reason> {
+    let directives = workload.directives.as_ref().ok()?;
+    update.spec.changes.iter().find_map(|change| {
+        let selection = directives.selection_of(workload.container(&change.container)?)?;
+        binding::holds_back(workload, selection, change, known)
+    })
+}
+
+fn last_detail(update: &Update) -> Box<str> {
+    update.history.iter().last().map(|entry| entry.detail.clone()).unwrap_or_default()
+}

@@ -1,0 +1,111 @@
+//! Writing records, and reading them at the start.
+
+use std::time::Duration;
+
+use super::Ports;
+use super::engine::Written;
+use crate::core::pause::Pause;
+use crate::core::schedule::backoff;
+use crate::core::update::{Update, UpdateId};
+use crate::ports::cluster::ClusterError;
+use crate::ports::journal::{Kept, Version};
+
+/// The longest wait between two tries to read the records at the start.
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
+/// Readings of one write. A record that somebody keeps editing is written at the next try.
+const READINGS_MAX: u32 = 3;
+
+/// Writes the record of an update: a new one without a version, else over that version.
+///
+/// Only skeg writes records, and its memory is what counts: a record that somebody edited is written over, one that somebody deleted is
+/// written anew. A new record's name may be taken by an attempt that is not in memory; then nothing is written.
+pub async fn write(ports: &Ports, update: &Update, version: Option<Version>) -> Written {
+    match try_write(ports, update, version).await {
+        Ok(written) => written,
+        Err(error) => {
+            tracing::warn!(update.id = %update.id, error = %error, "record not written, will be written again");
+            Written::Failed(error.into())
+        }
+    }
+}
+
+async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> Result<Written, ClusterError> {
+    let mut version = version;
+    for _ in 0..READINGS_MAX {
+        let result = match &version {
+            None => ports.journal.create(update).await,
+            Some(version) => ports.journal.replace(update, version).await,
+        };
+        match result {
+            Ok(version) => return Ok(Written::Done(version)),
+            Err(ClusterError::Exists { .. }) => match ports.journal.get(&update.id).await? {
+                Some(kept) if is_ours(&kept, update) => version = Some(kept.version),
+                Some(kept) => return Ok(Written::Taken(Box::new(kept))),
+                None => version = None,
+            },
+            Err(ClusterError::Conflict { .. }) if version.is_some() => {
+                tracing::warn!(update.id = %update.id, "record was edited by somebody else and is written over");
+                version = ports.journal.get(&update.id).await?.map(|kept| kept.version);
+            }
+            Err(ClusterError::NotFound { .. }) if version.is_some() => {
+                tracing::warn!(update.id = %update.id, "record was deleted by somebody else and is written anew");
+                version = None;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ClusterError::Conflict { object: update.id.to_string(), detail: "others kept writing".to_owned() })
+}
+
+/// Whether the record is an earlier, unanswered write of the same update and not another attempt's.
+fn is_ours(kept: &Kept, update: &Update) -> bool {
+    kept.update.spec == update.spec && kept.update.created == update.created
+}
+
+/// Removes a record that is not needed any more. A failure is told and forgotten: the next start finds the record again.
+pub async fn remove(ports: &Ports, id: &UpdateId) {
+    if let Err(error) = ports.journal.remove(id).await {
+        tracing::warn!(update.id = %id, error = %error, "old record not removed");
+    }
+}
+
+/// Reads every record and the pauses, again until it works; the trouble meanwhile is what readiness tells.
+pub async fn load(ports: &Ports) -> (Vec<Kept>, Vec<Pause>) {
+    let mut tries = 0;
+    loop {
+        match try_load(ports).await {
+            Ok(loaded) => {
+                ports.health.ready();
+                return loaded;
+            }
+            Err(error) => {
+                tries += 1;
+                tracing::warn!(error = %error, attempt = tries, "records cannot be read, will be read again");
+                ports.health.not_ready(start_trouble(&error));
+                ports.clock.sleep_until(backoff(ports.clock.now(), tries, BACKOFF_CAP, "load", None)).await;
+            }
+        }
+    }
+}
+
+fn start_trouble(error: &ClusterError) -> String {
+    match error {
+        ClusterError::NotFound { .. } => {
+            "the ImageUpdate resource is not installed: run `skeg crd | kubectl apply -f -`; it is looked for again by itself".to_owned()
+        }
+        error => format!("the records cannot be read: {error}"),
+    }
+}
+
+/// Open and binding ones first, by label: they decide what happens now. The closed rest is history and counts attempts.
+async fn try_load(ports: &Ports) -> Result<(Vec<Kept>, Vec<Pause>), ClusterError> {
+    let mut records = ports.journal.load().await?;
+    let rest = ports.journal.all().await?;
+    let is_new = |kept: &Kept| !records.kept.iter().any(|known| known.update.id == kept.update.id);
+    let new: Vec<Kept> = rest.kept.into_iter().filter(is_new).collect();
+    records.kept.extend(new);
+    for unreadable in rest.unreadable {
+        tracing::error!(update.id = %unreadable.id, problem = unreadable.problem, "record cannot be read and is left alone");
+    }
+    Ok((records.kept, ports.pauses.load().await?))
+}

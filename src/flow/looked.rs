@@ -1,0 +1,109 @@
+//! What the last look at each container found, and which mistakes people were told of.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::engine::Act;
+use super::observe::Observation;
+use crate::core::directives::DirectiveError;
+use crate::core::image::{Repository, Tag};
+use crate::core::workload::{Workload, WorkloadId};
+use crate::ports::events::Told;
+use crate::ports::registry::Access;
+
+/// What was found when a container was last looked at.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Look {
+    /// When.
+    pub at: Timestamp,
+    /// The tag that the policy chooses, when it is not the present one.
+    pub candidate: Option<Tag>,
+    /// Why there is no update, when there is none: a code and a sentence.
+    pub reason: Option<(Box<str>, Box<str>)>,
+}
+
+/// The newest look at each managed container, trouble with repositories, and the mistakes told.
+#[derive(Default)]
+pub struct Looked {
+    looks: HashMap<WorkloadId, Vec<(Box<str>, Look)>>,
+    troubles: HashMap<Repository, (Timestamp, Box<str>)>,
+    newest: HashMap<(Repository, Access), Timestamp>,
+    told: HashMap<WorkloadId, Vec<DirectiveError>>,
+}
+
+impl Looked {
+    /// Whether an observation is newer than every one before it. Reads may overtake each other; an older list must not undo a newer one.
+    pub fn is_news(&mut self, observation: &Observation) -> bool {
+        let key = (observation.repository.clone(), observation.access.clone());
+        let newest = self.newest.entry(key).or_insert(observation.at);
+        let is_news = *newest <= observation.at;
+        *newest = observation.at.max(*newest);
+        is_news
+    }
+
+    /// Notes a look at a container.
+    pub fn note(&mut self, workload: &WorkloadId, container: &str, look: Look) {
+        let looks = self.looks.entry(workload.clone()).or_default();
+        match looks.iter_mut().find(|(name, _)| **name == *container) {
+            Some((_, earlier)) => *earlier = look,
+            None => looks.push((container.into(), look)),
+        }
+    }
+
+    /// The newest look at a container.
+    pub fn at(&self, workload: &WorkloadId, container: &str) -> Option<&Look> {
+        self.looks.get(workload)?.iter().find(|(name, _)| **name == *container).map(|(_, look)| look)
+    }
+
+    /// Notes that a repository could not be read, or that it could again.
+    pub fn note_trouble(&mut self, repository: &Repository, now: Timestamp, trouble: Option<String>) {
+        match trouble {
+            Some(trouble) => {
+                let since = self.troubles.get(repository).map_or(now, |(since, _)| *since);
+                self.troubles.insert(repository.clone(), (since, trouble.into()));
+            }
+            None => {
+                self.troubles.remove(repository);
+            }
+        }
+    }
+
+    /// Since when and why a repository cannot be read.
+    pub fn trouble(&self, repository: &Repository) -> Option<(Timestamp, &str)> {
+        self.troubles.get(repository).map(|(since, why)| (*since, &**why))
+    }
+
+    /// Repositories that cannot be read, since when and why, by name.
+    pub fn troubles(&self) -> Vec<(&Repository, Timestamp, &str)> {
+        let mut troubles: Vec<_> = self.troubles.iter().map(|(repository, (since, why))| (repository, *since, &**why)).collect();
+        troubles.sort_by_key(|(repository, ..)| (*repository).clone());
+        troubles
+    }
+
+    /// Tells the mistakes in a workload's directives on the object, each set of mistakes once; forgets a workload that is gone.
+    pub fn tell_mistakes(&mut self, workload: Option<&Workload>, id: &WorkloadId, acts: &mut Vec<Act>) {
+        let Some(workload) = workload else {
+            self.looks.remove(id);
+            self.told.remove(id);
+            return;
+        };
+        match &workload.directives {
+            Ok(_) => {
+                self.told.remove(id);
+            }
+            Err(mistakes) if self.told.get(id) != Some(mistakes) => {
+                let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+                acts.push(Act::Tell(Told {
+                    workload: id.clone(),
+                    uid: workload.uid.clone(),
+                    warning: true,
+                    reason: "DirectiveError".into(),
+                    message: format!("held until mended: {}", list.join("; ")),
+                }));
+                self.told.insert(id.clone(), mistakes.clone());
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The stages between the ports and the core: async, thin, one direction.
+//!
+//! ```text
+//! hint ─► observe ─► Message::Observed ─┐                     ┌─► Act::Write  ─► journal ─► Message::Written
+//!              workloads ─► Changed ────┤                     ├─► Act::Carry  ─► effects ─► Message::Outcome
+//!                  people ─► Command ───┼─► engine (decides) ─┼─► Act::Hint   ─► the queue of hints
+//!                   clock ─► Tick ──────┘                     └─► Act::Audit, Tell, Answer
+//! ```
+//!
+//! [`engine`] is synchronous and holds every update; [`agent`] is the one task around it.
+
+pub mod agent;
+mod apply;
+mod ask;
+pub mod audit;
+pub mod commands;
+mod decide;
+pub mod desk;
+mod effects;
+pub mod engine;
+mod failure;
+mod gather;
+pub mod health;
+mod history;
+mod journal;
+mod looked;
+pub mod observe;
+mod pauses;
+mod record;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::flow::engine::AuditLine;
+use crate::metrics::Metrics;
+use crate::ports::approver::Approver;
+use crate::ports::clock::Clock;
+use crate::ports::cluster::{Cluster, Workloads};
+use crate::ports::events::Events;
+use crate::ports::git::Git;
+use crate::ports::journal::Journal;
+use crate::ports::pauses::Pauses;
+use crate::ports::registry::Registry;
+
+pub use health::Health;
+pub use record::Recorder;
+
+/// Everything outside, as the stages see it.
+pub struct Ports {
+    /// Registries.
+    pub registry: Arc<dyn Registry>,
+    /// The cluster, asked directly.
+    pub cluster: Arc<dyn Cluster>,
+    /// The workloads as the watch has seen them.
+    pub workloads: Arc<dyn Workloads>,
+    /// The records of updates.
+    pub journal: Arc<dyn Journal>,
+    /// The record of pauses.
+    pub pauses: Arc<dyn Pauses>,
+    /// Telling people on the object.
+    pub events: Arc<dyn Events>,
+    /// Git remotes.
+    pub git: Arc<dyn Git>,
+    /// Asking people.
+    pub approver: Arc<dyn Approver>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Write-backs that wait for their turn.
+    pub recorder: Recorder,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether skeg is ready.
+    pub health: Health,
+    /// What happens to updates, for whoever listens in this process.
+    pub happened: broadcast::Sender<Arc<AuditLine>>,
+}

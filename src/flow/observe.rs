@@ -1,0 +1,73 @@
+//! Hint → observation: one complete listing, and the digests of the tags that matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Ports;
+use crate::core::candidate::candidates;
+use crate::core::image::{Digest, Repository, Tag};
+use crate::core::update::Trigger;
+use crate::core::workload::Workload;
+use crate::ports::registry::{Access, RegistryError};
+
+/// What was read in one repository with one access.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The repository.
+    pub repository: Repository,
+    /// The access it was read with.
+    pub access: Access,
+    /// What made skeg look.
+    pub trigger: Trigger,
+    /// When reading began.
+    pub at: Timestamp,
+    /// What was read; an error leaves everything as it is.
+    pub read: Result<Read, RegistryError>,
+}
+
+/// A complete listing, and the digests of the tags that a policy chooses from it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Read {
+    /// Every tag.
+    pub tags: Vec<Tag>,
+    /// What the chosen tags point at; `None` for a tag that is listed but has no manifest.
+    pub digests: BTreeMap<Tag, Option<Digest>>,
+}
+
+/// Reads a repository for the workloads that use it, once for each access they have.
+pub async fn observe(ports: &Ports, repository: &Repository, trigger: Trigger) -> Vec<Observation> {
+    let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
+    for workload in ports.workloads.using(repository) {
+        groups.entry(ports.registry.access(repository, &workload.id.namespace)).or_default().push(workload);
+    }
+    let mut observations = Vec::with_capacity(groups.len());
+    for (access, workloads) in groups {
+        let at = ports.clock.now();
+        let read = read(ports, repository, &access, &workloads).await;
+        observations.push(Observation { repository: repository.clone(), access, trigger, at, read });
+    }
+    observations
+}
+
+async fn read(ports: &Ports, repository: &Repository, access: &Access, workloads: &[Arc<Workload>]) -> Result<Read, RegistryError> {
+    let tags = ports.registry.tags(repository, access).await?;
+    let mut digests = BTreeMap::new();
+    for tag in chosen(repository, workloads, &tags) {
+        let digest = ports.registry.digest(repository, &tag, access).await?;
+        digests.insert(tag, digest);
+    }
+    Ok(Read { tags, digests })
+}
+
+/// The tags that any of the workloads' policies chooses, each once.
+fn chosen(repository: &Repository, workloads: &[Arc<Workload>], tags: &[Tag]) -> BTreeSet<Tag> {
+    let tags_of = |asked: &Repository| (asked == repository).then_some(tags);
+    workloads
+        .iter()
+        .flat_map(|workload| candidates(workload, &tags_of))
+        .filter_map(|one| one.outcome.ok())
+        .map(|picked| picked.tag)
+        .collect()
+}

@@ -1,0 +1,71 @@
+//! The pauses that are on.
+
+use jiff::Timestamp;
+
+use crate::core::pause::{Pause, Scope};
+use crate::core::workload::{Workload, WorkloadId};
+
+/// Who waits for the pauses to be durable.
+pub type WhenSaved = Box<dyn FnOnce(Result<(), Box<str>>) + Send>;
+
+/// Every pause, and who waits until they are durable.
+#[derive(Default)]
+pub struct PauseBook {
+    pauses: Vec<Pause>,
+    answers: Vec<WhenSaved>,
+}
+
+impl PauseBook {
+    /// Takes over what was kept.
+    pub fn load(&mut self, pauses: Vec<Pause>) {
+        self.pauses = pauses;
+    }
+
+    /// Every pause.
+    pub fn all(&self) -> &[Pause] {
+        &self.pauses
+    }
+
+    /// Sets a pause; an earlier one of the same scope is replaced.
+    pub fn set(&mut self, pause: Pause) {
+        self.pauses.retain(|earlier| earlier.scope != pause.scope);
+        self.pauses.push(pause);
+    }
+
+    /// Lifts the pauses of exactly this scope and gives them.
+    pub fn lift(&mut self, scope: &Scope) -> Vec<Pause> {
+        self.pauses.extract_if(.., |pause| pause.scope == *scope).collect()
+    }
+
+    /// Notes who is to be answered when the next save has ended.
+    pub fn answer_when_saved(&mut self, answer: WhenSaved) {
+        self.answers.push(answer);
+    }
+
+    /// Takes those who are to be answered.
+    pub fn take_answers(&mut self) -> Vec<WhenSaved> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// The pause that covers a workload, its own annotation included.
+    pub fn over(&self, id: &WorkloadId, workload: Option<&Workload>, now: Timestamp) -> Option<Box<str>> {
+        let annotated = workload.and_then(|workload| workload.directives.as_ref().ok()).is_some_and(|directives| directives.pause);
+        if annotated {
+            return Some("skeg.dev/pause is set on the workload".into());
+        }
+        let covers = |pause: &&Pause| pause.is_on(now) && pause.scope.covers(id);
+        self.pauses.iter().find(covers).map(|pause| pause.to_string().into())
+    }
+
+    /// When the next pause ends by itself.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.pauses.iter().filter_map(|pause| pause.until).min()
+    }
+
+    /// Drops pauses that have ended; whether there were any.
+    pub fn drop_ended(&mut self, now: Timestamp) -> bool {
+        let before = self.pauses.len();
+        self.pauses.retain(|pause| pause.is_on(now));
+        self.pauses.len() != before
+    }
+}

@@ -1,0 +1,109 @@
+//! Write-back: everything that is due for a remote goes into one commit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::channel::oneshot;
+
+use super::Ports;
+use crate::core::directives::GitPlace;
+use crate::core::failure::Failure;
+use crate::core::schedule::after;
+use crate::core::update::{Reason, Recorded, Update, Verdict};
+use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
+
+/// How long the first write-back of a batch waits for others. Rollouts that started together end within about a second of each other.
+const GATHER: Duration = Duration::from_millis(500);
+
+type Waiting = Vec<(GitEdit, oneshot::Sender<Result<GitOutcome, GitError>>)>;
+
+/// The write-backs that wait for their turn, by remote.
+#[derive(Default)]
+pub struct Recorder {
+    lanes: Mutex<HashMap<Box<str>, Arc<Lane>>>,
+}
+
+/// One remote: one commit at a time, and what waits for the next.
+#[derive(Default)]
+struct Lane {
+    turn: futures::lock::Mutex<()>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Commits the update's images to the first of its places that declares the workload.
+pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
+    let mut outcome = Recorded::Unrecordable(Reason::NotDeclared);
+    for place in &update.spec.rules.write_back {
+        match ports.recorder.write(ports, edit(update, place)).await {
+            Ok(GitOutcome::NotDeclared) => {}
+            Ok(GitOutcome::Recorded(commit)) => return Recorded::Committed(commit),
+            Ok(other) => outcome = Recorded::Unrecordable(unrecordable(other)),
+            Err(error) => return Recorded::Failed(Failure::from(error)),
+        }
+    }
+    outcome
+}
+
+fn unrecordable(outcome: GitOutcome) -> Reason {
+    match outcome {
+        GitOutcome::Moved { path, found } => Reason::GitMoved { path: path.into(), found: found.into() },
+        GitOutcome::TakenBack { commit } => Reason::Trouble {
+            doing: "writing to Git",
+            summary: format!("commit {commit} recorded it, and somebody has taken that back").into(),
+        },
+        GitOutcome::DeclaredTwice { paths } => Reason::DeclaredTwice { paths: paths.join(", ").into() },
+        GitOutcome::Uneditable { path, why } => Reason::Trouble { doing: "writing to Git", summary: format!("{path}: {why}").into() },
+        GitOutcome::NotDeclared | GitOutcome::Recorded(_) => Reason::NotDeclared,
+    }
+}
+
+fn edit(update: &Update, place: &GitPlace) -> GitEdit {
+    let image = |change: &crate::core::update::Change| GitImage {
+        container: change.container.clone(),
+        init: change.init,
+        from: change.from.clone(),
+        to: change.to.clone(),
+    };
+    let approves = |vote: &&crate::core::update::Vote| vote.verdict == Verdict::Approve;
+    GitEdit {
+        update: update.id.clone(),
+        workload: update.spec.workload.clone(),
+        since: update.created,
+        place: place.clone(),
+        images: update.spec.changes.iter().map(image).collect(),
+        approved_by: update.votes.iter().filter(approves).map(|vote| vote.voter.clone()).collect(),
+    }
+}
+
+impl Recorder {
+    /// Queues the edit and waits for its outcome. Whoever gets the remote's turn writes everything that waits; the others find their
+    /// outcome there.
+    async fn write(&self, ports: &Ports, edit: GitEdit) -> Result<GitOutcome, GitError> {
+        let remote = edit.place.remote.clone();
+        let lane = self.lane(&remote);
+        let (tell, outcome) = oneshot::channel();
+        lane.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((edit, tell));
+        ports.clock.sleep_until(after(ports.clock.now(), GATHER)).await;
+        let turn = lane.turn.lock().await;
+        let batch = std::mem::take(&mut *lane.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if !batch.is_empty() {
+            write_batch(ports, &remote, batch).await;
+        }
+        drop(turn);
+        outcome.await.unwrap_or_else(|_| Err(GitError::Broken { remote: remote.into(), detail: "the write was cut off".into() }))
+    }
+
+    fn lane(&self, remote: &str) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(remote.into()).or_default())
+    }
+}
+
+async fn write_batch(ports: &Ports, remote: &str, batch: Waiting) {
+    let (edits, tells): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    match ports.git.write_back(remote, &edits).await {
+        Ok(outcomes) => tells.into_iter().zip(outcomes).for_each(|(tell, outcome)| drop(tell.send(Ok(outcome)))),
+        Err(error) => tells.into_iter().for_each(|tell| drop(tell.send(Err(error.clone())))),
+    }
+}

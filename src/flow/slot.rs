@@ -1,0 +1,162 @@
+//! One update in the engine's memory, with what is durable of it.
+//!
+//! Journal first: what follows from a move (effects, answers, audit lines) is kept here until the record of that move is written. Moves
+//! may go on while a write is under way; the next write then takes them all.
+
+use jiff::Timestamp;
+
+use super::engine::{Act, Answer, AuditLine};
+use crate::core::schedule::backoff;
+use crate::core::update::{Effect, Update};
+use crate::core::workload::WorkloadId;
+use crate::ports::journal::Version;
+
+/// The longest wait between two tries to write a record. Short, because every effect of the update waits for it.
+const BACKOFF_CAP: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// One update.
+pub struct Slot {
+    /// As decided; the record may be behind.
+    pub update: Update,
+    version: Option<Version>,
+    state: WriteState,
+    /// Follows from moves that no write has taken up yet.
+    next: Consequences,
+    is_behind: bool,
+    tries: u32,
+}
+
+/// What waits for durability.
+#[derive(Default)]
+pub struct Consequences {
+    /// Effects to carry out.
+    pub effects: Vec<Effect>,
+    /// Callers to answer.
+    pub answers: Vec<Answer>,
+    /// Lines for the audit log.
+    pub lines: Vec<AuditLine>,
+}
+
+enum WriteState {
+    Idle,
+    UnderWay(Consequences),
+    Waits { until: Timestamp },
+}
+
+impl Slot {
+    /// An update that has no record yet.
+    pub fn new(update: Update) -> Self {
+        Self { update, version: None, state: WriteState::Idle, next: Consequences::default(), is_behind: true, tries: 0 }
+    }
+
+    /// An update as its record tells it.
+    pub fn loaded(update: Update, version: Version) -> Self {
+        Self { version: Some(version), is_behind: false, ..Self::new(update) }
+    }
+
+    /// Whether every move so far is durable.
+    pub fn is_durable(&self) -> bool {
+        !self.is_behind && matches!(self.state, WriteState::Idle)
+    }
+
+    /// Whether a record exists.
+    pub fn is_recorded(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Whether nothing is behind and nothing waits for a write.
+    pub fn is_settled(&self) -> bool {
+        self.is_durable() && self.next.effects.is_empty() && self.next.answers.is_empty() && self.next.lines.is_empty()
+    }
+
+    /// The workload whose new records wait for this one: it exists and is behind.
+    pub fn keeps_waiting(&self) -> Option<WorkloadId> {
+        (self.is_recorded() && !self.is_durable()).then(|| self.update.spec.workload.clone())
+    }
+
+    /// Takes up a move: the new state and what follows from it once that is durable.
+    pub fn moved(&mut self, to: Update, consequences: Consequences) {
+        self.update = to;
+        self.is_behind = true;
+        self.next.effects.extend(consequences.effects);
+        self.next.answers.extend(consequences.answers);
+        self.next.lines.extend(consequences.lines);
+    }
+
+    /// An answer that must not be given before everything decided so far is durable.
+    pub fn answer_when_durable(&mut self, answer: Answer) {
+        self.next.answers.push(answer);
+    }
+
+    /// The write that is due, if one is; without one, answers that wait for nothing are given.
+    pub fn due(&mut self, now: Timestamp, acts: &mut Vec<Act>) {
+        let may_write = match self.state {
+            WriteState::Idle => true,
+            WriteState::UnderWay(_) => false,
+            WriteState::Waits { until } => until <= now,
+        };
+        if !may_write {
+            return;
+        }
+        if self.is_behind {
+            self.is_behind = false;
+            self.state = WriteState::UnderWay(std::mem::take(&mut self.next));
+            acts.push(Act::Write { update: Box::new(self.update.clone()), version: self.version.clone() });
+        } else {
+            let ready = std::mem::take(&mut self.next);
+            self.release(ready, acts);
+        }
+    }
+
+    /// The write is durable: what followed from it may happen.
+    pub fn written(&mut self, version: Version, now: Timestamp, acts: &mut Vec<Act>) {
+        self.version = Some(version);
+        self.tries = 0;
+        if let WriteState::UnderWay(ready) = std::mem::replace(&mut self.state, WriteState::Idle) {
+            self.release(ready, acts);
+        }
+        self.due(now, acts);
+    }
+
+    /// The write failed: nothing of it happens until a later one succeeds.
+    pub fn not_written(&mut self, now: Timestamp, retry_after: Option<std::time::Duration>) {
+        self.tries = self.tries.saturating_add(1);
+        let until = backoff(now, self.tries, BACKOFF_CAP, &self.update.id.name, retry_after);
+        if let WriteState::UnderWay(mut kept) = std::mem::replace(&mut self.state, WriteState::Waits { until }) {
+            kept.effects.append(&mut self.next.effects);
+            kept.answers.append(&mut self.next.answers);
+            kept.lines.append(&mut self.next.lines);
+            self.next = kept;
+        }
+        self.is_behind = true;
+    }
+
+    /// When a failed write is to be tried again.
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self.state {
+            WriteState::Waits { until } => Some(until),
+            WriteState::Idle | WriteState::UnderWay(_) => None,
+        }
+    }
+
+    /// Effects are carried out on the newest state; one that a later move has made pointless is left out by [`is_due`].
+    fn release(&self, ready: Consequences, acts: &mut Vec<Act>) {
+        acts.extend(ready.lines.into_iter().map(|line| Act::Audit(Box::new(line))));
+        let due = ready.effects.into_iter().filter(|effect| is_due(*effect, &self.update));
+        acts.extend(due.map(|effect| Act::Carry { effect, update: Box::new(self.update.clone()) }));
+        acts.extend(ready.answers.into_iter().map(Act::Answer));
+    }
+}
+
+/// Whether the effect still belongs to the phase the update is in.
+fn is_due(effect: Effect, update: &Update) -> bool {
+    use crate::core::update::Phase;
+    match effect {
+        Effect::Ask => matches!(update.phase, Phase::Held(_)),
+        Effect::Revise => true,
+        Effect::Apply => matches!(update.phase, Phase::Applying(_)),
+        Effect::Follow => matches!(update.phase, Phase::Verifying(_)),
+        Effect::Restore => matches!(update.phase, Phase::Restoring(_)),
+        Effect::WriteBack => matches!(update.phase, Phase::Recording(_)),
+    }
+}

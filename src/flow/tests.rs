@@ -1,0 +1,423 @@
+//! The engine with a world that a test owns: no task, no clock, every order of events.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::engine::{Act, Engine, Message, Settings, Written};
+use super::observe::{Observation, Read};
+use crate::core::directives::{Defaults, skeg};
+use crate::core::failure::Failure;
+use crate::core::image::{Digest, ImageRef, Repository, Tag};
+use crate::core::update::{Applied, Drift, Effect, Followed, Input, Mark, Phase, Restored, Trigger, Update, UpdateId, Verdict, Vote};
+use crate::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
+use crate::flow::commands::Command;
+use crate::ports::cluster::Workloads;
+use crate::ports::journal::{Kept, Version};
+use crate::ports::registry::{Access, Registry, RegistryError};
+
+/// The workloads as a watch would show them.
+#[derive(Default)]
+struct Shown(Mutex<BTreeMap<WorkloadId, Arc<Workload>>>);
+
+#[async_trait]
+impl Workloads for Shown {
+    fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
+        self.0.lock().unwrap().get(id).cloned()
+    }
+    fn all(&self) -> Vec<Arc<Workload>> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+    fn using(&self, repository: &Repository) -> Vec<Arc<Workload>> {
+        let uses = |workload: &Arc<Workload>| {
+            let images = workload.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
+            images.into_iter().any(|image| image.repository() == repository)
+        };
+        self.all().into_iter().filter(uses).collect()
+    }
+    fn repositories(&self) -> Vec<Repository> {
+        Vec::new()
+    }
+    fn knows(&self, _: &str) -> bool {
+        true
+    }
+    fn is_filled(&self) -> bool {
+        true
+    }
+    async fn filled(&self) {}
+    async fn changed(&self) -> Vec<WorkloadId> {
+        futures::future::pending().await
+    }
+}
+
+/// The engine asks a registry for nothing but the access.
+struct OneAccess;
+
+#[async_trait]
+impl Registry for OneAccess {
+    fn access(&self, _: &Repository, _: &str) -> Access {
+        Access::Anonymous
+    }
+    async fn tags(&self, repository: &Repository, _: &Access) -> Result<Vec<Tag>, RegistryError> {
+        Err(RegistryError::NotFound { repository: repository.to_string() })
+    }
+    async fn digest(&self, repository: &Repository, _: &Tag, _: &Access) -> Result<Option<Digest>, RegistryError> {
+        Err(RegistryError::NotFound { repository: repository.to_string() })
+    }
+    async fn index(
+        &self,
+        repository: &Repository,
+        _: &Digest,
+        _: &Access,
+    ) -> Result<Option<crate::core::rollout::ImageIndex>, RegistryError> {
+        Err(RegistryError::NotFound { repository: repository.to_string() })
+    }
+}
+
+/// The engine, what is durable, and what it wants done next.
+struct World {
+    engine: Engine,
+    shown: Arc<Shown>,
+    durable: BTreeMap<UpdateId, (Update, u32)>,
+    acts: Vec<Act>,
+    carried: Vec<(Effect, Update)>,
+    hints: usize,
+    now: Timestamp,
+}
+
+fn digest(of: &str) -> Digest {
+    use sha2::Digest as _;
+    format!("sha256:{}", hex::encode(sha2::Sha256::digest(of))).parse().unwrap()
+}
+
+fn settings() -> Settings {
+    Settings { acts: true, in_flight: 10, history_per_workload: 3, history_age: Duration::from_hours(720), history_total: 5_000 }
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let shown = Arc::new(Shown::default());
+        let now = Timestamp::UNIX_EPOCH;
+        let engine = Engine::new(settings, shown.clone(), Arc::new(OneAccess));
+        let mut world = Self { engine, shown, durable: BTreeMap::new(), acts: vec![], carried: vec![], hints: 0, now };
+        world.send(Message::Loaded { kept: vec![], pauses: vec![] });
+        world
+    }
+
+    fn show(&mut self, name: &str, image: &str, annotations: &[(&str, &str)], mark: Option<Mark>) -> WorkloadId {
+        let containers = vec![Container { name: "web".into(), image: image.into(), init: false }];
+        let defaults =
+            Defaults { approvers: crate::core::directives::Approver::parse("user:ann").into_iter().collect(), ..Defaults::default() };
+        let directives = match skeg::parse(annotations.iter().copied(), &containers, &defaults) {
+            Ok(directives) => Ok(directives.unwrap()),
+            Err(mistakes) => Err(mistakes),
+        };
+        let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
+        let workload = Workload { id: id.clone(), uid: format!("uid-{name}").into(), containers, directives, mark, owner: None };
+        self.shown.0.lock().unwrap().insert(id.clone(), Arc::new(workload));
+        self.send(Message::Changed(vec![id.clone()]));
+        id
+    }
+
+    fn send(&mut self, message: Message) {
+        let acts = self.engine.handle(message, self.now);
+        self.acts.extend(acts);
+    }
+
+    fn later(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+        self.send(Message::Tick);
+    }
+
+    /// The registry was read: these tags, each with a digest of its own.
+    fn observe(&mut self, tags: &[(&str, &str)]) {
+        let digests = tags.iter().map(|(tag, content)| (tag.parse().unwrap(), Some(digest(content)))).collect();
+        let read = Read { tags: tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect(), digests };
+        let repository = "ghcr.io/acme/web".parse().unwrap();
+        self.send(Message::Observed(vec![Observation {
+            repository,
+            access: Access::Anonymous,
+            trigger: Trigger::Poll,
+            at: self.now,
+            read: Ok(read),
+        }]));
+    }
+
+    /// Carries out what is wanted: records are written (or not), the rest is noted. `fail` says whether a write fails.
+    fn settle(&mut self, fail: &mut dyn FnMut() -> bool) {
+        while !self.acts.is_empty() {
+            match self.acts.remove(0) {
+                Act::Write { update, .. } if fail() => {
+                    let result = Written::Failed(Failure::transient("busy"));
+                    self.send(Message::Written { id: update.id, result });
+                }
+                Act::Write { update, .. } => {
+                    let version = self.durable.get(&update.id).map_or(0, |(_, version)| *version) + 1;
+                    let id = update.id.clone();
+                    self.durable.insert(id.clone(), (*update, version));
+                    self.send(Message::Written { id, result: Written::Done(Version(version.to_string().into())) });
+                }
+                Act::Carry { effect, update } => {
+                    let durable = &self.durable.get(&update.id).expect("an effect without a record").0;
+                    let is_caused = match effect {
+                        Effect::Ask | Effect::Revise => true,
+                        Effect::Apply => matches!(durable.phase, Phase::Applying(_)),
+                        Effect::Follow => matches!(durable.phase, Phase::Verifying(_)),
+                        Effect::Restore => matches!(durable.phase, Phase::Restoring(_)),
+                        Effect::WriteBack => matches!(durable.phase, Phase::Recording(_)),
+                    };
+                    assert!(is_caused, "{effect:?} while the record says {}", durable.phase.as_str());
+                    self.carried.push((effect, *update));
+                }
+                Act::Remove(id) => drop(self.durable.remove(&id)),
+                Act::Hint(repositories, _) => self.hints += repositories.len(),
+                Act::SavePauses(_) => self.send(Message::PausesSaved(Ok(()))),
+                Act::Answer(answer) => answer(),
+                Act::Tell(_) | Act::Audit(_) => {}
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        self.settle(&mut || false);
+    }
+
+    /// The process dies and starts again: only what is durable is left.
+    fn restart(&mut self) {
+        self.acts.clear();
+        self.engine = Engine::new(self.engine.settings.clone(), self.shown.clone(), Arc::new(OneAccess));
+        let kept = |(update, version): &(Update, u32)| Kept { update: update.clone(), version: Version(version.to_string().into()) };
+        let kept = self.durable.values().map(kept).collect();
+        self.send(Message::Loaded { kept, pauses: vec![] });
+    }
+
+    fn outcome(&mut self, id: &UpdateId, input: Input) {
+        self.send(Message::Outcome { id: id.clone(), input });
+    }
+
+    fn phases(&self) -> Vec<(String, &'static str)> {
+        let tag = |update: &Update| update.spec.changes.first().unwrap().tag.to_string();
+        self.engine.updates().map(|update| (tag(update), update.phase.as_str())).collect()
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.carried).into_iter().map(|(effect, _)| effect).collect()
+    }
+
+    fn open(&self) -> UpdateId {
+        self.engine.updates().find(|update| update.is_open()).expect("an open update").id.clone()
+    }
+
+    fn vote(&mut self, id: &UpdateId, verdict: Verdict) -> Arc<Mutex<Option<bool>>> {
+        let answer = Arc::new(Mutex::new(None));
+        let told = answer.clone();
+        let vote = Vote { voter: "user:ann".into(), verdict, at: self.now, reason: None };
+        let reply = Box::new(move |result: Result<Update, _>| *told.lock().unwrap() = Some(result.is_ok()));
+        self.send(Message::Command(Command::Vote { id: id.clone(), vote, reply }));
+        answer
+    }
+}
+
+const OLD: &str = "ghcr.io/acme/web:1.0.0";
+const PATCH: &[(&str, &str)] = &[("skeg.dev/policy", "patch")];
+const ASKED: &[(&str, &str)] = &[("skeg.dev/policy", "patch"), ("skeg.dev/approvals", "1")];
+
+fn patched(image: &str) -> Input {
+    Input::Applied(Applied::Patched { applied: vec![image.into()] })
+}
+
+#[test]
+fn an_update_whose_gates_are_open_is_created_as_applying_in_one_write() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.0", "a"), ("1.0.1", "b"), ("1.1.0", "c")]);
+    let writes = world.acts.iter().filter(|act| matches!(act, Act::Write { .. })).count();
+    assert!(world.acts.iter().all(|act| !matches!(act, Act::Carry { .. })), "nothing is carried out before it is durable");
+    world.run();
+    assert_eq!((writes, world.phases()), (1, vec![("1.0.1".to_owned(), "Applying")]));
+    assert_eq!(world.effects(), [Effect::Apply]);
+}
+
+#[test]
+fn the_same_observation_a_thousand_times_is_one_decision() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ASKED, None);
+    for _ in 0..1_000 {
+        world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+        world.run();
+    }
+    assert_eq!((world.phases().len(), world.effects()), (1, vec![Effect::Ask]));
+}
+
+#[test]
+fn a_vote_is_answered_only_when_it_is_durable() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ASKED, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let id = world.open();
+    let answer = world.vote(&id, Verdict::Approve);
+    world.settle(&mut || true);
+    assert_eq!(*answer.lock().unwrap(), None);
+    assert_eq!(world.effects(), [Effect::Ask]);
+    world.later(60);
+    world.run();
+    assert_eq!(*answer.lock().unwrap(), Some(true));
+    assert!(world.effects().contains(&Effect::Apply));
+}
+
+#[test]
+fn a_moved_tag_voids_the_request_and_asks_anew() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ASKED, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let first = world.open();
+    world.later(1);
+    world.observe(&[("1.0.1", "other")]);
+    world.run();
+    assert_ne!(world.open(), first);
+    let answer = world.vote(&first, Verdict::Approve);
+    world.run();
+    assert_eq!(*answer.lock().unwrap(), Some(false), "a vote for the old digest is refused");
+}
+
+#[test]
+fn a_newer_candidate_takes_the_place_of_a_held_one_and_waits_for_one_in_flight() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ASKED, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    world.later(1);
+    world.observe(&[("1.0.1", "b"), ("1.0.2", "c")]);
+    world.run();
+    let mut phases = world.phases();
+    phases.sort();
+    assert_eq!(phases, [("1.0.1".to_owned(), "Superseded"), ("1.0.2".to_owned(), "Held")]);
+    let id = world.open();
+    world.vote(&id, Verdict::Approve);
+    world.run();
+    world.later(1);
+    world.observe(&[("1.0.2", "c"), ("1.0.3", "d")]);
+    world.run();
+    assert_eq!(world.engine.updates().filter(|update| update.is_open()).count(), 1, "1.0.3 waits for 1.0.2");
+}
+
+#[test]
+fn no_more_updates_than_allowed_are_in_flight() {
+    let mut world = World::new(Settings { in_flight: 2, ..settings() });
+    for number in 0..5 {
+        world.show(&format!("web{number}"), OLD, PATCH, None);
+    }
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let in_flight = |world: &World| world.engine.updates().filter(|update| update.is_in_flight()).count();
+    assert_eq!(in_flight(&world), 2);
+    let id = world.engine.updates().find(|update| update.is_in_flight()).unwrap().id.clone();
+    world.outcome(&id, Input::Applied(Applied::Failed(Failure::refused("no"))));
+    world.run();
+    assert_eq!(in_flight(&world), 2, "the next one takes the free place");
+}
+
+#[test]
+fn an_image_that_a_person_set_back_stays_theirs_until_resume_or_a_newer_candidate() {
+    let mut world = World::new(settings());
+    let workload = world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let id = world.open();
+    world.outcome(&id, patched("ghcr.io/acme/web:1.0.1"));
+    let mark = Mark { update: id.name.clone(), epoch: 0, restored: vec![] };
+    world.show("web", "ghcr.io/acme/web:1.0.1", PATCH, Some(mark.clone()));
+    world.outcome(&id, Input::Followed(Followed::Healthy));
+    world.run();
+    assert_eq!(world.phases(), [("1.0.1".to_owned(), "Done")]);
+    world.show("web", OLD, PATCH, Some(mark));
+    world.run();
+    for restarts in 0..3 {
+        world.later(300);
+        world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+        world.run();
+        assert_eq!(world.phases().len(), 1, "not tried again after {restarts} restarts");
+        world.restart();
+        world.run();
+    }
+    world.observe(&[("1.0.1", "b"), ("1.0.2", "c")]);
+    world.run();
+    assert!(world.phases().contains(&("1.0.2".to_owned(), "Applying")));
+    assert!(world.engine.workloads.get(&workload).is_some());
+}
+
+#[test]
+fn a_set_back_image_stays_back_when_every_record_is_lost() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let id = world.open();
+    let mark = Mark { update: id.name.clone(), epoch: 0, restored: vec![] };
+    world.show("web", OLD, PATCH, Some(mark));
+    world.durable.clear();
+    world.restart();
+    world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+    world.run();
+    assert_eq!(world.phases(), []);
+    let restored = Mark { update: "web-0123456789".into(), epoch: 0, restored: vec![digest("b")] };
+    world.show("web", OLD, PATCH, Some(restored));
+    world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+    world.run();
+    assert_eq!(world.phases(), []);
+}
+
+#[test]
+fn an_older_listing_that_arrives_late_changes_nothing() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ASKED, None);
+    world.later(100);
+    world.observe(&[("1.0.1", "b"), ("1.0.2", "c")]);
+    world.run();
+    world.now -= SignedDuration::from_secs(50);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    assert_eq!(world.phases(), [("1.0.2".to_owned(), "Held")]);
+}
+
+#[test]
+fn wherever_it_dies_an_update_is_resumed_where_its_record_stands() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new(settings());
+        world.show("web", OLD, if random.bool() { PATCH } else { ASKED }, None);
+        world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+        for _ in 0..40 {
+            match random.u8(..6) {
+                0 => world.restart(),
+                1 => world.settle(&mut || random.bool()),
+                2 => world.later(random.i64(0..100)),
+                3 => world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]),
+                _ => world.run(),
+            }
+            let Some(id) = world.engine.updates().find(|update| update.is_open()).map(|update| update.id.clone()) else { continue };
+            if random.bool() {
+                world.vote(&id, Verdict::Approve);
+            }
+            // Effects end in the order they were begun, each at most once for each time it was begun.
+            if let Some((effect, update)) = world.carried.pop() {
+                let input = match effect {
+                    Effect::Ask | Effect::Revise => continue,
+                    Effect::Apply if random.u8(..4) == 0 => Input::Applied(Applied::Failed(Failure::transient("busy"))),
+                    Effect::Apply => patched("ghcr.io/acme/web:1.0.1"),
+                    Effect::Follow if random.bool() => Input::Followed(Followed::Failed { why: "crash".into() }),
+                    Effect::Follow => Input::Followed(Followed::Drifted(Drift::Gone)),
+                    Effect::Restore | Effect::WriteBack => Input::Restored(Restored::Back),
+                };
+                world.outcome(&update.id, input);
+            }
+        }
+        // `settle` has checked on the way that no effect ran ahead of its record.
+        assert!(world.engine.updates().filter(|update| update.is_open()).count() <= 1, "seed {seed}: one workload, one open update");
+    }
+}

@@ -1,0 +1,69 @@
+//! Following a rollout until the core calls it finished.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Ports;
+use crate::core::rollout::{ImageIndex, RolloutFacts, Verdict, judge};
+use crate::core::schedule::{after, backoff};
+use crate::core::update::{Drift, Followed, Rollout, Update};
+
+/// Time between two readings. A rollout takes tens of seconds; this finds its end soon and costs two small requests.
+const PERIOD: Duration = Duration::from_secs(2);
+/// The longest wait when the cluster does not answer.
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
+
+/// Follows the rollout to its end. An unreachable cluster is asked again until it answers: nothing can be judged or put back without it.
+pub async fn follow(ports: &Ports, update: &Update, rollout: &Rollout) -> Followed {
+    let mut failures = 0;
+    loop {
+        let now = ports.clock.now();
+        let next = match ports.cluster.rollout(&update.spec.workload).await {
+            Ok(facts) => {
+                failures = 0;
+                match decide(ports, update, rollout, facts, now).await {
+                    Some(end) => return end,
+                    None => after(now, PERIOD),
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(update.id = %update.id, error = %error, "rollout cannot be read, will be read again");
+                backoff(now, failures, BACKOFF_CAP, &update.id.name, None)
+            }
+        };
+        ports.clock.sleep_until(next).await;
+    }
+}
+
+/// How the rollout ended; `None` while it may still become healthy in time.
+async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option<RolloutFacts>, now: Timestamp) -> Option<Followed> {
+    let Some(facts) = facts.filter(|facts| facts.uid == update.spec.uid) else { return Some(Followed::Drifted(Drift::Gone)) };
+    let changes = &update.spec.changes;
+    let mut verdict = judge(&facts, changes, &rollout.applied, &[], now);
+    if matches!(verdict, Verdict::DigestDiffers { .. }) {
+        // A node may name the manifest of its platform where the index of all platforms was approved: the registry knows.
+        verdict = judge(&facts, changes, &rollout.applied, &indexes(ports, update).await, now);
+    }
+    match verdict {
+        Verdict::Healthy => Some(Followed::Healthy),
+        Verdict::Failed { why } => Some(Followed::Failed { why }),
+        Verdict::DigestDiffers { found } => Some(Followed::DigestDiffers { found }),
+        Verdict::Moved { found } => Some(Followed::Drifted(Drift::ImageMoved { found })),
+        Verdict::Progressing { missing } => (now >= rollout.deadline).then_some(Followed::TimedOut { missing }),
+    }
+}
+
+/// What the approved images consist of, as far as the registry says.
+async fn indexes(ports: &Ports, update: &Update) -> Vec<ImageIndex> {
+    let mut indexes = Vec::new();
+    for change in &update.spec.changes {
+        let access = ports.registry.access(&change.repository, &update.spec.workload.namespace);
+        match ports.registry.index(&change.repository, &change.digest, &access).await {
+            Ok(index) => indexes.extend(index),
+            Err(error) => tracing::warn!(update.id = %update.id, error = %error, "the make-up of the image cannot be read"),
+        }
+    }
+    indexes
+}
