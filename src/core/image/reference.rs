@@ -72,6 +72,12 @@ impl ImageRef {
             Pin::Digest => format!("{}:{tag}@{digest}", self.spelling),
         }
     }
+
+    /// The tag and digest of `image` with the repository as it is spelled here.
+    #[must_use]
+    pub fn respelled(&self, image: &Self) -> Self {
+        Self { spelling: self.spelling.clone(), repository: self.repository.clone(), ..image.clone() }
+    }
 }
 
 impl FromStr for ImageRef {
@@ -137,6 +143,13 @@ mod tests {
         assert!(matches!(error("a@sha256:1"), ImageRefError::Digest(_)));
         assert!(matches!(error(":1"), ImageRefError::Repository(_)));
         assert!(matches!(error("{{ image }}"), ImageRefError::Repository(_)));
+    }
+
+    #[test]
+    fn an_image_can_be_written_in_the_spelling_of_another() {
+        let old: ImageRef = "nginx:1.25".parse().unwrap();
+        let new: ImageRef = format!("docker.io/library/nginx:1.26@{DIGEST}").parse().unwrap();
+        assert_eq!(old.respelled(&new).to_string(), format!("nginx:1.26@{DIGEST}"));
     }
 
     #[test]
