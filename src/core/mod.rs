@@ -4,6 +4,7 @@
 //! other directory of the crate. What is here can be tested with plain values, and `tests/purity.rs` keeps it so.
 
 pub mod candidate;
+pub mod commit_message;
 pub mod directives;
 pub mod duration;
 pub mod failure;
@@ -11,6 +12,7 @@ pub mod hold;
 pub mod image;
 pub mod manifest;
 pub mod nearest;
+pub mod one_line;
 pub mod patch;
 pub mod pause;
 pub mod policy;
