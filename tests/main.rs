@@ -15,4 +15,6 @@ mod http_api;
 #[cfg(feature = "embedded")]
 mod far_ends;
 mod support;
-
+/// Write-back: images that run are recorded in Git.
+#[cfg(feature = "embedded")]
+mod write_back;

@@ -136,7 +136,7 @@ impl<'doc> Identity<'doc> {
             init,
         };
         let doubt = self.doubt.or(duplicate(container_name));
-        Some(Declared { place, image: doubt.map_or_else(|| read_image(image, text), Image::Fixed) })
+        Some(Declared { place, image: read_image(image, doubt, text) })
     }
 }
 
@@ -144,23 +144,25 @@ fn duplicate(cursor: Cursor<'_, '_>) -> Option<Uneditable> {
     cursor.obstacle().filter(|obstacle| matches!(obstacle, Uneditable::DuplicateKey { .. }))
 }
 
-fn read_image(image: Cursor<'_, '_>, text: &str) -> Image {
+/// The image at a cursor. `doubt` is a reason not to change it that lies elsewhere in the object.
+fn read_image(image: Cursor<'_, '_>, doubt: Option<Uneditable>, text: &str) -> Image {
     let line = image.line();
-    if let Some(obstacle) = image.obstacle() {
-        return Image::Fixed(obstacle);
-    }
     let Some(scalar) = image.scalar() else {
         let is_template = text.get(image.span().start..).is_some_and(|rest| rest.starts_with("{{"));
-        return Image::Fixed(if is_template { Uneditable::Template { line } } else { Uneditable::NotText { line } });
-    };
-    let style = match scalar.style {
-        ScalarStyle::Plain => Style::Plain,
-        ScalarStyle::SingleQuoted => Style::SingleQuoted,
-        ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
-        ScalarStyle::Literal | ScalarStyle::Folded => return Image::Fixed(Uneditable::BlockScalar { line }),
+        let why = if is_template { Uneditable::Template { line } } else { Uneditable::NotText { line } };
+        return Image::Fixed { why, text: None };
     };
     if scalar.value.contains("{{") {
-        return Image::Fixed(Uneditable::Template { line });
+        return Image::Fixed { why: Uneditable::Template { line }, text: None };
     }
-    Image::Text { text: scalar.value.into(), span: scalar.span, style }
+    let style = match scalar.style {
+        ScalarStyle::Plain => Ok(Style::Plain),
+        ScalarStyle::SingleQuoted => Ok(Style::SingleQuoted),
+        ScalarStyle::DoubleQuoted => Ok(Style::DoubleQuoted),
+        ScalarStyle::Literal | ScalarStyle::Folded => Err(Uneditable::BlockScalar { line }),
+    };
+    match (doubt.or(image.obstacle()), style) {
+        (None, Ok(style)) => Image::Text { text: scalar.value.into(), span: scalar.span, style },
+        (Some(why), _) | (None, Err(why)) => Image::Fixed { why, text: Some(scalar.value.into()) },
+    }
 }

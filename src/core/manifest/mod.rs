@@ -68,7 +68,12 @@ pub enum Image {
         style: Style,
     },
     /// Something that must not be changed.
-    Fixed(Uneditable),
+    Fixed {
+        /// Why not.
+        why: Uneditable,
+        /// What it says, aliases and merge keys followed; `None` when only a program or a person knows.
+        text: Option<Box<str>>,
+    },
 }
 
 /// Why an image must not be changed where it stands. Lines count from 1.
@@ -188,11 +193,19 @@ pub fn set_images(
 }
 
 impl Image {
-    /// What it says, when it is a text that may be changed.
+    /// What it says, whether it may be changed or not.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text { text, .. } => Some(text),
-            Self::Fixed(_) => None,
+            Self::Fixed { text, .. } => text.as_deref(),
+        }
+    }
+
+    /// What forbids to change it.
+    pub fn obstacle(&self) -> Option<Uneditable> {
+        match self {
+            Self::Text { .. } => None,
+            Self::Fixed { why, .. } => Some(*why),
         }
     }
 }

@@ -41,7 +41,7 @@ fn check_edit(before: &str, to: &str, after: &str) {
 #[track_caller]
 fn check_fixed(text: &str, why: Uneditable) {
     let declared = declarations(text);
-    assert_eq!(declared.first().map(|declared| &declared.image), Some(&Image::Fixed(why)), "{text}");
+    assert_eq!(declared.first().and_then(|declared| declared.image.obstacle()), Some(why), "{text}");
 }
 
 #[track_caller]
@@ -148,6 +148,16 @@ fn what_would_change_another_place_or_is_not_the_image_itself_is_refused() {
         &deployment("      - {name: app, image: x:1}\n").replace("metadata:\n", "metadata:\n  name: api\n"),
         Uneditable::DuplicateKey { line: 5 },
     );
+}
+
+#[test]
+fn what_a_refused_image_says_is_known_when_it_is_written_down() {
+    let check = |container: &str, text: Option<&str>| assert_eq!(declarations(&deployment(container))[0].image.text(), text, "{container}");
+    check("      - name: app\n        env: [&i x:1]\n        image: *i\n", Some("x:1"));
+    check("      - name: app\n        image: &i x:1\n        env: [*i]\n", Some("x:1"));
+    check("      - name: app\n        image: >-\n          x:1\n", Some("x:1"));
+    check("      - name: app\n        image: \"x:{{ .Values.tag }}\"\n", None);
+    check("      - name: app\n        image: [x:1]\n", None);
 }
 
 #[test]
