@@ -56,6 +56,7 @@ impl Mirror {
     pub fn new(remote: GitRemote, address: String, root: &Path) -> Self {
         // Another address under the same name is another repository.
         let key = Sha256::digest(format!("{}\0{address}", remote.name));
+        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let folder = root.join(format!("{}-{}", remote.name, hex::encode(key.get(..8).unwrap_or_default())));
         Self { program: GitProgram::new(&folder.join("home")), remote, address, folder }
     }

@@ -55,7 +55,7 @@ pub(super) struct GitProgram {
 pub(super) struct Run<'a> {
     /// Its arguments, without the repository.
     pub arguments: &'a [&'a str],
-    /// The repository; `None` for a run that needs none.
+    /// The repository, by its absolute path; `None` for a run that needs none.
     pub git_dir: Option<&'a Path>,
     /// Settings of this run alone, and what of them must not be shown.
     pub access: &'a Access,
@@ -179,7 +179,8 @@ impl GitProgram {
         if let Some(git_dir) = run.git_dir {
             command.arg("--git-dir").arg(git_dir);
         }
-        command.args(run.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        // Not in the folder skeg was started in: a repository there would lend git its configuration.
+        command.current_dir("/").args(run.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
 }
