@@ -22,7 +22,7 @@ use super::selector::Selection;
 use super::status::ApiError;
 use super::store::{ObjectKey, State, Store};
 use super::watch::{self, WatchRequest};
-use super::write::{Admission, Part, Writer, seconds};
+use super::write::{Admission, Part, Writer, Written, seconds};
 
 /// The API over a store.
 pub struct Api {
@@ -57,6 +57,15 @@ pub struct Request<'a> {
 pub enum Answer {
     /// A JSON body with this HTTP status.
     Json(u16, Value),
+    /// A JSON body with this HTTP status, and the fields the client sent in vain.
+    Written {
+        /// HTTP status
+        code: u16,
+        /// The object.
+        body: Value,
+        /// Paths of the fields that were dropped.
+        unknown_fields: Vec<String>,
+    },
     /// A plain text with this HTTP status.
     Text(u16, &'static str),
     /// The lines of a watch.
@@ -158,7 +167,7 @@ impl Api {
             "POST" => {
                 let sent = read_json(request)?;
                 let created = self.write(resource, &query, |writer, state| writer.create(state, namespace, sent))?;
-                Ok(Answer::Json(201, representation.object(resource, &created)))
+                Ok(written(201, representation, resource, created))
             }
             "DELETE" => self.delete_all(request, resource, namespace, &query),
             _ => Err(ApiError::method_not_allowed()),
@@ -174,19 +183,19 @@ impl Api {
         query: &Query,
     ) -> Result<Answer, ApiError> {
         let representation = Representation::of(request.accept);
-        let shown = |object: &Value| Answer::Json(200, representation.object(resource, object));
+        let shown = |changed| written(200, representation, resource, changed);
         match request.method {
             "GET" => match self.store.get(&key) {
-                Some(object) => Ok(shown(&object)),
+                Some(object) => Ok(Answer::Json(200, representation.object(resource, &object))),
                 None => Err(ApiError::not_found(resource, &key.name)),
             },
             "PUT" => {
                 let sent = read_json(request)?;
-                self.write(resource, query, |writer, state| writer.replace(state, key, part, sent)).map(|object| shown(&object))
+                self.write(resource, query, |writer, state| writer.replace(state, key, part, sent)).map(shown)
             }
             "PATCH" => {
                 let patch = Patch::parse(resource, request.content_type, request.body)?;
-                self.write(resource, query, |writer, state| writer.patch(state, key, part, &patch)).map(|object| shown(&object))
+                self.write(resource, query, |writer, state| writer.patch(state, key, part, &patch)).map(shown)
             }
             "DELETE" if part == Part::Main => self.delete(request, resource, &key, query, representation),
             _ => Err(ApiError::method_not_allowed()),
@@ -258,11 +267,14 @@ impl Api {
             }
             Ok::<_, ApiError>(objects)
         })?;
-        let items: Vec<Value> = deleted.iter().map(|object| Representation::Whole.item(resource, object)).collect();
-        let (kind, api_version) = Representation::Whole.list_type(resource);
         let metadata = json!({"resourceVersion": self.store.revision().to_string()});
-        Ok(Answer::Json(200, json!({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items})))
+        let deleted = deleted.iter().map(AsRef::as_ref);
+        Ok(Answer::Json(200, Representation::of(request.accept).list(resource, deleted, &metadata)))
     }
+}
+
+fn written(code: u16, representation: Representation, resource: &ResourceType, written: Written) -> Answer {
+    Answer::Written { code, body: representation.object(resource, &written.object), unknown_fields: written.unknown_fields }
 }
 
 fn read_json(request: &Request<'_>) -> Result<Value, ApiError> {

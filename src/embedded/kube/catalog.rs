@@ -33,6 +33,8 @@ pub struct ResourceType {
     pub unconditional_update: bool,
     /// What the objects look like.
     pub schema: Schema,
+    /// `additionalPrinterColumns` of a custom type.
+    pub printer_columns: Vec<Value>,
 }
 
 /// What is known of the objects of a resource type.
@@ -187,6 +189,7 @@ fn custom(definition: &Value, version: &str) -> Option<ResourceType> {
         // CustomResourceStrategy.AllowUnconditionalUpdate
         unconditional_update: false,
         schema: Schema::Custom(Arc::new(schema)),
+        printer_columns: object::elements(declared, "/additionalPrinterColumns").to_vec(),
         kind,
     })
 }
@@ -216,6 +219,7 @@ impl BuiltIn {
             status_subresource: self.status_subresource,
             unconditional_update: self.unconditional_update,
             schema: self.schema.clone(),
+            printer_columns: Vec::new(),
         }
     }
 }

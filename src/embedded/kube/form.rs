@@ -14,7 +14,6 @@ use serde_json::Value;
 
 use super::catalog::{ResourceType, Schema};
 use super::object;
-use super::status::ApiError;
 use super::structural;
 
 /// Why a body is no object of its type.
@@ -54,51 +53,47 @@ pub enum FormError {
         /// which field, and what is wrong with it
         why: String,
     },
-    /// Strict field validation found fields that the type does not have.
-    #[error("strict decoding error: {0}")]
-    UnknownFields(String),
 }
 
-impl From<FormError> for ApiError {
-    fn from(error: FormError) -> Self {
-        Self::bad_request(error.to_string())
-    }
+/// What a client sent, understood.
+#[derive(Debug)]
+pub struct Decoded {
+    /// In its stored form, without unknown fields.
+    pub object: Value,
+    /// Paths of the fields that were dropped because the type does not have them.
+    pub unknown_fields: Vec<String>,
 }
 
-/// The stored form of what a client sent for `resource`. `strict` makes unknown fields an error.
-pub fn stored(resource: &ResourceType, mut sent: Value, strict: bool) -> Result<Value, FormError> {
+/// The stored form of what a client sent for `resource`.
+pub fn decode(resource: &ResourceType, mut sent: Value) -> Result<Decoded, FormError> {
     check_type(resource, &mut sent)?;
     check_micro_times(resource, &sent)?;
-    let decode = |decoder: fn(Value) -> Result<Value, serde_json::Error>| {
-        let before = strict.then(|| sent.clone());
-        let decoded = decoder(sent.clone()).map_err(|error| FormError::Undecodable {
+    let built_in = |decoder: fn(Value) -> Result<Value, serde_json::Error>| {
+        let object = decoder(sent.clone()).map_err(|error| FormError::Undecodable {
             kind: resource.kind.clone(),
             version: resource.version.clone(),
             why: error.to_string(),
         })?;
-        match before.map(|before| unknown_fields(&before, &decoded, "")) {
-            Some(unknown) if !unknown.is_empty() => Err(FormError::UnknownFields(unknown.join(", "))),
-            _ => Ok(decoded),
-        }
+        let unknown_fields = unknown_fields(&sent, &object, "");
+        Ok(Decoded { object, unknown_fields })
     };
     match resource.schema {
-        Schema::Namespace => decode(through::<Namespace>),
-        Schema::ConfigMap => decode(through::<ConfigMap>),
-        Schema::Secret => decode(through::<Secret>),
-        Schema::Pod => decode(through::<Pod>),
-        Schema::CoreEvent => decode(through::<CoreEvent>),
-        Schema::Event => decode(through::<Event>).map(|event| renamed(event, "v1", &EVENT_NAMES)),
-        Schema::Deployment => decode(through::<Deployment>),
-        Schema::ReplicaSet => decode(through::<ReplicaSet>),
-        Schema::Lease => decode(through::<Lease>),
-        Schema::CustomResourceDefinition => decode(through::<CustomResourceDefinition>),
+        Schema::Namespace => built_in(through::<Namespace>),
+        Schema::ConfigMap => built_in(through::<ConfigMap>),
+        Schema::Secret => built_in(through::<Secret>),
+        Schema::Pod => built_in(through::<Pod>),
+        Schema::CoreEvent => built_in(through::<CoreEvent>),
+        Schema::Event => {
+            let Decoded { object, unknown_fields } = built_in(through::<Event>)?;
+            Ok(Decoded { object: renamed(object, "v1", &EVENT_NAMES), unknown_fields })
+        }
+        Schema::Deployment => built_in(through::<Deployment>),
+        Schema::ReplicaSet => built_in(through::<ReplicaSet>),
+        Schema::Lease => built_in(through::<Lease>),
+        Schema::CustomResourceDefinition => built_in(through::<CustomResourceDefinition>),
         Schema::Custom(ref schema) => {
-            let unknown = structural::prune(schema, &mut sent);
-            if strict && !unknown.is_empty() {
-                let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-                return Err(FormError::UnknownFields(unknown.join(", ")));
-            }
-            Ok(sent)
+            let unknown_fields = structural::prune(schema, &mut sent);
+            Ok(Decoded { object: sent, unknown_fields })
         }
     }
 }
@@ -193,7 +188,7 @@ fn unknown_fields(sent: &Value, decoded: &Value, path: &str) -> Vec<String> {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 match decoded.get(key) {
                     Some(decoded) => unknown_fields(value, decoded, &path),
-                    None => vec![format!("unknown field {path:?}")],
+                    None => vec![path],
                 }
             });
             fields.collect()
@@ -217,7 +212,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(kind: &str, sent: Value, message: &str) {
-        let error = stored(&Catalog::new().built_in(kind), sent, true).unwrap_err().to_string();
+        let error = decode(&Catalog::new().built_in(kind), sent).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
 
@@ -227,18 +222,18 @@ mod tests {
         check_refused("Deployment", json!({"apiVersion": "apps/v1beta1"}), "does not match the expected API version (apps/v1)");
         check_refused("Deployment", json!({"kind": "Pod"}), "cannot be handled as a Pod");
         check_refused("Deployment", json!({"spec": {"replicas": "three"}}), "cannot be handled as a Deployment");
-        check_refused(
-            "Deployment",
-            json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "imgae": "b"}]}}}}),
-            "unknown field \"spec.template.spec.containers[0].imgae\"",
-        );
     }
 
     #[test]
-    fn unknown_fields_are_dropped_unless_strict() {
-        let sent = json!({"metadata": {"name": "a"}, "data": {"k": "v"}, "extra": 1});
-        let stored = stored(&Catalog::new().built_in("ConfigMap"), sent, false).unwrap();
-        assert_eq!(stored, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}));
+    fn unknown_fields_are_dropped_and_named() {
+        let sent = json!({"metadata": {"name": "a"}, "data": {"k": "v"}, "extra": 1, "absent": null});
+        let decoded = decode(&Catalog::new().built_in("ConfigMap"), sent).unwrap();
+        let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
+        assert_eq!(decoded.object, expected);
+        assert_eq!(decoded.unknown_fields, ["extra"]);
+        let sent = json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "imgae": "b"}]}}}});
+        let decoded = decode(&Catalog::new().built_in("Deployment"), sent).unwrap();
+        assert_eq!(decoded.unknown_fields, ["spec.template.spec.containers[0].imgae"]);
     }
 
     #[test]
@@ -252,7 +247,7 @@ mod tests {
             "note": "updated",
             "reportingController": "skeg",
         });
-        let event = stored(new_api, sent, true).unwrap();
+        let event = decode(new_api, sent).unwrap().object;
         assert_eq!(event.pointer("/involvedObject/name"), Some(&json!("web")));
         assert_eq!(event.pointer("/message"), Some(&json!("updated")));
         assert_eq!(event.pointer("/apiVersion"), Some(&json!("v1")));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WARNING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use warp::reply::Reply;
 
@@ -80,7 +80,7 @@ impl Head {
 
 impl Server {
     fn carry_out(&self, head: &Head, body: Result<Bytes, BodyError>) -> Result<Answer, ApiError> {
-        self.authenticate(head.header(&AUTHORIZATION))?;
+        self.authenticate(head)?;
         let body = body.map_err(|error| match error {
             BodyError::TooLong => ApiError::too_large(BODY_BYTES_MAX),
             BodyError::Broken => ApiError::bad_request(error.to_string()),
@@ -95,9 +95,13 @@ impl Server {
         })
     }
 
-    fn authenticate(&self, authorization: &str) -> Result<(), ApiError> {
+    fn authenticate(&self, head: &Head) -> Result<(), ApiError> {
         use subtle::ConstantTimeEq as _;
         let Some(expected) = &self.token else { return Ok(()) };
+        let authorization = head.header(&AUTHORIZATION);
+        if authorization.is_empty() {
+            return Err(ApiError::anonymous(&head.path));
+        }
         let sent = authorization.strip_prefix("Bearer ").unwrap_or_default();
         if bool::from(sent.as_bytes().ct_eq(expected.as_bytes())) { Ok(()) } else { Err(ApiError::unauthorized()) }
     }
@@ -106,6 +110,13 @@ impl Server {
 fn respond(answer: Result<Answer, ApiError>) -> Response {
     match answer {
         Ok(Answer::Json(code, body)) => with_type(code, "application/json", body.to_string().into_response()),
+        Ok(Answer::Written { code, body, unknown_fields }) => {
+            let mut response = with_type(code, "application/json", body.to_string().into_response());
+            for warning in unknown_fields.iter().filter_map(|path| warning(path)) {
+                response.headers_mut().append(WARNING, warning);
+            }
+            response
+        }
         Ok(Answer::Text(code, text)) => with_type(code, "text/plain; charset=utf-8", text.into_response()),
         Ok(Answer::Watch(lines)) => {
             let lines = lines.map(Ok::<_, std::convert::Infallible>);
@@ -119,6 +130,11 @@ fn respond(answer: Result<Answer, ApiError>) -> Response {
             response
         }
     }
+}
+
+/// RFC 7234, section 5.5, as the API server writes it. Field names that fit into no header are left out.
+fn warning(path: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("299 - \"unknown field \\\"{path}\\\"\"")).ok()
 }
 
 fn with_type(code: u16, media_type: &'static str, mut response: Response) -> Response {

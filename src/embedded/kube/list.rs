@@ -28,7 +28,6 @@ pub fn list(
         Some(token) => Page::continued(store, token, query.limit)?,
         None => Page::first(store, resource, namespace, query, &selection)?,
     };
-    let (kind, api_version) = representation.list_type(resource);
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
     if let Some(token) = page.token {
         super::object::set(&mut metadata, &["continue"], token);
@@ -36,8 +35,7 @@ pub fn list(
             super::object::set(&mut metadata, &["remainingItemCount"], page.remaining);
         }
     }
-    let items: Vec<Value> = page.objects.iter().map(|object| representation.item(resource, object)).collect();
-    Ok(json!({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items}))
+    Ok(representation.list(resource, page.objects.iter().map(AsRef::as_ref), &metadata))
 }
 
 struct Page {
@@ -58,7 +56,8 @@ impl Page {
         let (mut objects, revision) = store.list(&resource.storage(), namespace);
         check_version(query, revision)?;
         objects.retain(|object| selection.selects(object));
-        let limit = query.limit.unwrap_or(usize::MAX);
+        // "Any version" is answered from the watch cache of the real server, which knows no pages.
+        let limit = query.limit.filter(|_| query.resource_version != Some(0)).unwrap_or(usize::MAX);
         if objects.len() <= limit {
             return Ok(Self { objects, revision, token: None, remaining: 0 });
         }

@@ -32,6 +32,7 @@ mod status;
 mod store;
 mod strategic;
 mod structural;
+mod table;
 mod validate;
 mod watch;
 mod write;
@@ -57,6 +58,7 @@ use catalog::ResourceType;
 use faults::Faults;
 use query::Query;
 use requests::Requests;
+use store::ObjectKey;
 
 /// Time between bookmarks of a watch; about what the real server takes.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
@@ -170,13 +172,21 @@ impl EmbeddedKube {
             writer.replace(state, key.clone(), write::Part::Main, sent)
         })?;
         let Some(status) = status else {
-            return Ok(applied.as_ref().clone());
+            return Ok(applied.object.as_ref().clone());
         };
-        let patch = patch::Patch::Merge(json!({"status": status}));
-        self.server
-            .api
-            .write(&resource, &Query::default(), |writer, state| writer.patch(state, key, write::Part::Status, &patch))
-            .map(|object| object.as_ref().clone())
+        self.patch(&resource, key, write::Part::Status, json!({"status": status}))
+    }
+
+    /// Merges into an object (JSON merge patch), as a person with `kubectl patch --type=merge` would.
+    pub fn merge(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: Value) -> Result<Value, ApiError> {
+        let resource = self.resource(api_version, kind)?;
+        self.patch(&resource, resource.key(namespace, name), write::Part::Main, patch)
+    }
+
+    /// Merges into the status subresource of an object, as its controller would: `patch` is `{"status": …}`.
+    pub fn merge_status(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: Value) -> Result<Value, ApiError> {
+        let resource = self.resource(api_version, kind)?;
+        self.patch(&resource, resource.key(namespace, name), write::Part::Status, patch)
     }
 
     /// The object as it is now. `namespace` is empty for cluster-scoped types.
@@ -231,6 +241,12 @@ impl EmbeddedKube {
     /// Stops the server; the port refuses connections from then on. What is stored can still be looked at.
     pub fn stop(&self) {
         self.loopback.stop();
+    }
+
+    fn patch(&self, resource: &ResourceType, key: ObjectKey, part: write::Part, patch: Value) -> Result<Value, ApiError> {
+        let patch = patch::Patch::Merge(patch);
+        let patched = self.server.api.write(resource, &Query::default(), |writer, state| writer.patch(state, key, part, &patch))?;
+        Ok(patched.object.as_ref().clone())
     }
 
     fn resource(&self, api_version: &str, kind: &str) -> Result<Arc<ResourceType>, ApiError> {

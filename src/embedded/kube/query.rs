@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::status::ApiError;
 
@@ -27,10 +27,22 @@ pub struct Query {
     pub watch: WatchOptions,
     /// `dryRun=All`: everything is checked, nothing is stored.
     pub dry_run: bool,
-    /// `fieldValidation=Strict`: unknown and repeated fields are errors.
-    pub strict: bool,
+    /// `fieldValidation`
+    pub unknown_fields: UnknownFields,
     /// `propagationPolicy` of a delete.
     pub propagation: Option<String>,
+}
+
+/// What is done about fields that a type does not have, besides dropping them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// Nothing.
+    Ignore,
+    /// The answer tells of each in a header.
+    #[default]
+    Warn,
+    /// The request is refused.
+    Refuse,
 }
 
 /// The parameters of a watch.
@@ -53,9 +65,12 @@ impl Query {
     /// Reads the raw query text.
     pub fn parse(raw: &str) -> Result<Self, ApiError> {
         let mut query = Self::default();
+        let mut not_older_than = false;
         for (key, value) in url::form_urlencoded::parse(raw.as_bytes()) {
             query.take(&key, &value)?;
+            not_older_than |= key == "resourceVersionMatch" && value == "NotOlderThan";
         }
+        query.check_initial_events(not_older_than)?;
         Ok(query)
     }
 
@@ -73,9 +88,18 @@ impl Query {
             "sendInitialEvents" => self.watch.initial_events = boolean(value),
             "dryRun" => self.dry_run = dry_run(value)?,
             "fieldManager" => check_field_manager(value)?,
-            "fieldValidation" => self.strict = value == "Strict",
+            "fieldValidation" => self.unknown_fields = unknown_fields(value)?,
             "propagationPolicy" => self.propagation = Some(value.to_owned()),
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The real server streams initial events only to clients that say how old they may be.
+    fn check_initial_events(&self, not_older_than: bool) -> Result<(), ApiError> {
+        if self.watch.initial_events && !not_older_than {
+            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            return Err(ApiError::invalid_option("sendInitialEvents", &json!(true), detail));
         }
         Ok(())
     }
@@ -96,24 +120,28 @@ pub fn dry_run(value: &str) -> Result<bool, ApiError> {
     match value {
         "" => Ok(false),
         "All" => Ok(true),
-        other => Err(invalid_option("dryRun", &json!([other]), "supported values: \"All\"")),
+        other => Err(ApiError::invalid_option("dryRun", &json!([other]), "supported values: \"All\"")),
     }
 }
 
 /// The manager's name is checked but not kept: there are no managed fields here.
 fn check_field_manager(value: &str) -> Result<(), ApiError> {
     if value.chars().count() > FIELD_MANAGER_MAX {
-        return Err(invalid_option("fieldManager", &json!(value), "may not be more than 128 bytes"));
+        return Err(ApiError::invalid_option("fieldManager", &json!(value), "may not be more than 128 bytes"));
     }
     if value.chars().any(char::is_control) {
-        return Err(invalid_option("fieldManager", &json!(value), "should only contain printable characters"));
+        return Err(ApiError::invalid_option("fieldManager", &json!(value), "should only contain printable characters"));
     }
     Ok(())
 }
 
-fn invalid_option(field: &str, value: &Value, detail: &str) -> ApiError {
-    let message = format!("{field}: Invalid value: {value}: {detail}");
-    ApiError { code: 422, reason: "Invalid", message, details: serde_json::Map::new() }
+fn unknown_fields(value: &str) -> Result<UnknownFields, ApiError> {
+    match value {
+        "Ignore" => Ok(UnknownFields::Ignore),
+        "" | "Warn" => Ok(UnknownFields::Warn),
+        "Strict" => Ok(UnknownFields::Refuse),
+        other => Err(ApiError::invalid_option("fieldValidation", &json!(other), "supported values: \"Ignore\", \"Strict\", \"Warn\"")),
+    }
 }
 
 /// As the real server reads booleans: everything but a clear no is a yes.
@@ -158,6 +186,8 @@ mod tests {
         check_refused("resourceVersion=abc", 400);
         check_refused("limit=many", 400);
         check_refused("dryRun=Some", 422);
+        check_refused("fieldValidation=Some", 422);
+        check_refused("watch=1&sendInitialEvents=true", 422);
         check_refused(&format!("fieldManager={}", "x".repeat(129)), 422);
     }
 }

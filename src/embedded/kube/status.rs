@@ -85,6 +85,14 @@ impl ApiError {
         error
     }
 
+    /// 422: a query parameter has a value that it cannot have.
+    pub fn invalid_option(parameter: &str, value: &Value, detail: &str) -> Self {
+        let problem = Problem::invalid(parameter, value, detail);
+        let mut error = Self::new(422, "Invalid", problem.to_string());
+        error.details.insert("causes".into(), causes(&[problem]));
+        error
+    }
+
     /// 400: the request cannot be understood.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
@@ -93,6 +101,11 @@ impl ApiError {
     /// 401: no or a wrong bearer token.
     pub fn unauthorized() -> Self {
         Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 403: nobody says who they are. The path stands for what they would do, which the real server spells out.
+    pub fn anonymous(path: &str) -> Self {
+        Self::new(403, "Forbidden", format!("forbidden: User \"system:anonymous\" cannot access path {path:?}"))
     }
 
     /// 405: the resource has no such verb.

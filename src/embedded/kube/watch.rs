@@ -61,6 +61,8 @@ struct Watcher {
     selection: Selection,
     /// The last revision whose change was looked at.
     position: u64,
+    /// The last revision the client knows of.
+    told: u64,
     revisions: watch::Receiver<u64>,
     unsent: VecDeque<Bytes>,
     bookmarks: Interval,
@@ -79,6 +81,7 @@ impl Watcher {
             storage: request.resource.storage(),
             revisions: store.revisions(),
             position: query.resource_version.unwrap_or_default(),
+            told: query.resource_version.unwrap_or_default(),
             ends_at: now + query.watch.timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT),
             unsent: VecDeque::new(),
             ended: false,
@@ -179,22 +182,21 @@ impl Watcher {
             self.unsent.push_back(line);
         }
         self.position = revision;
+        // Objects of the present state carry older versions than this one, so that a bookmark is news.
         if self.request.query.watch.initial_events {
             self.send_bookmark(true);
         }
     }
 
-    /// Tells the client how far the watch has come. The bookmark that ends the initial events says so.
+    /// Tells the client how far the watch has come, if it does not know. The bookmark that ends the initial events says so.
     fn send_bookmark(&mut self, ends_initial_events: bool) {
-        if !self.request.query.watch.bookmarks {
+        let has_news = self.position > self.told || ends_initial_events;
+        if !self.request.query.watch.bookmarks || !has_news {
             return;
         }
-        let resource = &self.request.resource;
-        let (kind, api_version) = match self.request.representation {
-            Representation::Whole => (resource.kind.clone(), resource.api_version()),
-            Representation::Metadata => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
-        };
-        let mut metadata = json!({"resourceVersion": self.position.to_string(), "creationTimestamp": null});
+        self.told = self.position;
+        let (kind, api_version) = self.request.representation.object_type(&self.request.resource);
+        let mut metadata = json!({"resourceVersion": self.position.to_string()});
         if ends_initial_events {
             object::set(&mut metadata, &["annotations", "k8s.io/initial-events-end"], "true");
         }
@@ -202,6 +204,7 @@ impl Watcher {
     }
 
     fn send_object(&mut self, kind: &str, object: &Value) {
+        self.told = self.position;
         let line = self.object_line(kind, object);
         self.unsent.push_back(line);
     }

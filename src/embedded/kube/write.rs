@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::catalog::{Catalog, ResourceType, Schema};
-use super::form;
+use super::form::{self, Decoded, FormError};
 use super::object::{self, carry_over, remove, set};
 use super::patch::Patch;
-use super::query::{self, Query};
-use super::status::ApiError;
+use super::query::{self, Query, UnknownFields};
+use super::status::{ApiError, Problem};
 use super::store::{ObjectKey, State};
 use super::{defaults, delete, validate};
 
@@ -50,10 +50,19 @@ pub enum Part {
     Status,
 }
 
+/// What came of a write.
+#[derive(Debug)]
+pub struct Written {
+    /// The object as it is stored now, or would be but for a dry run.
+    pub object: Arc<Value>,
+    /// Paths of fields that were sent and dropped, for the client to be warned of.
+    pub unknown_fields: Vec<String>,
+}
+
 impl Writer<'_> {
     /// Stores a new object. `namespace` is the URL's.
-    pub fn create(&self, state: &mut State, namespace: Option<&str>, sent: Value) -> Result<Arc<Value>, ApiError> {
-        let mut object = form::stored(self.resource, sent, self.query.strict)?;
+    pub fn create(&self, state: &mut State, namespace: Option<&str>, sent: Value) -> Result<Written, ApiError> {
+        let Decoded { mut object, unknown_fields } = self.decode(sent)?;
         self.place(&mut object, namespace)?;
         generate_name(&mut object);
         if !matches!(object::resource_version(&object), "" | "0") {
@@ -79,12 +88,12 @@ impl Writer<'_> {
         if state.get(&key).is_some() {
             return Err(ApiError::already_exists(self.resource, &key.name));
         }
-        Ok(self.put(state, key, object))
+        Ok(Written { object: self.put(state, key, object), unknown_fields })
     }
 
     /// Replaces an object, or its status, by what a client sent.
-    pub fn replace(&self, state: &mut State, key: ObjectKey, part: Part, sent: Value) -> Result<Arc<Value>, ApiError> {
-        let mut object = form::stored(self.resource, sent, self.query.strict)?;
+    pub fn replace(&self, state: &mut State, key: ObjectKey, part: Part, sent: Value) -> Result<Written, ApiError> {
+        let Decoded { mut object, unknown_fields } = self.decode(sent)?;
         let name = object::name(&object);
         if name != key.name {
             let message = if name.is_empty() {
@@ -97,23 +106,25 @@ impl Writer<'_> {
         self.place(&mut object, Some(&key.namespace).filter(|namespace| !namespace.is_empty()).map(String::as_str))?;
         let old = self.present(state, &key)?;
         if object::resource_version(&object).is_empty() && !self.resource.unconditional_update {
-            let problem = super::status::Problem::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
+            let problem = Problem::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
             return Err(ApiError::invalid(self.resource, &key.name, &[problem]));
         }
-        self.update(state, key, part, &old, object)
+        let object = self.update(state, key, part, &old, object)?;
+        Ok(Written { object, unknown_fields })
     }
 
     /// Patches an object, or its status.
-    pub fn patch(&self, state: &mut State, key: ObjectKey, part: Part, patch: &Patch) -> Result<Arc<Value>, ApiError> {
+    pub fn patch(&self, state: &mut State, key: ObjectKey, part: Part, patch: &Patch) -> Result<Written, ApiError> {
         let old = self.present(state, &key)?;
         let patched = patch.apply(&form::shown(self.resource, &old))?;
-        let object =
-            form::stored(self.resource, patched, self.query.strict).map_err(|error| ApiError::invalid_patch_result(&error.to_string()))?;
+        let decoded = form::decode(self.resource, patched).map_err(|error| ApiError::invalid_patch_result(&error.to_string()))?;
+        let Decoded { object, unknown_fields } = self.check_unknown_fields(decoded)?;
         if object::name(&object) != key.name || object::namespace(&object) != key.namespace {
             let message = format!("the name of the object ({}) does not match the name on the URL ({})", object::name(&object), key.name);
             return Err(ApiError::bad_request(message));
         }
-        self.update(state, key, part, &old, object)
+        let object = self.update(state, key, part, &old, object)?;
+        Ok(Written { object, unknown_fields })
     }
 
     fn update(&self, state: &mut State, key: ObjectKey, part: Part, old: &Arc<Value>, mut object: Value) -> Result<Arc<Value>, ApiError> {
@@ -129,6 +140,32 @@ impl Writer<'_> {
             return Ok(self.remove(state, &key, object));
         }
         Ok(self.put(state, key, object))
+    }
+
+    fn decode(&self, sent: Value) -> Result<Decoded, ApiError> {
+        let name = object::name(&sent).to_owned();
+        let decoded = form::decode(self.resource, sent).map_err(|error| match error {
+            // Custom resources are decoded whatever their kind; that it is another one is found by validation.
+            FormError::OtherKind { found, expected, .. } if self.resource.is_custom() => {
+                let problem = Problem::invalid("kind", &found.into(), &format!("must be {expected}"));
+                ApiError::invalid(self.resource, &name, &[problem])
+            }
+            error => ApiError::bad_request(error.to_string()),
+        })?;
+        self.check_unknown_fields(decoded)
+    }
+
+    /// Does with unknown fields what the request asks for.
+    fn check_unknown_fields(&self, decoded: Decoded) -> Result<Decoded, ApiError> {
+        match self.query.unknown_fields {
+            UnknownFields::Ignore => Ok(Decoded { unknown_fields: Vec::new(), ..decoded }),
+            UnknownFields::Warn => Ok(decoded),
+            UnknownFields::Refuse if decoded.unknown_fields.is_empty() => Ok(decoded),
+            UnknownFields::Refuse => {
+                let fields: Vec<String> = decoded.unknown_fields.iter().map(|path| format!("unknown field {path:?}")).collect();
+                Err(ApiError::bad_request(format!("strict decoding error: {}", fields.join(", "))))
+            }
+        }
     }
 
     fn check_preconditions(&self, key: &ObjectKey, old: &Value, object: &Value) -> Result<(), ApiError> {

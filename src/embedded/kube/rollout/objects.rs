@@ -44,7 +44,10 @@ impl<'a> Objects<'a> {
         });
         object::set(&mut object, &["metadata", "ownerReferences"], json!([reference]));
         let namespace = object::namespace(owner).to_owned();
-        self.api.write(&self.resource, &Query::default(), |writer, state| writer.create(state, Some(&namespace), object)).ok()
+        self.api
+            .write(&self.resource, &Query::default(), |writer, state| writer.create(state, Some(&namespace), object))
+            .ok()
+            .map(|created| created.object)
     }
 
     /// Merges into everything but the status.

@@ -9,9 +9,14 @@ use super::*;
 async fn without_the_token_nothing_is_answered() {
     let kube = start_with(Options { token: Some("secret".into()), ..Options::default() });
     deployments(&kube).list(&ListParams::default()).await.unwrap();
-    let anonymous = kube::Client::try_from(kube::Config::new(kube.url().parse().unwrap())).unwrap();
-    let api: Api<Deployment> = Api::default_namespaced(anonymous);
-    assert_eq!(refusal(api.list(&ListParams::default()).await), (401, "Unauthorized".into()));
+    let answer = async |token: Option<&str>| {
+        let mut config = kube::Config::new(kube.url().parse().unwrap());
+        config.auth_info.token = token.map(Into::into);
+        let api: Api<Deployment> = Api::default_namespaced(kube::Client::try_from(config).unwrap());
+        refusal(api.list(&ListParams::default()).await)
+    };
+    assert_eq!(answer(None).await, (403, "Forbidden".into()));
+    assert_eq!(answer(Some("guess")).await, (401, "Unauthorized".into()));
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::super::object;
 use super::super::status::Problem;
+use super::names;
 
-/// Longest note of an event, in bytes.
-const NOTE_BYTES_MAX: usize = 1024;
+/// Longest note of an event, in characters.
+const NOTE_MAX: usize = 1024;
 /// Longest reason and action, in characters.
 const WORD_MAX: usize = 128;
 
@@ -30,6 +31,10 @@ pub fn event(event: &Value) -> Vec<Problem> {
             problems.push(Problem::required(field, ""));
         }
     }
+    let controller = object::text(event, "/reportingComponent").unwrap_or_default();
+    if let Some(detail) = names::key(controller).filter(|_| !controller.is_empty()) {
+        problems.push(Problem::invalid("reportingController", &json!(controller), detail));
+    }
     for field in ["action", "reason"] {
         let word = event.get(field).and_then(Value::as_str).unwrap_or_default();
         if word.is_empty() {
@@ -45,8 +50,8 @@ pub fn event(event: &Value) -> Vec<Problem> {
     if kind != "Normal" && kind != "Warning" {
         problems.push(Problem::invalid("type", &kind, "has invalid value: must be Normal or Warning"));
     }
-    if object::text(event, "/message").unwrap_or_default().len() > NOTE_BYTES_MAX {
-        problems.push(Problem::too_long("message", NOTE_BYTES_MAX, "bytes"));
+    if object::text(event, "/message").unwrap_or_default().chars().count() > NOTE_MAX {
+        problems.push(Problem::too_long("message", NOTE_MAX, "bytes"));
     }
     problems
 }
