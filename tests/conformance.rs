@@ -32,6 +32,10 @@ macro_rules! conformance {
     };
 }
 
+/// What skeg meets of built-in types: defaults, dry runs, finalizers, leases.
+mod built_in;
+/// The definition of `ImageUpdate` itself: that it is taken whole, what it bounds, the columns it shows.
+mod definition;
 /// Events of both APIs.
 mod events;
 /// JSON patches.
@@ -40,7 +44,7 @@ mod json_patch;
 mod lists;
 /// Merge and strategic patches, and what moves a generation.
 mod merge_patch;
-/// Only the real server: who may do what, the table of `kubectl get`, the bounds of the definition.
+/// Only the real server: who may do what, and the client of a cluster.
 mod real_only;
 /// Create, replace and delete of `ImageUpdate`.
 mod records;

@@ -93,8 +93,13 @@ impl Server {
 
     /// Reads `path` as the table that `kubectl get` prints.
     pub async fn table(&self, path: &str) -> Value {
-        let response = self.send(Method::GET, path, JSON, None, "application/json;as=Table;v=v1;g=meta.k8s.io").await;
-        response.json().await.expect("a table")
+        self.get_as(path, "application/json;as=Table;v=v1;g=meta.k8s.io").await
+    }
+
+    /// Reads `path` in the form that this `Accept` asks for.
+    pub async fn get_as(&self, path: &str, accept: &str) -> Value {
+        let response = self.send(Method::GET, path, JSON, None, accept).await;
+        response.json().await.expect("JSON")
     }
 
     /// Whether `path` is answered with success; for a server that may not listen yet.

@@ -177,7 +177,23 @@ fn is_micro_time(text: &str) -> bool {
 }
 
 fn through<T: DeserializeOwned + Serialize>(sent: Value) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(serde_json::from_value::<T>(sent)?)
+    let mut object = serde_json::to_value(serde_json::from_value::<T>(sent)?)?;
+    write_whole_numbers_plainly(&mut object);
+    Ok(object)
+}
+
+/// Go writes a floating-point number without a fraction as `1`, Rust as `1.0`.
+fn write_whole_numbers_plainly(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(write_whole_numbers_plainly),
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers_plainly),
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) = number.as_f64().and_then(structural::whole_number) {
+                *value = whole.into();
+            }
+        }
+        Value::Number(_) | Value::String(_) | Value::Bool(_) | Value::Null => {}
+    }
 }
 
 /// Paths of the fields that have a value in `sent` and are gone in `decoded`.

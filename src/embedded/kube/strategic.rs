@@ -1,8 +1,8 @@
 //! Strategic merge patch: a merge patch that knows which lists are keyed.
 //!
 //! Source: "Update API Objects in Place Using kubectl patch" and `k8s.io/apimachinery/pkg/util/strategicpatch`. `kubectl set image`
-//! and `kubectl edit` send it. Directives: `$patch` (`delete`, `replace`, `merge`), `$retainKeys`, `$deleteFromPrimitiveList`;
-//! `$setElementOrder` only orders and is honoured for keyed lists.
+//! and `kubectl edit` send it. Directives: `$patch` (`delete`, `replace`, `merge`), `$retainKeys`, `$deleteFromPrimitiveList` and
+//! `$setElementOrder`. `kubectl patch --local` gives the same answers offline.
 
 use serde_json::{Map, Value};
 
@@ -64,20 +64,21 @@ fn merge_maps(object: &mut Map<String, Value>, patch: &Map<String, Value>) -> Re
         object.retain(|key, _| kept.iter().any(|kept| kept == key));
     }
     for (key, value) in patch {
-        merge_field(object, key, value)?;
-    }
-    for (key, order) in patch {
-        if let (Some(field), Some(order)) = (key.strip_prefix(SET_ORDER), order.as_array()) {
-            set_order(object, field, order);
-        }
+        merge_field(object, key, value, patch)?;
     }
     Ok(())
 }
 
-fn merge_field(object: &mut Map<String, Value>, key: &str, value: &Value) -> Result<(), ApiError> {
+fn merge_field(object: &mut Map<String, Value>, key: &str, value: &Value, patch: &Map<String, Value>) -> Result<(), ApiError> {
     if let Some(field) = key.strip_prefix(DELETE_FROM) {
         if let (Some(Value::Array(list)), Value::Array(gone)) = (object.get_mut(field), value) {
             list.retain(|element| !gone.contains(element));
+        }
+        return Ok(());
+    }
+    if let Some(field) = key.strip_prefix(SET_ORDER).filter(|field| !patch.contains_key(*field)) {
+        if let (Some(Value::Array(list)), Value::Array(order)) = (object.get_mut(field), value) {
+            *list = ordered(list.clone(), order, list, merge_key(field));
         }
         return Ok(());
     }
@@ -89,9 +90,10 @@ fn merge_field(object: &mut Map<String, Value>, key: &str, value: &Value) -> Res
             object.remove(key);
             Ok(())
         }
-        Value::Array(patch) => {
+        Value::Array(elements) => {
+            let order = patch.get(&format!("{SET_ORDER}{key}")).and_then(Value::as_array);
             let list = object.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-            merge_list(key, list, patch)
+            merge_list(key, list, elements, order.unwrap_or(elements))
         }
         value => {
             if let Some(old) = object.get_mut(key) {
@@ -103,13 +105,20 @@ fn merge_field(object: &mut Map<String, Value>, key: &str, value: &Value) -> Res
     }
 }
 
-fn merge_list(field: &str, list: &mut Value, patch: &[Value]) -> Result<(), ApiError> {
+fn merge_list(field: &str, list: &mut Value, patch: &[Value], order: &[Value]) -> Result<(), ApiError> {
     let replace = patch.iter().any(|element| element.get(PATCH).and_then(Value::as_str) == Some("replace"));
     match (list, merge_key(field)) {
-        (Value::Array(list), Some(merge_key)) if !replace => patch.iter().try_for_each(|element| merge_element(list, merge_key, element)),
+        (Value::Array(list), Some(merge_key)) if !replace => {
+            let before = list.clone();
+            patch.iter().try_for_each(|element| merge_element(list, merge_key, element))?;
+            *list = ordered(std::mem::take(list), order, &before, Some(merge_key));
+            Ok(())
+        }
         (Value::Array(list), None) if MERGED_SETS.contains(&field) => {
+            let before = list.clone();
             let new: Vec<Value> = patch.iter().filter(|element| !list.contains(element)).cloned().collect();
             list.extend(new);
+            *list = ordered(std::mem::take(list), order, &before, None);
             Ok(())
         }
         (list, _) => {
@@ -136,16 +145,26 @@ fn merge_element(list: &mut Vec<Value>, merge_key: &str, element: &Value) -> Res
     Ok(())
 }
 
-/// Orders a keyed list: the named elements in the order given, others behind them in their old order.
-fn set_order(object: &mut Map<String, Value>, field: &str, order: &[Value]) {
-    let (Some(Value::Array(list)), Some(merge_key)) = (object.get_mut(field), merge_key(field)) else {
-        return;
+/// `normalizeElementOrder` of the real server: the elements that `order` names come in that order; the others keep theirs and
+/// come before a named one only where they were before it already. So an element that is new comes before those it does not know.
+fn ordered(merged: Vec<Value>, order: &[Value], before: &[Value], merge_key: Option<&str>) -> Vec<Value> {
+    let place = |list: &[Value], element: &Value| {
+        list.iter().position(|other| match merge_key {
+            Some(key) => other.get(key) == element.get(key),
+            None => other == element,
+        })
     };
-    let place = |element: &Value| {
-        let key = element.get(merge_key);
-        order.iter().position(|ordered| ordered.get(merge_key) == key).unwrap_or(order.len())
-    };
-    list.sort_by_key(place);
+    let (mut named, others): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|element| place(order, element).is_some());
+    named.sort_by_key(|element| place(order, element));
+    let mut all = Vec::with_capacity(named.len() + others.len());
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(name), Some(other)) = (named.peek(), others.peek()) {
+        let was_before = place(before, name).zip(place(before, other)).is_some_and(|(name, other)| other < name);
+        all.extend(if was_before { others.next() } else { named.next() });
+    }
+    all.extend(named);
+    all.extend(others);
+    all
 }
 
 fn merge_key(field: &str) -> Option<&'static str> {
@@ -209,6 +228,25 @@ mod tests {
         );
     }
 
+    /// The order of containers `web` and `side` after a patch of `spec`.
+    #[track_caller]
+    fn check_order(patch: &Value, expected: &[&str]) {
+        let mut object = pod();
+        merge(&mut object, &json!({ "spec": patch })).unwrap();
+        let containers = object.pointer("/spec/containers").and_then(Value::as_array).unwrap();
+        let names: Vec<&str> = containers.iter().filter_map(|container| container.get("name")?.as_str()).collect();
+        assert_eq!(names, expected, "{patch}");
+    }
+
+    #[test]
+    fn what_the_patch_does_not_order_keeps_its_place() {
+        check_order(&json!({"containers": [{"name": "new"}]}), &["new", "web", "side"]);
+        check_order(&json!({"containers": [{"name": "side", "image": "x"}]}), &["web", "side"]);
+        check_order(&json!({"$setElementOrder/containers": [{"name": "side"}, {"name": "web"}]}), &["side", "web"]);
+        let order = json!([{"name": "web"}, {"name": "new"}]);
+        check_order(&json!({"$setElementOrder/containers": order, "containers": [{"name": "new"}]}), &["web", "new", "side"]);
+    }
+
     #[test]
     fn lists_without_a_key_are_replaced_and_nulls_remove() {
         check(
@@ -228,7 +266,7 @@ mod tests {
         check(
             json!({"finalizers": ["a", "b"], "m": {"x": 1}}),
             &json!({"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"], "m": {"$patch": "replace", "y": 2}}),
-            &json!({"finalizers": ["b", "c"], "m": {"y": 2}}),
+            &json!({"finalizers": ["c", "b"], "m": {"y": 2}}),
         );
     }
 

@@ -185,7 +185,7 @@ fn size(schema: &Value, keyword: &str) -> Option<usize> {
 }
 
 /// A number without fraction that a 64-bit float holds exactly, as an integer.
-fn whole_number(number: f64) -> Option<i64> {
+pub fn whole_number(number: f64) -> Option<i64> {
     /// 2^53: from there on not every integer is a float.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let is_whole = number.fract() == 0.0 && number.abs() < EXACT_MAX;
