@@ -5,15 +5,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-/// What a Kubernetes API server answers: the real one and the embedded one.
-mod conformance;
 /// Configuration: the example file, and what a broken file is told.
 mod config;
-/// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
-mod http_api;
+/// What a Kubernetes API server answers: the real one and the embedded one.
+mod conformance;
 /// The real servers run, and the embedded ones answer like them.
 #[cfg(feature = "embedded")]
 mod far_ends;
+/// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
+mod http_api;
+/// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
+mod policies;
 mod support;
 /// Write-back: images that run are recorded in Git.
 #[cfg(feature = "embedded")]
