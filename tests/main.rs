@@ -9,6 +9,8 @@
 mod config;
 /// What a Kubernetes API server answers: the real one and the embedded one.
 mod conformance;
+/// Images in a folder of manifests are set by hand.
+mod edit;
 /// The real servers run, and the embedded ones answer like them.
 #[cfg(feature = "embedded")]
 mod far_ends;

@@ -13,7 +13,7 @@ use similar::TextDiff;
 
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
 use crate::core::manifest::{
-    self, Declared, FILE_BYTES_MAX, ImageEditor, ManifestError, Place, Resolved, Target, Uneditable, editor_for, resolve, set_images,
+    self, Declared, FILE_BYTES_MAX, ImageEditor, ManifestError, Place, Resolved, Target, editor_for, resolve, set_images,
 };
 use crate::core::one_line::one_line;
 use crate::core::workload::WorkloadKind;
@@ -93,7 +93,7 @@ impl Edit {
     }
 
     fn edit(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-        let Some(repository) = self.image.as_ref().filter(|_| self.marker.is_none()) else {
+        let Some(new) = self.new_image() else {
             writeln!(err, "--marker is not available yet: name the images with --image, and --workload to narrow them")?;
             return Ok(WRONG_USAGE);
         };
@@ -107,7 +107,7 @@ impl Edit {
         for problem in &problems {
             writeln!(err, "passed over: {problem}")?;
         }
-        let plan = self.plan(repository, &manifests);
+        let plan = self.plan(&new, &manifests);
         let edited = plan.edited(&manifests);
         for refused in plan.refused.iter().chain(edited.as_ref().err()) {
             writeln!(err, "{refused}")?;
@@ -116,7 +116,7 @@ impl Edit {
             return Ok(NOT_DONE);
         };
         if edited.is_empty() {
-            return self.nothing_to_change(repository, &plan, manifests.len(), out, err);
+            return self.nothing_to_change(&new, &plan, manifests.len(), out, err);
         }
         for (manifest, text) in &edited {
             let (before, after) = (format!("a/{}", manifest.shown), format!("b/{}", manifest.shown));
@@ -125,25 +125,29 @@ impl Edit {
         if self.write { write_all(&edited, err) } else { Ok(DONE) }
     }
 
-    fn plan(&self, repository: &Repository, manifests: &[Manifest]) -> Plan {
+    /// What is to be set; `None` when only a marker says where.
+    fn new_image(&self) -> Option<ImageRef> {
+        let repository = self.image.as_ref().filter(|_| self.marker.is_none())?;
         let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
-        let new = format!("{repository}:{}{digest}", self.tag).parse::<ImageRef>();
+        format!("{repository}:{}{digest}", self.tag).parse().ok()
+    }
+
+    fn plan(&self, new: &ImageRef, manifests: &[Manifest]) -> Plan {
         let mut plan = Plan::default();
         for (number, at) in self.meant(manifests, &mut plan.refused) {
             let Some((manifest, declared)) = manifests.get(number).and_then(|manifest| Some((manifest, manifest.declared.get(at)?))) else {
                 continue;
             };
             let place = format!("{}: {declared}", manifest.shown);
-            match (declared.image.text().map(str::parse::<ImageRef>), declared.image.obstacle()) {
-                (Some(Ok(old)), obstacle) if old.repository() == repository => match (&new, obstacle) {
-                    (Ok(new), _) if old.tag() == new.tag() && old.digest() == new.digest() => plan.already_so.push(format!("{place}: {old}")),
-                    (Ok(new), None) => plan.changes.entry(number).or_default().push((at, old.respelled(new))),
-                    (Ok(_), Some(why)) => plan.refused.push(format!("{place}: {why}")),
-                    (Err(error), _) => plan.refused.push(format!("{place}: {error}")),
-                },
+            let text = declared.image.text();
+            let old = text.and_then(|text| text.parse::<ImageRef>().ok()).filter(|old| old.repository() == new.repository());
+            match (old, declared.image.obstacle()) {
+                (Some(old), _) if old.tag() == new.tag() && old.digest() == new.digest() => plan.already_so.push(format!("{place}: {old}")),
+                (Some(old), None) => plan.changes.entry(number).or_default().push((at, old.respelled(new))),
+                (Some(_), Some(why)) => plan.refused.push(format!("{place}: {why}")),
                 // A template may become any image. Only who names its very place means it.
-                (None, Some(why)) if self.names_a_container() => plan.refused.push(format!("{place}: {why}")),
-                _ => {}
+                (None, Some(why)) if text.is_none() && self.names_a_container() => plan.refused.push(format!("{place}: {why}")),
+                (None, _) => {}
             }
         }
         plan
@@ -155,12 +159,18 @@ impl Edit {
 
     /// The declarations that are meant, as numbers of a manifest and of a declaration in it, whatever their image.
     fn meant(&self, manifests: &[Manifest], refused: &mut Vec<String>) -> Vec<(usize, usize)> {
-        let all = || manifests.iter().enumerate().flat_map(|(number, manifest)| manifest.declared.iter().enumerate().map(move |(at, declared)| (&declared.place, (number, at))));
+        let all = || {
+            manifests.iter().enumerate().flat_map(|(number, manifest)| {
+                manifest.declared.iter().enumerate().map(move |(at, declared)| (&declared.place, (number, at)))
+            })
+        };
         let Some(only) = &self.workload else {
             return all().map(|(_, site)| site).collect();
         };
-        let containers: BTreeSet<(&str, &str, &str, bool)> =
-            all().filter(|(place, _)| only.names(place)).map(|(place, _)| (&*place.api_version, &*place.kind, &*place.container, place.init)).collect();
+        let containers: BTreeSet<(&str, &str, &str, bool)> = all()
+            .filter(|(place, _)| only.names(place))
+            .map(|(place, _)| (&*place.api_version, &*place.kind, &*place.container, place.init))
+            .collect();
         let mut meant = Vec::new();
         for (api_version, kind, container, init) in containers {
             let target = Target { api_version, kind, namespace: &only.namespace, name: &only.name, container, init };
@@ -168,7 +178,8 @@ impl Edit {
                 Resolved::One(site) => meant.push(site),
                 Resolved::None => {}
                 Resolved::Several(sites) => {
-                    let mut files: Vec<&str> = sites.iter().filter_map(|(number, _)| Some(manifests.get(*number)?.shown.as_str())).collect();
+                    let mut files: Vec<&str> =
+                        sites.iter().filter_map(|(number, _)| Some(manifests.get(*number)?.shown.as_str())).collect();
                     files.dedup();
                     refused.push(format!("several places declare {kind}/{} {container}: {}", only.name, files.join(", ")));
                 }
@@ -179,7 +190,7 @@ impl Edit {
         meant
     }
 
-    fn nothing_to_change(&self, repository: &Repository, plan: &Plan, manifests: usize, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    fn nothing_to_change(&self, new: &ImageRef, plan: &Plan, manifests: usize, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
         for place in &plan.already_so {
             writeln!(out, "already so: {place}")?;
         }
@@ -187,7 +198,12 @@ impl Edit {
             return Ok(DONE);
         }
         let place = self.workload.as_ref().map(|only| format!(" in {}", only.shown())).unwrap_or_default();
-        writeln!(err, "no image of {repository} is declared{place}: looked at {manifests} files below {} that declare images", self.dir.display())?;
+        writeln!(
+            err,
+            "no image of {} is declared{place}: looked at {manifests} files below {} that declare images",
+            new.repository(),
+            self.dir.display()
+        )?;
         Ok(NOT_DONE)
     }
 }
@@ -216,7 +232,7 @@ impl FromStr for Only {
         match parts.as_slice() {
             [namespace, kind, name] if parts.iter().all(|part| !part.is_empty()) && container != Some("") => Ok(Self {
                 namespace: (*namespace).to_owned(),
-                kind: WorkloadKind::parse(kind).map_or(*kind, WorkloadKind::as_str).to_owned(),
+                kind: WorkloadKind::parse(kind).map_or_else(|| (*kind).to_owned(), |kind| kind.as_str().to_owned()),
                 name: (*name).to_owned(),
                 container: container.map(ToOwned::to_owned),
             }),
