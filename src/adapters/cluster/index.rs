@@ -1,0 +1,277 @@
+//! The managed workloads, as plain state: what the watches saw goes in, the ids of what changed come out.
+//!
+//! There is no async, no lock and no Kubernetes type in here. Each watch has a number, its *scope*: a listing of one scope removes only
+//! what that scope knew before. Of a workload without directives only a hash is kept, so that such workloads can be counted; with ten
+//! thousand of them and a hundred managed ones, the memory goes to the hundred.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use crate::core::image::{ImageRef, Repository};
+use crate::core::workload::{Workload, WorkloadId};
+
+/// What is known of the workloads.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    managed: BTreeMap<WorkloadId, Entry>,
+    by_repository: BTreeMap<Repository, BTreeSet<WorkloadId>>,
+    /// Hashes of the ids of unmanaged workloads, with their scope and the round they were seen in.
+    unmanaged: BTreeMap<u64, Seen>,
+    /// The present round of each scope; each listing begins a new one.
+    rounds: Vec<u32>,
+    /// Ids of what changed and was not fetched yet.
+    changed: BTreeSet<WorkloadId>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    workload: Arc<Workload>,
+    seen: Seen,
+}
+
+/// Where and when a workload was seen last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Seen {
+    scope: usize,
+    round: u32,
+}
+
+impl Index {
+    /// An index for as many scopes.
+    pub(super) fn new(scopes: usize) -> Self {
+        Self { rounds: vec![0; scopes], ..Self::default() }
+    }
+
+    /// A listing of the scope begins: what it does not name again is gone when it ends.
+    pub(super) fn begin(&mut self, scope: usize) {
+        if let Some(round) = self.rounds.get_mut(scope) {
+            *round = round.wrapping_add(1);
+        }
+    }
+
+    /// The listing of the scope is complete.
+    pub(super) fn end(&mut self, scope: usize) {
+        let now = self.now(scope);
+        let is_gone = |seen: &Seen| seen.scope == scope && *seen != now;
+        let gone: Vec<WorkloadId> = self.managed.iter().filter(|(_, entry)| is_gone(&entry.seen)).map(|(id, _)| id.clone()).collect();
+        for id in &gone {
+            self.forget(id);
+        }
+        self.unmanaged.retain(|_, seen| !is_gone(seen));
+    }
+
+    /// A workload is as given; `None` when it is not managed.
+    pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>) {
+        let seen = self.now(scope);
+        let Some(workload) = workload else {
+            self.forget(&id);
+            self.unmanaged.insert(hash(&id), seen);
+            return;
+        };
+        self.unmanaged.remove(&hash(&id));
+        if let Some(entry) = self.managed.get_mut(&id)
+            && *entry.workload == workload
+        {
+            entry.seen = seen;
+            return;
+        }
+        self.forget(&id);
+        for repository in repositories(&workload) {
+            self.by_repository.entry(repository).or_default().insert(id.clone());
+        }
+        self.changed.insert(id.clone());
+        self.managed.insert(id, Entry { workload: Arc::new(workload), seen });
+    }
+
+    /// A workload is gone.
+    pub(super) fn delete(&mut self, id: &WorkloadId) {
+        self.forget(id);
+        self.unmanaged.remove(&hash(id));
+    }
+
+    /// The workload, when it is managed.
+    pub(super) fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
+        self.managed.get(id).map(|entry| entry.workload.clone())
+    }
+
+    /// Every managed workload, ordered by id.
+    pub(super) fn all(&self) -> Vec<Arc<Workload>> {
+        self.managed.values().map(|entry| entry.workload.clone()).collect()
+    }
+
+    /// The managed workloads with an image of the repository, ordered by id.
+    pub(super) fn using(&self, repository: &Repository) -> Vec<Arc<Workload>> {
+        self.by_repository.get(repository).into_iter().flatten().filter_map(|id| self.get(id)).collect()
+    }
+
+    /// The repositories of managed workloads, each once, in order.
+    pub(super) fn repositories(&self) -> Vec<Repository> {
+        self.by_repository.keys().cloned().collect()
+    }
+
+    /// How many workloads there are that are not managed.
+    pub(super) fn unmanaged(&self) -> usize {
+        self.unmanaged.len()
+    }
+
+    /// The workloads that were added, changed or removed since the last call, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<WorkloadId> {
+        std::mem::take(&mut self.changed).into_iter().collect()
+    }
+
+    fn forget(&mut self, id: &WorkloadId) {
+        let Some(entry) = self.managed.remove(id) else {
+            return;
+        };
+        self.changed.insert(id.clone());
+        for repository in repositories(&entry.workload) {
+            if let Some(users) = self.by_repository.get_mut(&repository) {
+                users.remove(id);
+                if users.is_empty() {
+                    self.by_repository.remove(&repository);
+                }
+            }
+        }
+    }
+
+    fn now(&self, scope: usize) -> Seen {
+        Seen { scope, round: self.rounds.get(scope).copied().unwrap_or_default() }
+    }
+}
+
+/// The repositories of a workload's images. An image text that is none is nobody's; the workload is still found by its id.
+fn repositories(workload: &Workload) -> impl Iterator<Item = Repository> {
+    workload.containers.iter().filter_map(|container| Some(container.image.parse::<ImageRef>().ok()?.repository().clone()))
+}
+
+/// Two ids with one hash, once in some billion clusters of this size, make the count too small by one.
+fn hash(id: &WorkloadId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::workload::{Container, WorkloadKind};
+
+    fn id(name: &str) -> WorkloadId {
+        WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() }
+    }
+
+    fn workload(name: &str, images: &[&str]) -> Workload {
+        let container = |image: &&str| Container { name: "web".into(), image: (*image).into(), init: false };
+        Workload {
+            id: id(name),
+            uid: "u1".into(),
+            containers: images.iter().map(container).collect(),
+            directives: Err(Vec::new()),
+            mark: None,
+            owner: None,
+        }
+    }
+
+    fn apply(index: &mut Index, scope: usize, name: &str, images: &[&str]) {
+        index.apply(scope, id(name), Some(workload(name, images)));
+    }
+
+    fn changed(index: &mut Index) -> Vec<String> {
+        index.take_changed().iter().map(|id| id.name.to_string()).collect()
+    }
+
+    fn names(workloads: &[Arc<Workload>]) -> Vec<String> {
+        workloads.iter().map(|workload| workload.id.name.to_string()).collect()
+    }
+
+    fn repository(text: &str) -> Repository {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_added_changed_or_removed_is_told_once() {
+        let mut index = Index::new(1);
+        apply(&mut index, 0, "web", &["nginx:1"]);
+        apply(&mut index, 0, "api", &["api:1"]);
+        assert_eq!(changed(&mut index), ["api", "web"]);
+        apply(&mut index, 0, "web", &["nginx:1"]);
+        assert_eq!(changed(&mut index), [""; 0], "the same again is no change");
+        apply(&mut index, 0, "web", &["nginx:2"]);
+        index.delete(&id("api"));
+        index.delete(&id("unknown"));
+        assert_eq!(changed(&mut index), ["api", "web"]);
+        assert_eq!(changed(&mut index), [""; 0]);
+        assert_eq!(names(&index.all()), ["web"]);
+    }
+
+    #[test]
+    fn a_listing_removes_what_it_does_not_name_and_tells_only_what_differs() {
+        let mut index = Index::new(1);
+        for name in ["a", "b", "c"] {
+            apply(&mut index, 0, name, &["nginx:1"]);
+        }
+        changed(&mut index);
+        index.begin(0);
+        apply(&mut index, 0, "a", &["nginx:1"]);
+        apply(&mut index, 0, "b", &["nginx:2"]);
+        assert_eq!(names(&index.all()), ["a", "b", "c"], "nothing goes before the listing is complete");
+        index.end(0);
+        assert_eq!(changed(&mut index), ["b", "c"]);
+        assert_eq!(names(&index.all()), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_listing_that_breaks_off_and_begins_anew_removes_nothing_it_names_later() {
+        let mut index = Index::new(1);
+        apply(&mut index, 0, "a", &["nginx:1"]);
+        index.begin(0);
+        index.begin(0);
+        apply(&mut index, 0, "a", &["nginx:1"]);
+        index.end(0);
+        assert_eq!(names(&index.all()), ["a"]);
+    }
+
+    #[test]
+    fn a_listing_of_one_scope_leaves_the_others_alone() {
+        let mut index = Index::new(2);
+        apply(&mut index, 0, "a", &["nginx:1"]);
+        apply(&mut index, 1, "b", &["nginx:1"]);
+        index.apply(1, id("plain"), None);
+        index.begin(0);
+        index.end(0);
+        assert_eq!(names(&index.all()), ["b"]);
+        assert_eq!(index.unmanaged(), 1);
+    }
+
+    #[test]
+    fn unmanaged_workloads_are_counted_and_nothing_else() {
+        let mut index = Index::new(1);
+        for name in ["a", "b", "a"] {
+            index.apply(0, id(name), None);
+        }
+        assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec![]));
+        apply(&mut index, 0, "a", &["nginx:1"]);
+        assert_eq!((index.unmanaged(), changed(&mut index)), (1, vec!["a".to_owned()]));
+        index.apply(0, id("a"), None);
+        assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec!["a".to_owned()]), "no longer managed is a change");
+        index.delete(&id("b"));
+        index.begin(0);
+        index.end(0);
+        assert_eq!(index.unmanaged(), 0);
+    }
+
+    #[test]
+    fn workloads_are_found_by_the_repositories_of_their_images() {
+        let mut index = Index::new(1);
+        apply(&mut index, 0, "web", &["nginx:1", "ghcr.io/acme/side:2"]);
+        apply(&mut index, 0, "api", &["docker.io/library/nginx@sha256:no", "nginx:3"]);
+        apply(&mut index, 0, "odd", &["{{ image }}"]);
+        assert_eq!(names(&index.using(&repository("nginx"))), ["api", "web"]);
+        assert_eq!(index.repositories(), [repository("nginx"), repository("ghcr.io/acme/side")]);
+        apply(&mut index, 0, "web", &["ghcr.io/acme/side:2"]);
+        index.delete(&id("api"));
+        assert_eq!(index.using(&repository("nginx")), []);
+        assert_eq!(index.repositories(), [repository("ghcr.io/acme/side")]);
+    }
+}

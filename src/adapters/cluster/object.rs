@@ -1,0 +1,257 @@
+//! A workload object as it comes from the API server, as far as it is read.
+//!
+//! A `Deployment` of the usual library holds everything (managed fields, the last applied manifest, probes, volumes); with ten thousand of
+//! them in a listing that is what memory goes to. This type reads the same JSON and keeps names, images and the few annotations and
+//! labels that mean something here. What it does not know it skips without an error: a newer server may send more.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kube::api::{ObjectMeta, Resource};
+use kube::core::DynamicResourceScope;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::endpoint::Endpoint;
+use crate::core::patch::Reading;
+use crate::core::update::Mark;
+use crate::core::workload::{Container, WorkloadId, WorkloadKind};
+
+/// Annotations and labels that begin with one of these are kept.
+const KEPT_KEYS: [&str; 4] = ["skeg.dev/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"];
+
+/// A workload object, as far as it is read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Sent")]
+pub(crate) struct WorkloadObject {
+    /// Name, namespace, uid and resource version; nothing else is filled in.
+    metadata: ObjectMeta,
+    /// The annotations with a key of [`KEPT_KEYS`].
+    pub(super) annotations: BTreeMap<String, String>,
+    /// The labels with a key of [`KEPT_KEYS`].
+    pub(super) labels: BTreeMap<String, String>,
+    /// Whether there is any annotation, kept or not.
+    has_annotations: bool,
+    /// Containers, then init containers, of the pod template.
+    pub(super) containers: Vec<Container>,
+    /// How long the controller itself gives a rollout, in seconds.
+    pub(super) progress_deadline_seconds: Option<u32>,
+}
+
+impl WorkloadObject {
+    /// Which workload it is; `None` for an object without a name or namespace, which the API server never stores.
+    pub(super) fn id(&self, kind: WorkloadKind) -> Option<WorkloadId> {
+        let text = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Into::into);
+        Some(WorkloadId { namespace: text(&self.metadata.namespace)?, kind, name: text(&self.metadata.name)? })
+    }
+
+    /// Its uid.
+    pub(super) fn uid(&self) -> Box<str> {
+        self.metadata.uid.as_deref().unwrap_or_default().into()
+    }
+
+    /// skeg's mark, unparsed.
+    pub(super) fn mark(&self) -> Option<&str> {
+        self.annotations.get(Mark::KEY).map(String::as_str)
+    }
+
+    /// What a patch is decided on.
+    pub(super) fn into_reading(self, id: WorkloadId) -> Reading {
+        Reading {
+            id,
+            uid: self.uid(),
+            resource_version: self.metadata.resource_version.as_deref().unwrap_or_default().into(),
+            mark: self.mark().map(Into::into),
+            has_annotations: self.has_annotations,
+            containers: self.containers,
+        }
+    }
+}
+
+/// Every kind has its pod template in the same place, so one type reads them all; which kind it is the caller knows.
+impl Resource for WorkloadObject {
+    type DynamicType = WorkloadKind;
+    type Scope = DynamicResourceScope;
+
+    fn kind(kind: &WorkloadKind) -> Cow<'_, str> {
+        kind.as_str().into()
+    }
+
+    fn group(kind: &WorkloadKind) -> Cow<'_, str> {
+        kind.api_version().split_once('/').map_or("", |(group, _)| group).into()
+    }
+
+    fn version(kind: &WorkloadKind) -> Cow<'_, str> {
+        kind.api_version().split_once('/').map_or(kind.api_version(), |(_, version)| version).into()
+    }
+
+    fn plural(kind: &WorkloadKind) -> Cow<'_, str> {
+        Endpoint::of(*kind).plural().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// The shape of the JSON.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Sent {
+    metadata: SentMetadata,
+    spec: SentSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct SentMetadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    annotations: Option<Keys>,
+    labels: Option<Keys>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct SentSpec {
+    template: SentTemplate,
+    progress_deadline_seconds: Option<u32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct SentTemplate {
+    spec: SentPodSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct SentPodSpec {
+    containers: Option<Vec<SentContainer>>,
+    init_containers: Option<Vec<SentContainer>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct SentContainer {
+    name: String,
+    image: String,
+}
+
+impl From<Sent> for WorkloadObject {
+    fn from(sent: Sent) -> Self {
+        let pod = sent.spec.template.spec;
+        let container = |init| move |sent: SentContainer| Container { name: sent.name.into(), image: sent.image.into(), init };
+        let ordinary = pod.containers.unwrap_or_default().into_iter().map(container(false));
+        let init = pod.init_containers.unwrap_or_default().into_iter().map(container(true));
+        let annotations = sent.metadata.annotations.unwrap_or_default();
+        Self {
+            metadata: ObjectMeta {
+                name: sent.metadata.name,
+                namespace: sent.metadata.namespace,
+                uid: sent.metadata.uid,
+                resource_version: sent.metadata.resource_version,
+                ..ObjectMeta::default()
+            },
+            has_annotations: annotations.is_any,
+            annotations: annotations.kept,
+            labels: sent.metadata.labels.unwrap_or_default().kept,
+            containers: ordinary.chain(init).collect(),
+            progress_deadline_seconds: sent.spec.progress_deadline_seconds,
+        }
+    }
+}
+
+/// The entries of a map that are kept; the values of the others are passed over unread, a last applied manifest of 200 KB among them.
+#[derive(Default)]
+struct Keys {
+    kept: BTreeMap<String, String>,
+    is_any: bool,
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+        let mut keys = Keys::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            keys.is_any = true;
+            if KEPT_KEYS.iter().any(|kept| key.starts_with(kept)) {
+                keys.kept.insert(key.into_owned(), map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_images_and_the_keys_that_mean_something_are_kept() {
+        let object: WorkloadObject = serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "web", "namespace": "shop", "uid": "u1", "resourceVersion": "7", "generation": 3,
+                "annotations": {"skeg.dev/policy": "minor", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+                "labels": {"app": "web", "kustomize.toolkit.fluxcd.io/name": "apps"},
+                "managedFields": [{"manager": "kubectl"}],
+            },
+            "spec": {"replicas": 2, "template": {"spec": {
+                "containers": [{"name": "web", "image": "web:1", "ports": []}, {"name": "sidecar", "image": "envoy:1"}],
+                "initContainers": [{"name": "init", "image": "init:1"}],
+            }}},
+            "status": {"replicas": 2},
+        }))
+        .unwrap();
+        let id = object.id(WorkloadKind::Deployment).unwrap();
+        assert_eq!(id.to_string(), "shop/Deployment/web");
+        assert_eq!(object.annotations.keys().collect::<Vec<_>>(), ["skeg.dev/policy"]);
+        assert_eq!(object.labels.keys().collect::<Vec<_>>(), ["kustomize.toolkit.fluxcd.io/name"]);
+        let reading = object.into_reading(id);
+        assert_eq!((&*reading.uid, &*reading.resource_version, reading.mark, reading.has_annotations), ("u1", "7", None, true));
+        let containers: Vec<_> = reading.containers.iter().map(|container| (&*container.name, &*container.image, container.init)).collect();
+        assert_eq!(containers, [("web", "web:1", false), ("sidecar", "envoy:1", false), ("init", "init:1", true)]);
+    }
+
+    #[test]
+    fn an_object_with_nothing_in_it_is_read_and_has_no_name() {
+        for empty in
+            [json!({}), json!({"metadata": {"annotations": null, "labels": {}}, "spec": {"template": {"spec": {"containers": null}}}})]
+        {
+            let object: WorkloadObject = serde_json::from_value(empty).unwrap();
+            assert_eq!(object.id(WorkloadKind::Deployment), None);
+            assert!(!object.has_annotations && object.containers.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_mark_is_read_as_it_is_written() {
+        let object: WorkloadObject =
+            serde_json::from_value(json!({"metadata": {"annotations": {"skeg.dev/last-update": "by hand"}}})).unwrap();
+        assert_eq!(object.mark(), Some("by hand"));
+    }
+}
