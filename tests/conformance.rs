@@ -184,6 +184,7 @@ fn image_update(name: &str) -> Value {
             "approvalValid": "1h",
             "rollback": true,
             "rolloutTimeout": "10m",
+            "pin": "tag",
             "plan": "patch",
             "writeBack": [],
             "attempt": 1,

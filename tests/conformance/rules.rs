@@ -27,7 +27,7 @@ async fn the_spec_never_changes(scope: &Scope) {
         with(&stored, "/spec/attempt", 2),
         with(&stored, "/spec/changes/0/digest", format!("sha256:{}", "b2".repeat(32))),
         with(&stored, "/spec/approvers", json!(["alice"])),
-        without(&stored, "/spec/rolloutTimeout"),
+        without(&stored, "/spec/writeBack"),
     ];
     for object in &changed {
         let status = scope.server.put(&scope.update("a"), object).await.invalid(&["spec"]);

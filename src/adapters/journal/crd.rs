@@ -66,8 +66,10 @@ const LABEL_CHARS_MAX: usize = 63;
 const SPAN_CHARS_MAX: usize = 64;
 /// Characters of an RFC 3339 time: nanoseconds and an offset make 35.
 const TIME_CHARS_MAX: usize = 40;
-/// Largest count of tries or attempts: far past every retry bound, small enough for any integer type.
-const COUNT_MAX: usize = 1_000_000;
+/// Largest count of tries: far past every retry bound.
+pub const TRIES_MAX: u32 = 1_000_000;
+/// Largest number of an attempt at the same change; people make them one by one.
+const ATTEMPT_MAX: usize = 1_000_000;
 
 /// The definition as JSON, as `kubectl apply -f` takes it and `skeg crd` prints it.
 pub fn crd() -> Value {
@@ -137,11 +139,25 @@ fn spec() -> Value {
             "approvalValid": text(SPAN_CHARS_MAX),
             "rollback": { "type": "boolean" },
             "rolloutTimeout": text(SPAN_CHARS_MAX),
+            "pin": one_of(&["tag", "digest"]),
             "plan": one_of(&["patch", "git"]),
-            "writeBack": list(0, WRITE_BACK_MAX, text(LABEL_CHARS_MAX)),
-            "attempt": count(1, COUNT_MAX),
+            "writeBack": list(0, WRITE_BACK_MAX, text(LABEL_CHARS_MAX + 1 + PATH_CHARS_MAX)),
+            "attempt": count(1, ATTEMPT_MAX),
         }),
-        &["workload", "changes", "policy", "trigger", "approvals", "rollback", "plan", "attempt"],
+        &[
+            "workload",
+            "changes",
+            "policy",
+            "trigger",
+            "approvals",
+            "approvalDeadline",
+            "approvalValid",
+            "rollback",
+            "rolloutTimeout",
+            "pin",
+            "plan",
+            "attempt",
+        ],
     );
     with_rule(schema, "self == oldSelf", "spec is immutable")
 }
@@ -166,7 +182,6 @@ fn change() -> Value {
             "init": { "type": "boolean" },
             "repository": text(REPOSITORY_CHARS_MAX),
             "from": text(IMAGE_CHARS_MAX),
-            "fromDigest": text(DIGEST_CHARS_MAX),
             "to": text(IMAGE_CHARS_MAX),
             "tag": text(TAG_CHARS_MAX),
             "digest": text(DIGEST_CHARS_MAX),
@@ -187,10 +202,12 @@ fn status() -> Value {
             "expiresAt": time(),
             "pausedAt": time(),
             "grantedAt": time(),
-            "retryAt": time(),
             "tally": text(SPAN_CHARS_MAX),
             "votes": list(0, VOTES_MAX, vote()),
             "rollout": rollout(),
+            "tries": count(0, TRIES_MAX as usize),
+            "retryAt": time(),
+            "trouble": text(DETAIL_CHARS_MAX),
             "commit": commit(),
             "prompt": prompt(),
             "epoch": epoch(),
@@ -233,30 +250,26 @@ fn rollout() -> Value {
         &["container", "image"],
     );
     object(
-        "What was patched, and how its rollout goes.",
+        "What was patched, until when it must be healthy, and why it is put back.",
         json!({
             "applied": list(0, CHANGES_MAX, applied),
             "patchedAt": time(),
             "deadline": time(),
-            "tries": count(0, COUNT_MAX),
-            "message": text(DETAIL_CHARS_MAX),
+            "why": text(DETAIL_CHARS_MAX),
         }),
-        &[],
+        &["applied", "patchedAt", "deadline"],
     )
 }
 
 fn commit() -> Value {
     object(
-        "The write-back: the tip it started from is written before the push, the commit's id after it.",
+        "Where Git shows it.",
         json!({
             "remote": text(LABEL_CHARS_MAX),
             "id": text(DIGEST_CHARS_MAX),
-            "base": text(DIGEST_CHARS_MAX),
             "path": text(PATH_CHARS_MAX),
-            "tries": count(0, COUNT_MAX),
-            "message": text(DETAIL_CHARS_MAX),
         }),
-        &[],
+        &["remote", "id", "path"],
     )
 }
 
