@@ -139,13 +139,14 @@ impl EmbeddedKube {
         .to_string()
     }
 
-    /// The real client, pointed at this API.
+    /// The real client, pointed at this API. It does not retry by itself, so that a planned fault reaches the caller.
     ///
     /// # Panics
     /// If the client refuses a plain loopback address; outside a Tokio runtime.
     pub fn client(&self) -> kube::Client {
         let mut config = kube::Config::new(self.url().parse().expect("a loopback address makes a URL"));
         config.auth_info.token = self.server.token.clone().map(Into::into);
+        config.default_retry = false;
         kube::Client::try_from(config).expect("plain HTTP needs nothing that could be missing")
     }
 

@@ -8,6 +8,7 @@ mod deployment;
 mod image;
 mod kubelet;
 mod objects;
+mod pod_status;
 mod progress;
 mod replica_set;
 mod strategy;

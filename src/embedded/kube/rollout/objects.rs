@@ -68,6 +68,11 @@ impl<'a> Objects<'a> {
     }
 
     fn merge(&self, object: &Value, part: Part, patch: Value) {
+        let mut merged = object.clone();
+        json_patch::merge(&mut merged, &patch);
+        if merged == *object {
+            return;
+        }
         let key = self.resource.key(object::namespace(object), object::name(object));
         let patch = Patch::Merge(patch);
         drop(self.api.write(&self.resource, &Query::default(), |writer, state| writer.patch(state, key, part, &patch)));

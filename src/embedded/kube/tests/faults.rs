@@ -20,6 +20,19 @@ async fn a_planned_status_is_answered_and_nothing_is_carried_out() {
 }
 
 #[tokio::test]
+async fn a_busy_server_says_when_to_come_back() {
+    let kube = start();
+    kube.fail_next(Matcher::any(), Fault::Status(429, Some(7)), 1);
+    match deployments(&kube).get("web").await {
+        Err(kube::Error::Api(status)) => {
+            assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"));
+            assert_eq!(status.details.and_then(|details| details.retry_after_seconds.into()), Some(7));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_closed_connection_leaves_the_client_without_an_answer() {
     let kube = start();
     kube.apply(deployment("web", "nginx:1")).unwrap();
