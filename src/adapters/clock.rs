@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::ports::clock::Clock;
 
 /// The longest sleep in one piece. Waking up after it costs nothing and takes up a clock that was set meanwhile.
-const NAP: Duration = Duration::from_secs(60);
+const NAP: Duration = Duration::from_mins(1);
 
 /// The wall clock. A deadline is compared with it anew after each nap, so setting the clock moves deadlines along.
 pub struct SystemClock;

@@ -5,5 +5,6 @@ pub mod cluster;
 pub mod fetch;
 pub mod git;
 pub mod journal;
+pub mod log_approver;
 pub mod registry;
 pub mod tasks;

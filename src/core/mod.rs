@@ -13,6 +13,7 @@ pub mod image;
 pub mod manifest;
 pub mod nearest;
 pub mod one_line;
+pub mod notice;
 pub mod patch;
 pub mod pause;
 pub mod policy;

@@ -14,6 +14,7 @@ use super::gather::gather;
 use super::{Ports, audit, effects, journal, observe};
 use crate::core::schedule::after;
 use crate::core::update::{Effect, Trigger, Update};
+use crate::ports::events::Told;
 use crate::ports::spawn::Spawn;
 use crate::sources::poll::PollSchedule;
 use crate::sources::{Hint, HintQueue};
@@ -27,12 +28,15 @@ const READING_MAX: usize = 64;
 /// How often a stopping agent looks whether everything has ended, when nothing tells it.
 const DRAIN_STEP: Duration = Duration::from_millis(50);
 
+/// Looks at the engine and tells whoever asked.
+type Reading = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
+
 /// What may be sent to the agent.
 pub enum Envelope {
     /// A message for the engine.
     Message(Message),
     /// A look at the engine.
-    Read(Box<dyn FnOnce(&Engine, Timestamp) + Send>),
+    Read(Reading),
 }
 
 /// A way to reach the agent.
@@ -202,20 +206,31 @@ impl Agent {
                 let saved = ports.pauses.save(&pauses).await.map_err(|error| error.to_string().into());
                 Some(Message::PausesSaved(saved))
             }),
-            Act::Tell(told) => self.finish(async move {
-                if let Err(error) = ports.events.tell(&told).await {
-                    tracing::warn!(workload = %told.workload, error = %error, "event not written");
-                }
-                None
-            }),
+            Act::Tell(told) => self.tell(told),
             Act::Hint(repositories, trigger) => {
                 for repository in repositories {
                     self.hints.push(Hint { repository, tag: None, trigger }, now);
                 }
             }
-            Act::Audit(line) => audit::write(&ports, *line),
+            Act::Audit(line) => {
+                if let Some(told) = audit::told(&line) {
+                    self.tell(told);
+                }
+                audit::write(&ports, *line);
+            }
             Act::Answer(answer) => answer(),
         }
+    }
+
+    /// Tells people on the object. One try: what it says is in the record and the audit log too.
+    fn tell(&self, told: Told) {
+        let ports = Arc::clone(&self.ports);
+        self.finish(async move {
+            if let Err(error) = ports.events.tell(&told).await {
+                tracing::warn!(workload = %told.workload, error = %error, "event not written");
+            }
+            None
+        });
     }
 
     /// Starts an effect. A stopping agent starts none: the record tells what is outstanding, and the next start resumes it.

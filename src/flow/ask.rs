@@ -7,7 +7,7 @@ use crate::core::schedule::backoff;
 use crate::core::update::Update;
 
 /// The longest wait between two tries.
-const BACKOFF_CAP: Duration = Duration::from_secs(60);
+const BACKOFF_CAP: Duration = Duration::from_mins(1);
 /// Tries to reach people: about an hour at the cap. The request itself stays open, so a vote by the command line always counts.
 const TRIES_MAX: u32 = 64;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Ports;
 use super::engine::{AuditLine, Engine};
+use crate::core::notice;
 use crate::core::update::{Event, Outcome, Phase, Update};
+use crate::ports::events::Told;
 use crate::telemetry;
 
 /// Writes the line, counts it and passes it on.
@@ -16,6 +18,18 @@ pub fn write(ports: &Ports, line: AuditLine) {
     count(ports, &line);
     // Nobody has to listen.
     let _ = ports.happened.send(Arc::new(line));
+}
+
+/// What people are told on the workload.
+pub fn told(line: &AuditLine) -> Option<Told> {
+    let notice = notice::of(&line.update, line.event)?;
+    Some(Told {
+        workload: line.update.spec.workload.clone(),
+        uid: line.update.spec.uid.clone(),
+        warning: notice.warning,
+        reason: notice.reason.into(),
+        message: notice.message,
+    })
 }
 
 fn count(ports: &Ports, line: &AuditLine) {

@@ -1,14 +1,16 @@
 //! Observation → candidates → admissions.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::engine::{Act, Engine};
 use super::looked::Look;
 use super::observe::Observation;
-use crate::core::candidate::{NotSelected, candidates};
+use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;
-use crate::core::image::Repository;
-use crate::core::update::{Admission, Decided, Input, Reason, Trigger, Update, admit};
+use crate::core::image::{Digest, ImageRef, Repository, Tag};
+use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, Update, admit};
 use crate::core::workload::{Workload, WorkloadId};
 
 impl Engine {
@@ -42,35 +44,18 @@ impl Engine {
             observations.iter().find(|one| one.repository == *repository && one.access == access)?.read.as_ref().ok()
         };
         let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| read.tags.as_slice()));
-        let mut looks: Vec<(Box<str>, Look)> = Vec::new();
-        let mut decided: Vec<Decided<'_>> = Vec::new();
-        let mut unread: Vec<Repository> = Vec::new();
         let is_unasked = |name: &str| trigger == Trigger::Webhook && directives.watch_of(name).trigger == TriggerKind::Poll;
+        let (mut looks, mut decided, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for one in wanted.iter().filter(|one| !is_unasked(&one.container.name)) {
-            let mut look = Look { at: now, candidate: None, reason: None };
-            let mut change = None;
-            match &one.outcome {
-                // Another container's repository was read.
-                Err(NotSelected::NotListed) => continue,
-                Err(reason) => look.reason = Some(("NotSelected".into(), reason.to_string().into())),
-                Ok(picked) => {
-                    look.candidate = Some(picked.tag.clone());
-                    let Some(image) = &one.image else { continue };
-                    match seen(image.repository()).and_then(|read| read.digests.get(&picked.tag)) {
-                        Some(Some(digest)) => change = one.change(digest),
-                        Some(None) => look.reason = Some(told(&Reason::TagGone { tag: picked.tag.clone() })),
-                        None => {
-                            unread.push(image.repository().clone());
-                            continue;
-                        }
-                    }
+            let digests = |image: &ImageRef| seen(image.repository()).map(|read| &read.digests);
+            match look_at(one, digests) {
+                Looking::Unasked => {}
+                Looking::Unread(repository) => unread.push(repository),
+                Looking::Decided { candidate, reason, change } => {
+                    decided.push(Decided { container: &one.container.name, selection: one.selection, change });
+                    looks.push((one.container.name.clone(), Look { at: now, candidate, reason }));
                 }
             }
-            if change.is_none() && look.reason.is_none() {
-                look.candidate = None;
-            }
-            decided.push(Decided { container: &one.container.name, selection: one.selection, change });
-            looks.push((one.container.name.clone(), look));
         }
         let admission = admit(workload, &decided, &self.known(&workload.id), trigger, now);
         for (container, mut look) in looks {
@@ -97,6 +82,37 @@ impl Engine {
             && !self.updates().any(|known: &Update| known.id == update.id)
         {
             self.open(update, now);
+        }
+    }
+}
+
+/// What a look at one container comes to.
+enum Looking {
+    /// Its repository was not read this time.
+    Unasked,
+    /// Its repository was read, but not the tag it wants now: the workload changed meanwhile.
+    Unread(Repository),
+    /// It is decided.
+    Decided { candidate: Option<Tag>, reason: Option<(Box<str>, Box<str>)>, change: Option<Change> },
+}
+
+fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTreeMap<Tag, Option<Digest>>>) -> Looking {
+    let (picked, image) = match (&one.outcome, &one.image) {
+        (Err(NotSelected::NotListed), _) | (Ok(_), None) => return Looking::Unasked,
+        (Err(reason), _) => {
+            return Looking::Decided { candidate: None, reason: Some(("NotSelected".into(), reason.to_string().into())), change: None };
+        }
+        (Ok(picked), Some(image)) => (picked, image),
+    };
+    match digests(image).and_then(|digests| digests.get(&picked.tag)) {
+        None => Looking::Unread(image.repository().clone()),
+        Some(None) => {
+            let gone = Reason::TagGone { tag: picked.tag.clone() };
+            Looking::Decided { candidate: Some(picked.tag.clone()), reason: Some(told(&gone)), change: None }
+        }
+        Some(Some(digest)) => {
+            let change = one.change(digest);
+            Looking::Decided { candidate: change.as_ref().map(|change| change.tag.clone()), reason: None, change }
         }
     }
 }

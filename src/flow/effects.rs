@@ -13,14 +13,12 @@ use crate::core::update::{Applied, Effect, Followed, Input, Phase, Recorded, Res
 ///
 /// A panic inside is an outcome too: it fails this update alone.
 pub async fn carry_out(ports: &Ports, effect: Effect, update: &Update) -> Option<Input> {
-    match AssertUnwindSafe(outcome(ports, effect, update)).catch_unwind().await {
-        Ok(input) => input,
-        Err(_) => {
-            tracing::error!(update.id = %update.id, effect = ?effect, "carrying out an effect panicked");
-            ports.metrics.panicked();
-            panicked(effect)
-        }
-    }
+    let Ok(input) = AssertUnwindSafe(outcome(ports, effect, update)).catch_unwind().await else {
+        tracing::error!(update.id = %update.id, effect = ?effect, "carrying out an effect panicked");
+        ports.metrics.panicked();
+        return panicked(effect);
+    };
+    input
 }
 
 async fn outcome(ports: &Ports, effect: Effect, update: &Update) -> Option<Input> {

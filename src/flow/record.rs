@@ -1,27 +1,35 @@
 //! Write-back: everything that is due for a remote goes into one commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::channel::oneshot;
+use jiff::Timestamp;
 
 use super::Ports;
 use crate::core::directives::GitPlace;
 use crate::core::failure::Failure;
 use crate::core::schedule::after;
 use crate::core::update::{Reason, Recorded, Update, Verdict};
+use crate::metrics::Push;
 use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
 
 /// How long the first write-back of a batch waits for others. Rollouts that started together end within about a second of each other.
 const GATHER: Duration = Duration::from_millis(500);
 
-type Waiting = Vec<(GitEdit, oneshot::Sender<Result<GitOutcome, GitError>>)>;
+type Waiting = Vec<(GitEdit, Tell)>;
+/// Where the outcome of one edit goes.
+type Tell = oneshot::Sender<Result<GitOutcome, GitError>>;
+
+/// When a remote was last written to, and what was wrong with it then.
+type Answered = (Timestamp, Option<String>);
 
 /// The write-backs that wait for their turn, by remote.
 #[derive(Default)]
 pub struct Recorder {
     lanes: Mutex<HashMap<Box<str>, Arc<Lane>>>,
+    answered: Mutex<BTreeMap<Box<str>, Answered>>,
 }
 
 /// One remote: one commit at a time, and what waits for the next.
@@ -94,6 +102,28 @@ impl Recorder {
         outcome.await.unwrap_or_else(|_| Err(GitError::Broken { remote: remote.into(), detail: "the write was cut off".into() }))
     }
 
+    /// Notes how the remote answered, for the status page and the metrics.
+    fn note(&self, ports: &Ports, remote: &str, result: &Result<Vec<GitOutcome>, GitError>) {
+        let outcome = match result {
+            Ok(outcomes) => {
+                let commits: BTreeSet<&str> = outcomes.iter().filter_map(commit).collect();
+                ports.metrics.committed(remote, commits.len() as u64);
+                Push::Done
+            }
+            Err(GitError::Refused { .. }) => Push::Refused,
+            Err(GitError::Contended { .. }) => Push::Overtaken,
+            Err(_) => Push::Failed,
+        };
+        ports.metrics.pushed(remote, outcome);
+        let trouble = result.as_ref().err().map(ToString::to_string);
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(remote.into(), (ports.clock.now(), trouble));
+    }
+
+    /// When each remote was last written to, and what was wrong with it then.
+    pub fn answered(&self) -> BTreeMap<Box<str>, Answered> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn lane(&self, remote: &str) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lanes.entry(remote.into()).or_default())
@@ -102,8 +132,17 @@ impl Recorder {
 
 async fn write_batch(ports: &Ports, remote: &str, batch: Waiting) {
     let (edits, tells): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    match ports.git.write_back(remote, &edits).await {
+    let result = ports.git.write_back(remote, &edits).await;
+    ports.recorder.note(ports, remote, &result);
+    match result {
         Ok(outcomes) => tells.into_iter().zip(outcomes).for_each(|(tell, outcome)| drop(tell.send(Ok(outcome)))),
         Err(error) => tells.into_iter().for_each(|tell| drop(tell.send(Err(error.clone())))),
+    }
+}
+
+fn commit(outcome: &GitOutcome) -> Option<&str> {
+    match outcome {
+        GitOutcome::Recorded(commit) => Some(&commit.id),
+        _ => None,
     }
 }

@@ -13,7 +13,7 @@ use crate::core::schedule::after;
 use crate::core::workload::Workload;
 
 /// Workloads that want webhooks only are still looked at once a day, so that a lost delivery costs a day at most.
-const WEBHOOK_ONLY: Duration = Duration::from_secs(24 * 60 * 60);
+const WEBHOOK_ONLY: Duration = Duration::from_hours(24);
 /// Repositories that are new to the schedule, all of them at the start, are first looked at within this time.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
 /// Each interval is stretched or shortened by up to this share, so that repositories drift apart.

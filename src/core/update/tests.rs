@@ -21,10 +21,10 @@ fn rules(approvals: u32) -> Rules {
     Rules {
         approvals,
         approvers: ["user:ann", "user:bob", "user:eve"].into_iter().filter_map(Approver::parse).collect(),
-        approval_deadline: Duration::from_secs(3_600),
-        approval_valid: Duration::from_secs(7_200),
+        approval_deadline: Duration::from_hours(1),
+        approval_valid: Duration::from_hours(2),
         rollback: true,
-        rollout_timeout: Duration::from_secs(600),
+        rollout_timeout: Duration::from_mins(10),
         pin: Pin::Tag,
         write_back: vec![GitPlace { remote: "main".into(), path: None }],
     }
@@ -117,7 +117,7 @@ fn only_enough_votes_of_approvers_open_the_gate() {
     use Effect::{Apply, Ask, Revise};
     use Verdict::{Approve, Reject};
     let ask = (0, free());
-    check(held(rules(2)), &[ask.clone()], "Held", &[Ask], false);
+    check(held(rules(2)), std::slice::from_ref(&ask), "Held", &[Ask], false);
     check(held(rules(2)), &[ask.clone(), (1, vote("user:ann", Approve))], "Held", &[Ask, Revise], false);
     check(
         held(rules(2)),
@@ -271,8 +271,11 @@ fn any_input(random: &mut fastrand::Rng) -> Input {
 fn is_legal(from: &Phase, to: &Phase) -> bool {
     use Phase::{Applying, Closed, Held, Recording, Restoring, Verifying};
     match (from, to) {
-        (Held(_), Held(_) | Applying(_)) | (Applying(_), Applying(_) | Verifying(_)) => true,
-        (Verifying(_), Restoring(_) | Recording(_)) | (Restoring(_), Restoring(_)) | (Recording(_), Recording(_)) => true,
+        (Held(_), Held(_) | Applying(_))
+        | (Applying(_), Applying(_) | Verifying(_))
+        | (Verifying(_), Restoring(_) | Recording(_))
+        | (Restoring(_), Restoring(_))
+        | (Recording(_), Recording(_)) => true,
         (Held(_), Closed(end)) => matches!(end.outcome, Outcome::Superseded | Outcome::Rejected | Outcome::Expired),
         (Applying(_), Closed(end)) => matches!(end.outcome, Outcome::Superseded | Outcome::Failed),
         (Verifying(_), Closed(end)) => matches!(end.outcome, Outcome::Done | Outcome::Superseded | Outcome::Failed),

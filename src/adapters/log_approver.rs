@@ -1,0 +1,22 @@
+//! Asking where no chat is configured: the request is in the log, on the workload as an Event, and in `skeg updates`.
+
+use async_trait::async_trait;
+
+use crate::core::failure::Failure;
+use crate::core::update::Update;
+use crate::ports::approver::Approver;
+
+/// Writes requests to the log. Votes come by the command line or the API.
+pub struct LogApprover;
+
+#[async_trait]
+impl Approver for LogApprover {
+    async fn ask(&self, update: &Update) -> Result<(), Failure> {
+        tracing::info!(update.id = %update.id, approval.votes = update.approvals(), "waits for approval: skeg approve {}", update.id);
+        Ok(())
+    }
+
+    async fn revise(&self, _: &Update) -> Result<(), Failure> {
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Sections of the configuration as the adapters take them.
+
+use std::sync::Arc;
+
+use crate::adapters::cluster::{DefaultsOf, Scope, WatchState};
+use crate::adapters::git::{GitAuthor, GitRemote, SecretSource};
+use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
+use crate::config::{Config, Credential, Namespaces, Secret};
+use crate::core::directives::Defaults;
+use crate::http::view::{PartState, PartView};
+
+/// The namespaces to look at.
+pub fn scope(config: &Config) -> Scope {
+    if config.cluster.namespaces.is_empty() { Scope::All } else { Scope::Namespaces(config.cluster.namespaces.clone()) }
+}
+
+/// What the directives of a namespace's workloads default to.
+pub fn defaults(config: &Config) -> DefaultsOf {
+    let approvals = config.approvals.clone();
+    let remotes: Vec<(Box<str>, Namespaces)> = config.remotes.iter().map(|remote| (remote.name.clone(), remote.namespaces.clone())).collect();
+    Arc::new(move |namespace| Defaults {
+        approvers: approvals.approvers.clone(),
+        approval_deadline: approvals.deadline,
+        approval_valid: approvals.valid,
+        git_remotes: remotes.iter().filter(|(_, namespaces)| namespaces.covers(namespace)).map(|(name, _)| name.clone()).collect(),
+        ..Defaults::default()
+    })
+}
+
+/// `[[registry]]`
+pub fn registries(config: &Config) -> Vec<RegistryEntry> {
+    let entry = |registry: &crate::config::Registry| RegistryEntry {
+        host: registry.host.to_string(),
+        insecure: registry.insecure,
+        namespaces: names(&registry.namespaces).iter().map(ToString::to_string).collect(),
+        credential: registry.credential.clone().map(registry_login),
+        concurrency: count(registry.concurrency),
+    };
+    config.registries.iter().map(entry).collect()
+}
+
+fn registry_login(credential: Credential) -> CredentialProvider {
+    Arc::new(move || match &credential {
+        Credential::Basic { username, password } => {
+            read(password).map(|password| RegistryAuth::Basic(username.to_string(), password))
+        }
+        Credential::Bearer(token) => read(token).map(RegistryAuth::Bearer),
+    })
+}
+
+/// `[[git]]`
+pub fn remotes(config: &Config) -> Vec<GitRemote> {
+    let remote = |remote: &crate::config::Remote| {
+        let (username, password) = git_login(remote.credential.clone());
+        GitRemote {
+            name: remote.name.clone(),
+            url: remote.url.as_str().into(),
+            insecure: remote.insecure,
+            branch: remote.branch.clone(),
+            path: remote.path.clone(),
+            namespaces: names(&remote.namespaces),
+            username,
+            password,
+            author: GitAuthor { name: remote.author_name.clone(), email: remote.author_email.clone() },
+            ca_file: None,
+        }
+    };
+    config.remotes.iter().map(remote).collect()
+}
+
+fn git_login(credential: Option<Credential>) -> (Option<Box<str>>, Option<SecretSource>) {
+    let (username, secret) = match credential {
+        None => return (None, None),
+        Some(Credential::Basic { username, password }) => (Some(username), password),
+        Some(Credential::Bearer(token)) => (None, token),
+    };
+    (username, Some(Arc::new(move || read(&secret))))
+}
+
+fn read(secret: &Secret) -> Result<String, String> {
+    secret.read().map(|value| value.expose().to_owned()).map_err(|error| error.to_string())
+}
+
+fn names(namespaces: &Namespaces) -> Vec<Box<str>> {
+    match namespaces {
+        Namespaces::All => vec!["*".into()],
+        Namespaces::Named(names) => names.clone(),
+    }
+}
+
+/// A configured number as one to count with.
+pub fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// How a watch stands, for the status page.
+pub fn watch(watch: &WatchState) -> PartView {
+    let name = format!("{}s in {}", watch.kind, watch.namespace.as_deref().unwrap_or("all namespaces"));
+    let (state, detail) = match (&watch.trouble, watch.filled) {
+        (Some(trouble), _) => (PartState::Degraded, format!("since {:.0}: {}", trouble.since, trouble.error)),
+        (None, false) => (PartState::Unknown, "the first listing is not complete".to_owned()),
+        (None, true) => (PartState::Ok, String::new()),
+    };
+    PartView { name, state, detail, last_ok: None }
+}
