@@ -13,4 +13,3 @@ pub mod ports;
 pub mod shutdown;
 pub mod sources;
 pub mod telemetry;
-pub mod wiring;

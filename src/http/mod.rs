@@ -12,7 +12,9 @@ mod probes;
 mod request;
 mod route;
 pub mod view;
+mod webhooks;
 
 pub use answer::ErrorView;
 pub use listener::Listener;
 pub use private::Private;
+pub use webhooks::{Queue, Webhooks};
