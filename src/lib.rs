@@ -13,3 +13,4 @@ pub mod ports;
 pub mod shutdown;
 pub mod sources;
 pub mod telemetry;
+pub mod wiring;

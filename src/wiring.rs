@@ -25,14 +25,11 @@ use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::{Health, Ports, Recorder};
 use crate::http::desk::Desk;
-use crate::http::listener::Listener;
-use crate::http::private::Private;
+use crate::http::{Listener, Private, Webhooks};
 use crate::http::view::{PartState, PartView};
-use crate::http::webhooks::Webhooks;
 use crate::metrics::Metrics;
 use crate::ports::approver::Approver;
 use crate::ports::clock::Clock;
-use crate::ports::cluster::Workloads as _;
 use crate::ports::spawn::Spawn as _;
 use crate::sources::{Hint, HintQueue};
 
