@@ -7,7 +7,7 @@
 //! ```text
 //!  http ──► api ──► write, patch, delete ──► store ──► history ──► watch
 //!             └───► list, discovery           ▲
-//!                                          rollout (Deployments, `ReplicaSets`, Pods)
+//!                                          rollout (Deployments, ReplicaSets, Pods)
 //! ```
 
 mod api;
