@@ -8,9 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::nearest::nearest;
 use super::problem::Problem;
 use super::section::{Section, Source, kind};
+use crate::core::nearest::{nearest, shown};
 
 /// The most bytes a configuration may have: some ten thousand registries, and little enough to read at once.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -181,7 +181,7 @@ impl<'i> Document<'i> {
                 Some(known) => format!("did you mean {known}?"),
                 None => format!("known are: {}", self.asked.join(", ")),
             };
-            self.source.error(&key.span(), &name.escape_debug().to_string(), "there is no such section", advice);
+            self.source.error(&key.span(), &shown(name), "there is no such section", advice);
         }
         self.source
     }

@@ -11,7 +11,6 @@ mod grant;
 mod history;
 mod limits;
 mod load;
-mod nearest;
 mod poll;
 mod problem;
 mod registry;

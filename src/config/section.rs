@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::nearest::nearest;
 use super::problem::{Position, Problem};
 use super::secret::Secret;
 use crate::core::duration;
+use crate::core::nearest::{nearest, shown};
 
 /// The longest text a setting may have: longer than any URL, path or pattern that is meant.
 const TEXT_LENGTH_MAX: usize = 1024;
@@ -328,10 +328,4 @@ fn quoted(text: &str) -> String {
         Some((user, host)) if user.contains(':') => format!("\"***@{}\"", shown(host)),
         _ => format!("\"{}\"", shown(text)),
     }
-}
-
-fn shown(text: &str) -> String {
-    const SHOWN_MAX: usize = 80;
-    let escaped: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN_MAX).is_some() { format!("{escaped}…") } else { escaped }
 }
