@@ -2,157 +2,18 @@
 //! the engine makes of orders is shown elsewhere.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use jiff::Timestamp;
-use skeg::config::{Listen, Secret, Server};
-use skeg::core::pause::Pause;
 use skeg::core::update::UpdateId;
-use skeg::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
-use skeg::http::view::{ApprovalsView, ImageView, LiftedView, PauseView, ReasonView, StatusView, UpdateView, WorkloadView};
-use skeg::http::{Listener, Private};
-use skeg::metrics::Metrics;
+use skeg::http::desk::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
-// === a desk that takes notes ===
+use crate::support::noting_desk::{Served, private};
 
-#[derive(Default)]
-struct NotingDesk {
-    orders: Mutex<Vec<String>>,
-    refusal: Mutex<Option<Refusal>>,
-}
+// === requests ===
 
-impl NotingDesk {
-    fn note<T>(&self, order: String, answer: T) -> Result<T, Refusal> {
-        self.orders.lock().unwrap().push(order);
-        self.refusal.lock().unwrap().clone().map_or(Ok(answer), Err)
-    }
-
-    fn orders(&self) -> Vec<String> {
-        self.orders.lock().unwrap().clone()
-    }
-}
-
-fn update(id: &UpdateId) -> UpdateView {
-    UpdateView {
-        namespace: id.namespace.to_string(),
-        name: id.name.to_string(),
-        phase: "Held".into(),
-        open: true,
-        reason: ReasonView { code: "Approval".into(), message: "waits for approval, 0 of 1 votes given".into() },
-        workload: WorkloadView { namespace: id.namespace.to_string(), kind: "Deployment".into(), name: "web".into() },
-        changes: vec![],
-        policy: "semver:^1".into(),
-        trigger: "poll".into(),
-        plan: "patch".into(),
-        attempt: 1,
-        approvals: ApprovalsView { needed: 1, given: 0, approvers: vec![], asked: None, granted: None, expires: None },
-        votes: vec![],
-        created: Timestamp::UNIX_EPOCH,
-        since: Timestamp::UNIX_EPOCH,
-        trouble: None,
-        rollout: None,
-        commit: None,
-        binding: None,
-        history: vec![],
-    }
-}
-
-#[async_trait]
-impl Desk for NotingDesk {
-    async fn images(&self) -> Vec<ImageView> {
-        vec![]
-    }
-
-    async fn updates(&self, filter: &UpdateFilter) -> Vec<UpdateView> {
-        self.note(format!("updates {filter:?}"), ()).unwrap();
-        (0..3).map(|number| update(&UpdateId { namespace: "shop".into(), name: format!("web-{number}").into() })).collect()
-    }
-
-    async fn update(&self, id: &UpdateId) -> Option<UpdateView> {
-        (&*id.name == "web-0123456789").then(|| update(id))
-    }
-
-    async fn status(&self) -> StatusView {
-        StatusView {
-            version: "0.1.0".into(),
-            mode: "act".into(),
-            started: Timestamp::UNIX_EPOCH,
-            ready: false,
-            leader: true,
-            workloads: 0,
-            updates: [].into(),
-            watches: vec![],
-            registries: vec![],
-            remotes: vec![],
-            receivers: vec![],
-            pauses: vec![],
-            degraded: vec![],
-        }
-    }
-
-    fn readiness(&self) -> Readiness {
-        Readiness::NotReady { why: "the first listing is not complete".into() }
-    }
-
-    async fn vote(&self, caller: &Caller, id: &UpdateId, ballot: Ballot) -> Result<UpdateView, Refusal> {
-        self.note(format!("{} {:?} {id} {:?}", caller.as_str(), ballot.verdict, ballot.saying.reason), update(id))
-    }
-
-    async fn retry(&self, caller: &Caller, id: &UpdateId, saying: Saying) -> Result<UpdateView, Refusal> {
-        self.note(format!("{} retry {id} override={}", caller.as_str(), saying.override_gates), update(id))
-    }
-
-    async fn pause(&self, caller: &Caller, order: PauseOrder) -> Result<PauseView, Refusal> {
-        let pause = Pause {
-            scope: order.scope.clone(),
-            until: None,
-            by: caller.as_str().into(),
-            at: Timestamp::UNIX_EPOCH,
-            reason: order.reason.clone(),
-        };
-        self.note(format!("{} pause {} {:?}", caller.as_str(), order.scope, order.lasting), PauseView::from(&pause))
-    }
-
-    async fn resume(&self, caller: &Caller, order: ResumeOrder) -> Result<LiftedView, Refusal> {
-        self.note(format!("{} resume {}", caller.as_str(), order.scope), LiftedView::default())
-    }
-}
-
-// === servers and requests ===
-
-struct Served {
-    address: SocketAddr,
-    desk: Arc<NotingDesk>,
-    stop: CancellationToken,
-    done: tokio::task::JoinHandle<()>,
-    _folder: tempfile::TempDir,
-}
-
-const LOOPBACK: Listen = Listen { address: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port: 0 };
 const UPDATE: &str = "/v1/updates/shop/web-0123456789";
-
-/// A secret in a file, `s3cret` and a newline.
-fn secret(folder: &tempfile::TempDir) -> Secret {
-    let path = folder.path().join("secret");
-    std::fs::write(&path, "s3cret\n").unwrap();
-    Secret::File(path)
-}
-
-async fn private(with_token: bool) -> Served {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Server { token: with_token.then(|| secret(&folder)), user: "ann".into(), ..Server::default() };
-    let (desk, stop) = (Arc::new(NotingDesk::default()), CancellationToken::new());
-    let routes = Private::new(desk.clone(), Arc::new(Metrics::new([])), &settings).routes();
-    let listener = Listener::bind(LOOPBACK).await.unwrap();
-    let address = listener.address().unwrap();
-    let done = tokio::spawn(listener.serve(routes, stop.clone()));
-    Served { address, desk, stop, done, _folder: folder }
-}
 
 #[derive(Debug)]
 struct Answered {
@@ -239,10 +100,10 @@ async fn only_the_token_in_its_place_opens_the_api() {
 #[tokio::test]
 async fn a_token_that_was_changed_is_the_token_from_then_on() {
     let served = private(true).await;
-    std::fs::write(served._folder.path().join("secret"), "other\n").unwrap();
+    std::fs::write(served.folder.path().join("secret"), "other\n").unwrap();
     assert_eq!(ask(&served, "GET", "/v1/status", TOKEN, "").await.status, 401);
     assert_eq!(ask(&served, "GET", "/v1/status", "authorization: Bearer other\r\n", "").await.status, 200);
-    std::fs::write(served._folder.path().join("secret"), "").unwrap();
+    std::fs::write(served.folder.path().join("secret"), "").unwrap();
     assert_eq!(ask(&served, "GET", "/v1/status", "authorization: Bearer \r\n", "").await.status, 404);
 }
 

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+/// The command line: forms of output, exit codes, what mistakes are told.
+mod command_line;
 /// Configuration: the example file, and what a broken file is told.
 mod config;
 /// What a Kubernetes API server answers: the real one and the embedded one.

@@ -17,4 +17,5 @@ mod webhooks;
 pub use answer::ErrorView;
 pub use listener::Listener;
 pub use private::Private;
+pub use route::is_name;
 pub use webhooks::{Queue, Webhooks};

@@ -10,6 +10,8 @@ pub mod kube_api;
 /// Programs that a machine may not have.
 #[cfg(feature = "embedded")]
 pub mod needs;
+/// A desk that takes notes, behind the HTTP side.
+pub mod noting_desk;
 /// A real registry and a real client of registries.
 #[cfg(feature = "embedded")]
 pub mod registry;

@@ -1,0 +1,184 @@
+//! The command line, run as a program: forms of output, exit codes, and what mistakes are told.
+
+use std::net::SocketAddr;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use skeg::http::desk::Refusal;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::support::noting_desk::private;
+
+fn skeg(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
+    command.args(arguments).env_remove("SKEG_SERVER").env_remove("SKEG_TOKEN").stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs skeg to its end.
+async fn run(arguments: &[&str]) -> Output {
+    skeg(arguments).output().await.unwrap()
+}
+
+/// Runs a command that talks to a server.
+async fn ask(address: SocketAddr, arguments: &[&str]) -> Output {
+    skeg(arguments).env("SKEG_SERVER", format!("http://{address}")).env("SKEG_TOKEN", "s3cret").output().await.unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    let told = (output.status.code(), out(output), std::str::from_utf8(&output.stderr).unwrap());
+    assert_eq!(told, (Some(code), stdout, stderr));
+}
+
+#[tokio::test]
+async fn wrong_usage_ends_with_two_and_help_with_zero() {
+    assert_eq!(run(&["--help"]).await.status.code(), Some(0));
+    check(&run(&["version"]).await, 0, concat!("skeg ", env!("CARGO_PKG_VERSION"), "\n"), "");
+    for wrong in [
+        &["frobnicate"][..],
+        &[],
+        &["approve"],
+        &["pause", "--all", "-n", "shop"],
+        &["pause", "--all", "--for", "soon"],
+        &["updates", "-o", "yaml"],
+    ] {
+        let output = run(wrong).await;
+        assert_eq!((output.status.code(), out(&output)), (Some(2), ""), "{wrong:?}");
+        assert!(!output.stderr.is_empty(), "{wrong:?}");
+    }
+    check(&run(&["approve", "web"]).await, 2, "", "error: which namespace? write NAMESPACE/web, or add -n NAMESPACE\n");
+    check(&run(&["pause", "deploy/web"]).await, 2, "", "error: which namespace is deploy/web in? add -n NAMESPACE\n");
+    check(&run(&["status", "--server", "ftp://x"]).await, 2, "", "error: --server: write http://HOST:PORT or https://HOST:PORT\n");
+}
+
+#[tokio::test]
+async fn images_and_updates_come_as_tables_or_as_json() {
+    let served = private(true).await;
+    let table = ask(served.address, &["images"]).await;
+    check(
+        &table,
+        0,
+        "NAMESPACE   WORKLOAD         CONTAINER   IMAGE                                 POLICY      STATE      CANDIDATE   LISTED   REASON\n\
+         billing     Deployment/web   web         registry.example.com/acme/web:1.0.0   -           degraded   -           -        skeg.dev/polcy: there is no such directive; did you mean policy?\u{fffd}[2J\n\
+         shop        Deployment/web   web         registry.example.com/acme/web:1.0.0   semver:^1   updating   1.0.1       -        update web-0123456789\n",
+        "",
+    );
+    let one: serde_json::Value =
+        serde_json::from_slice(&ask(served.address, &["images", "-n", "shop", "-o", "json"]).await.stdout).unwrap();
+    assert_eq!((one["images"].as_array().unwrap().len(), &one["images"][0]["candidate"]["tag"]), (1, &"1.0.1".into()));
+    let updates = ask(served.address, &["updates", "-n", "shop", "--open", "--limit", "1"]).await;
+    assert!(out(&updates).starts_with("NAMESPACE   UPDATE   CHANGES              PHASE   VOTES   AGE"), "{}", out(&updates));
+    assert!(out(&updates).contains("\nshop        web-0    web 1.0.0 to 1.0.1   Held    0/1"), "{}", out(&updates));
+    assert_eq!(served.desk.orders(), ["updates UpdateFilter { namespace: Some(\"shop\"), open: Some(true), limit: 1 }"]);
+}
+
+#[tokio::test]
+async fn status_tells_what_is_closed_and_why() {
+    let served = private(true).await;
+    let status = ask(served.address, &["status"]).await;
+    assert!(out(&status).starts_with("skeg 0.1.0, act, not ready, leads, up "), "{}", out(&status));
+    assert!(out(&status).contains("receiver   /v1/webhooks/native   closed   -         it has no credential\n"), "{}", out(&status));
+}
+
+#[tokio::test]
+async fn decisions_reach_skeg_and_print_how_the_update_stands() {
+    let served = private(true).await;
+    let voted = ask(served.address, &["approve", "shop/web-0123456789", "--reason", "looks good"]).await;
+    check(&voted, 0, "approved: shop/web-0123456789 web 1.0.0 to 1.0.1 Held: waits for approval, 0 of 1 votes given\n", "");
+    ask(served.address, &["reject", "web-0123456789", "-n", "shop"]).await;
+    ask(served.address, &["retry", "shop/web-0123456789", "--override"]).await;
+    let paused = ask(served.address, &["pause", "deploy/web", "-n", "shop", "--for", "2h", "--reason", "freeze"]).await;
+    check(&paused, 0, "paused: shop/Deployment/web by user:ann, until resumed: freeze\n", "");
+    check(&ask(served.address, &["resume", "--all"]).await, 0, "nothing was paused or held back there\n", "");
+    let expected = [
+        "user:ann Approve shop/web-0123456789 Some(\"looks good\")",
+        "user:ann Reject shop/web-0123456789 None",
+        "user:ann retry shop/web-0123456789 override=true",
+        "user:ann pause shop/Deployment/web Some(7200s)",
+        "user:ann resume everything",
+    ];
+    assert_eq!(served.desk.orders(), expected);
+    let json = ask(served.address, &["approve", "shop/web-0123456789", "-o", "json"]).await;
+    let view: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(view["phase"], "Held");
+}
+
+#[tokio::test]
+async fn what_was_not_done_ends_with_one_and_one_line() {
+    let served = private(true).await;
+    *served.desk.refusal.lock().unwrap() = Some(Refusal::Conflict("web-0123456789 is closed: Superseded, superseded by 1.0.2".into()));
+    let refused = ask(served.address, &["approve", "shop/web-0123456789"]).await;
+    check(&refused, 1, "", "error: web-0123456789 is closed: Superseded, superseded by 1.0.2\n");
+
+    let server = format!("http://{}", served.address);
+    let no_token = run(&["status", "--server", &server]).await;
+    check(&no_token, 1, "", &format!("error: {server}/: a valid credential is needed: set SKEG_TOKEN\n"));
+    let wrong_token = skeg(&["status", "--server", &server]).env("SKEG_TOKEN", "hunter2").output().await.unwrap();
+    check(&wrong_token, 1, "", &format!("error: {server}/: the token in SKEG_TOKEN is not the one of [server]\n"));
+
+    let closed = private(false).await;
+    let answer = ask(closed.address, &["status"]).await;
+    check(&answer, 1, "", "error: the API is closed: name a token with [server] token_file or token_env\n");
+
+    served.stop.cancel();
+    served.done.await.unwrap();
+    let gone = run(&["status", "--server", &server]).await;
+    assert_eq!(gone.status.code(), Some(1));
+    let told = String::from_utf8(gone.stderr).unwrap();
+    assert!(told.contains("cannot be reached: Connection refused") && told.lines().count() == 1, "{told}");
+}
+
+#[tokio::test]
+async fn watching_prints_each_change_once() {
+    let served = private(true).await;
+    let mut watch = skeg(&["updates", "--watch", "--server", &format!("http://{}", served.address)]);
+    let mut child = watch.env("SKEG_TOKEN", "s3cret").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in [2, 1, 0] {
+        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.unwrap().unwrap().unwrap();
+        assert!(line.starts_with(&format!("shop/web-{number} web 1.0.0 to 1.0.1 Held: ")), "{line}");
+    }
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let mut child = skeg(&["crd"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+#[tokio::test]
+async fn the_definition_of_the_record_is_json() {
+    let printed: serde_json::Value = serde_json::from_slice(&run(&["crd"]).await.stdout).unwrap();
+    assert_eq!(printed["metadata"]["name"], "imageupdates.skeg.dev");
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_with_every_problem_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skeg.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "[server]\ntoken_env = 'SKEG_TEST_UNSET'\n").unwrap();
+    let warning = format!(
+        "warning: {path}:2:13: server.token_env: the environment variable SKEG_TEST_UNSET is not set; the API stays closed until the secret is there\n"
+    );
+    check(&run(&["check-config", "--config", path]).await, 0, &format!("{path}: ok\n"), &warning);
+
+    std::fs::write(&file, "[polll]\n\n[limits]\nin_flight = 'ten'\n").unwrap();
+    let problems = format!(
+        "error: {path}:1:2: polll: there is no such section; did you mean poll?\n\
+         error: {path}:4:13: limits.in_flight: is a text; write a whole number, without quotes\n"
+    );
+    check(&run(&["check-config", "--config", path]).await, 2, "", &problems);
+
+    std::fs::write(&file, "[poll\n").unwrap();
+    check(&run(&["check-config", "--config", path]).await, 2, "", &format!("error: {path}:1:6: unclosed table, expected `]`\n"));
+}
