@@ -1,6 +1,7 @@
 //! The composition root: configuration → adapters → engine → listeners. It alone names concrete adapters.
 
 mod adapt;
+pub mod connect;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::cluster::{ApiServer, ConfigMapPauses, Connection, KubernetesEvents, Scope, Watches};
+use crate::adapters::cluster::{ApiServer, ConfigMapPauses, KubernetesEvents, Scope, Watches};
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
@@ -60,8 +61,7 @@ impl Skeg {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let started = clock.now();
         let tasks = Arc::new(Tasks::default());
-        let connection = Connection { kubeconfig: config.cluster.kubeconfig.clone(), context: config.cluster.context.as_deref().map(Into::into) };
-        let api = ApiServer::connect(&connection).await.context("[cluster]")?;
+        let api = ApiServer::connect(&adapt::connection(&config)).await.context("[cluster]")?;
         let scope = adapt::scope(&config);
         let watches = Arc::new(Watches::new(&scope, adapt::defaults(&config), Arc::clone(&clock)));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);

@@ -116,11 +116,11 @@ async fn what_was_not_done_ends_with_one_and_one_line() {
     let refused = ask(served.address, &["approve", "shop/web-0123456789"]).await;
     check(&refused, 1, "", "error: web-0123456789 is closed: Superseded, superseded by 1.0.2\n");
 
-    let server = format!("http://{}", served.address);
-    let no_token = run(&["status", "--server", &server]).await;
-    check(&no_token, 1, "", &format!("error: {server}/: a valid credential is needed: set SKEG_TOKEN\n"));
-    let wrong_token = skeg(&["status", "--server", &server]).env("SKEG_TOKEN", "hunter2").output().await.unwrap();
-    check(&wrong_token, 1, "", &format!("error: {server}/: the token in SKEG_TOKEN is not the one of [server]\n"));
+    let url = format!("http://{}", served.address);
+    let no_token = run(&["status", "--server", &url]).await;
+    check(&no_token, 1, "", &format!("error: {url}/: a valid credential is needed: set SKEG_TOKEN\n"));
+    let wrong_token = skeg(&["status", "--server", &url]).env("SKEG_TOKEN", "hunter2").output().await.unwrap();
+    check(&wrong_token, 1, "", &format!("error: {url}/: the token in SKEG_TOKEN is not the one of [server]\n"));
 
     let closed = private(false).await;
     let answer = ask(closed.address, &["status"]).await;
@@ -128,7 +128,7 @@ async fn what_was_not_done_ends_with_one_and_one_line() {
 
     served.stop.cancel();
     served.done.await.unwrap();
-    let gone = run(&["status", "--server", &server]).await;
+    let gone = run(&["status", "--server", &url]).await;
     assert_eq!(gone.status.code(), Some(1));
     let told = String::from_utf8(gone.stderr).unwrap();
     assert!(told.contains("cannot be reached: Connection refused") && told.lines().count() == 1, "{told}");

@@ -4,10 +4,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::config_file::ConfigFile;
-use super::connect::{Tried, try_all};
-use super::output::{Form, show};
+use super::output::{Form, complain, show};
 use super::table::Table;
 use super::{Failure, in_runtime};
+use crate::wiring::connect::{Tried, try_all};
 
 /// Check a configuration; tells every problem at once
 #[derive(Args, Debug)]
@@ -33,7 +33,10 @@ struct Checked<'a> {
 impl CheckConfig {
     /// Checks and prints. Problems of the file are wrong usage; something that cannot be reached is not done.
     pub fn run(&self) -> Result<(), Failure> {
-        let config = self.config.load()?;
+        let config = self.config.read()?;
+        for warning in &config.warnings {
+            complain(&format!("warning: {warning}"));
+        }
         let mut connections = Vec::new();
         if self.connect {
             in_runtime(async {

@@ -20,21 +20,15 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads it. Every problem and warning is told, one line each on standard error.
-    pub fn load(&self) -> Result<Config, Failure> {
-        let config = match self.path() {
-            None => Config::default(),
-            Some(path) => load(path).map_err(|problems| {
-                for problem in problems {
-                    complain(&format!("error: {problem}"));
-                }
-                Failure::Told(2)
-            })?,
-        };
-        for warning in &config.warnings {
-            complain(&format!("warning: {warning}"));
-        }
-        Ok(config)
+    /// Reads it. Every problem is told, one line each on standard error; warnings are left to the caller.
+    pub fn read(&self) -> Result<Config, Failure> {
+        let Some(path) = self.path() else { return Ok(Config::default()) };
+        load(path).map_err(|problems| {
+            for problem in problems {
+                complain(&format!("error: {problem}"));
+            }
+            Failure::Told(2)
+        })
     }
 
     /// The file that is read; `None` when none is named and none is at the usual place.

@@ -7,7 +7,6 @@ mod age;
 mod check_config;
 mod client;
 mod config_file;
-mod connect;
 mod crd;
 pub mod edit;
 mod images;
@@ -15,6 +14,7 @@ mod names;
 mod output;
 mod pauses;
 pub mod policy_eval;
+mod run;
 mod status;
 mod table;
 mod updates;
@@ -26,6 +26,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use votes::Verb;
 
@@ -39,6 +40,7 @@ struct Skeg {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Run(run::Run),
     CheckConfig(check_config::CheckConfig),
     Status(status::Status),
     Images(images::Images),
@@ -114,6 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn carry_out(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Run(run) => in_threads(run.run()),
         Command::CheckConfig(check) => check.run(),
         Command::Status(status) => in_runtime(status.run()),
         Command::Images(images) => in_runtime(images.run()),
@@ -144,8 +147,20 @@ fn ended(code: u8) -> Result<(), Failure> {
     if code == 0 { Ok(()) } else { Err(Failure::Told(code)) }
 }
 
-/// Runs a command that waits for others.
+/// Runs a command that asks a few questions and waits for the answers.
 fn in_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::NotDone(format!("no runtime: {error}")))?.block_on(command)
+    block_on(&mut Builder::new_current_thread(), command)
+}
+
+/// Runs a command that does many things at once.
+fn in_threads(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    block_on(&mut Builder::new_multi_thread(), command)
+}
+
+fn block_on(runtime: &mut Builder, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::NotDone(format!("no runtime: {error}")))?;
+    let outcome = runtime.block_on(command);
+    // Whatever still runs was told to end and had its time.
+    runtime.shutdown_background();
+    outcome
 }

@@ -20,7 +20,8 @@ pub struct Remote {
     pub path: Option<Box<str>>,
     /// The namespaces whose workloads it may record. Required.
     pub namespaces: Namespaces,
-    /// `username` with `password_file` or `password_env`, or `token_file` or `token_env`. Default none.
+    /// `username` with `password_file` or `password_env`; or `token_file` or `token_env`, which is sent as the password of the user `git`, as
+    /// forges take access tokens. Default none.
     pub credential: Option<Credential>,
     /// Whether it may be reached without TLS. Default false.
     pub insecure: bool,
@@ -110,6 +111,9 @@ fn url(text: &str, insecure: bool) -> Result<Url, RemoteError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(RemoteError::Inline);
     }
+    if url.path() == "/" {
+        return Err(RemoteError::Url);
+    }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(RemoteError::Extras);
     }
@@ -171,6 +175,7 @@ mod tests {
             "https://token@git.example.com/x",
             "https://git.example.com/x?y",
             "https://",
+            "https://git.example.com/",
             "/srv/x.git",
         ];
         check(|text| url(text, false), &good, &bad);

@@ -3,9 +3,8 @@
 use super::credential::Credential;
 use super::load::{Clash, Element};
 use super::section::Section;
+use crate::sources::webhook::{CredentialKind, SOURCES};
 
-/// The sources of this version. Others that the documentation names come later.
-const SOURCES: [&str; 2] = ["native", "registry"];
 /// Paths of the listener that are not for receivers.
 const TAKEN: [&str; 2] = ["/healthz", "/readyz"];
 
@@ -29,7 +28,7 @@ impl Element for Receiver {
     const NAME: &'static str = "webhook";
 
     fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let words: Vec<(&str, &str)> = SOURCES.iter().map(|source| (*source, *source)).collect();
+        let words: Vec<_> = SOURCES.iter().map(|source| (source.name(), *source)).collect();
         section.require("source", "write source = \"native\", say");
         let source = section.word("source", &words);
         let path = section.parsed("path", "write a path such as \"/v1/webhooks/native\"", path);
@@ -45,13 +44,34 @@ impl Element for Receiver {
         }
         let registry = section.parsed("registry", "write a host with an optional port", super::registry::host);
         let source = source?;
-        let path = path.unwrap_or_else(|| format!("/v1/webhooks/{source}").into());
-        Some(Self { source: source.into(), path, credential, insecure, registry })
+        if let Some(credential) = credential.as_ref().filter(|credential| !source.credentials().contains(&kind(credential))) {
+            section.error(
+                "source",
+                format_args!("senders of {} cannot present {}", source.name(), name_of(credential)),
+                "name another credential",
+            );
+        }
+        let path = path.unwrap_or_else(|| format!("/v1/webhooks/{}", source.name()).into());
+        Some(Self { source: source.name().into(), path, credential, insecure, registry })
     }
 
     fn clash(&self, earlier: &Self) -> Option<Clash> {
         let what = format!("another receiver has the path {}", self.path);
         (self.path == earlier.path).then_some(Clash { key: "path", what, advice: "give each receiver its own path" })
+    }
+}
+
+fn kind(credential: &Credential) -> CredentialKind {
+    match credential {
+        Credential::Basic { .. } => CredentialKind::Basic,
+        Credential::Bearer(_) => CredentialKind::Bearer,
+    }
+}
+
+fn name_of(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::Basic { .. } => "a user name and password",
+        Credential::Bearer(_) => "a token",
     }
 }
 

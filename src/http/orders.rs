@@ -101,15 +101,17 @@ fn scope(body: &ScopeBody) -> Result<Scope, Problem> {
     match (body.all, &body.namespace, &body.kind, &body.name) {
         (true, None, None, None) => Ok(Scope::All),
         (false, Some(namespace), None, None) => Ok(Scope::Namespace(namespace.as_str().into())),
-        (false, Some(namespace), Some(kind), Some(name)) => match WorkloadKind::parse(kind) {
-            Some(kind) => Ok(Scope::Workload(WorkloadId { namespace: namespace.as_str().into(), kind, name: name.as_str().into() })),
-            None => {
-                let kinds: Vec<_> = WorkloadKind::ALL.iter().map(|kind| kind.as_str()).collect();
-                wrong(&format!("kind: not a kind that skeg updates; known are {}", kinds.join(", ")))
-            }
-        },
+        (false, Some(namespace), Some(kind), Some(name)) => {
+            let kind = WorkloadKind::parse(kind).ok_or_else(unknown_kind)?;
+            Ok(Scope::Workload(WorkloadId { namespace: namespace.as_str().into(), kind, name: name.as_str().into() }))
+        }
         _ => wrong("say what is meant: all, or namespace, or namespace with kind and name"),
     }
+}
+
+fn unknown_kind() -> Problem {
+    let kinds: Vec<_> = WorkloadKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    Problem::BadRequest(format!("kind: not a kind that skeg updates; known are {}", kinds.join(", ")))
 }
 
 #[cfg(test)]

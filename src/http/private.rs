@@ -20,7 +20,7 @@ use super::route::{self, ApiRoute, Miss, Route, is_name};
 use super::view::{ImagesView, UpdatesView};
 use super::{orders, probes};
 use crate::config::{Secret, Server};
-use crate::core::update::UpdateId;
+use crate::core::update::Verdict;
 use crate::metrics::{self, Metrics};
 use crate::telemetry;
 
@@ -104,7 +104,10 @@ impl Private {
             },
             ApiRoute::Vote(id, verdict) => {
                 let saying = orders::saying(&request.headers, &body(request.body, &request.headers).await?)?;
-                let order = if verdict == crate::core::update::Verdict::Approve { "approve" } else { "reject" };
+                let order = match verdict {
+                    Verdict::Approve => "approve",
+                    Verdict::Reject => "reject",
+                };
                 let vote = self.desk.vote(&self.caller, &id, Ballot { verdict, saying });
                 self.carried_out(order, &id.to_string(), vote).await
             }
@@ -139,7 +142,7 @@ impl Private {
         telemetry::audit_order(Timestamp::now(), self.caller.as_str(), order, on, &outcome);
         match answer? {
             Ok(view) => Ok(ok(&view)),
-            Err(refusal) => Err(problem(refusal)),
+            Err(refusal) => Err(problem(&refusal)),
         }
     }
 }
@@ -159,10 +162,10 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Problem> {
     tokio::time::timeout(DESK_DEADLINE, answer).await.map_err(|_| late())
 }
 
-fn problem(refusal: Refusal) -> Problem {
+fn problem(refusal: &Refusal) -> Problem {
     let message = refusal.to_string();
     match refusal {
-        Refusal::NoUpdate(UpdateId { .. }) | Refusal::NoWorkload(_) => Problem::NotFound(message),
+        Refusal::NoUpdate(_) | Refusal::NoWorkload(_) => Problem::NotFound(message),
         Refusal::NotAllowed(_) => Problem::NotAllowed(message),
         Refusal::Conflict(_) | Refusal::Observing => Problem::Conflict(message),
         Refusal::Unavailable { retry_after, .. } => Problem::Unavailable { why: message, retry_after: retry_after.unwrap_or(RETRY_AFTER) },
@@ -196,14 +199,14 @@ mod tests {
     use crate::http::desk::UPDATES_LISTED;
 
     #[track_caller]
-    fn check(query: &str, expected: Option<UpdateFilter>) {
-        assert_eq!(filter(query).ok(), expected, "{query}");
+    fn check(query: &str, expected: Option<&UpdateFilter>) {
+        assert_eq!(filter(query).ok().as_ref(), expected, "{query}");
     }
 
     #[test]
     fn lists_are_filtered_by_the_query() {
-        check("", Some(UpdateFilter { namespace: None, open: None, limit: UPDATES_LISTED }));
-        check("namespace=shop&open=true&limit=1", Some(UpdateFilter { namespace: Some("shop".into()), open: Some(true), limit: 1 }));
+        check("", Some(&UpdateFilter { namespace: None, open: None, limit: UPDATES_LISTED }));
+        check("namespace=shop&open=true&limit=1", Some(&UpdateFilter { namespace: Some("shop".into()), open: Some(true), limit: 1 }));
         for wrong in ["open=maybe", "limit=0", "limit=5001", "limit=x", "namespace=%2e%2e", "q=1"] {
             check(wrong, None);
         }

@@ -38,6 +38,14 @@ pub struct BodyLimits {
 }
 
 impl Body {
+    fn new<S, D>(parts: S) -> Self
+    where
+        S: Stream<Item = Result<D, warp::Error>> + Send + 'static,
+        D: Buf,
+    {
+        Self(parts.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining()))).boxed())
+    }
+
     /// Reads the body to its end. A length announced by the sender that is too large is refused before a byte is read.
     pub async fn read(self, headers: &HeaderMap, limits: BodyLimits) -> Result<Bytes, Problem> {
         let BodyLimits { bytes_max, deadline } = limits;
@@ -65,14 +73,15 @@ impl Body {
 pub fn any() -> impl Filter<Extract = (Request,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let headers = warp::header::headers_cloned();
-    warp::method().and(warp::path::full()).and(query).and(headers).and(warp::body::stream()).map(assembled)
+    warp::method().and(warp::path::full()).and(query).and(headers).and(body()).map(|method, path: FullPath, query, headers, body| Request {
+        method,
+        path: path.as_str().to_owned(),
+        query,
+        headers,
+        body,
+    })
 }
 
-fn assembled<S, D>(method: Method, path: FullPath, query: String, headers: HeaderMap, body: S) -> Request
-where
-    S: Stream<Item = Result<D, warp::Error>> + Send + 'static,
-    D: Buf,
-{
-    let body = Body(body.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining()))).boxed());
-    Request { method, path: path.as_str().to_owned(), query, headers, body }
+fn body() -> impl Filter<Extract = (Body,), Error = warp::Rejection> + Copy + Send + Sync + 'static {
+    warp::body::stream().map(Body::new)
 }

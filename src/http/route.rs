@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(method: Method, path: &str, expected: Result<Route, Miss>) {
-        assert_eq!(find(&method, path), expected, "{method} {path}");
+    fn check(method: &Method, path: &str, expected: &Result<Route, Miss>) {
+        assert_eq!(find(method, path), *expected, "{method} {path}");
     }
 
     fn id() -> UpdateId {
@@ -127,25 +127,25 @@ mod tests {
 
     #[test]
     fn every_route_is_found_by_its_method_and_path() {
-        check(Method::GET, "/healthz", Ok(Route::Health));
-        check(Method::HEAD, "/readyz", Ok(Route::Ready));
-        check(Method::GET, "/metrics", Ok(Route::Metrics));
-        check(Method::GET, "/v1/status", Ok(Route::Api(ApiRoute::Status)));
-        check(Method::GET, "/v1/images", Ok(Route::Api(ApiRoute::Images)));
-        check(Method::GET, "/v1/updates", Ok(Route::Api(ApiRoute::Updates)));
-        check(Method::GET, "/v1/updates/shop/web-0123456789", Ok(Route::Api(ApiRoute::Update(id()))));
-        check(Method::POST, "/v1/updates/shop/web-0123456789/approve", Ok(Route::Api(ApiRoute::Vote(id(), Verdict::Approve))));
-        check(Method::POST, "/v1/updates/shop/web-0123456789/reject", Ok(Route::Api(ApiRoute::Vote(id(), Verdict::Reject))));
-        check(Method::POST, "/v1/updates/shop/web-0123456789/retry", Ok(Route::Api(ApiRoute::Retry(id()))));
-        check(Method::POST, "/v1/pause", Ok(Route::Api(ApiRoute::Pause)));
-        check(Method::POST, "/v1/resume", Ok(Route::Api(ApiRoute::Resume)));
+        check(&Method::GET, "/healthz", &Ok(Route::Health));
+        check(&Method::HEAD, "/readyz", &Ok(Route::Ready));
+        check(&Method::GET, "/metrics", &Ok(Route::Metrics));
+        check(&Method::GET, "/v1/status", &Ok(Route::Api(ApiRoute::Status)));
+        check(&Method::GET, "/v1/images", &Ok(Route::Api(ApiRoute::Images)));
+        check(&Method::GET, "/v1/updates", &Ok(Route::Api(ApiRoute::Updates)));
+        check(&Method::GET, "/v1/updates/shop/web-0123456789", &Ok(Route::Api(ApiRoute::Update(id()))));
+        check(&Method::POST, "/v1/updates/shop/web-0123456789/approve", &Ok(Route::Api(ApiRoute::Vote(id(), Verdict::Approve))));
+        check(&Method::POST, "/v1/updates/shop/web-0123456789/reject", &Ok(Route::Api(ApiRoute::Vote(id(), Verdict::Reject))));
+        check(&Method::POST, "/v1/updates/shop/web-0123456789/retry", &Ok(Route::Api(ApiRoute::Retry(id()))));
+        check(&Method::POST, "/v1/pause", &Ok(Route::Api(ApiRoute::Pause)));
+        check(&Method::POST, "/v1/resume", &Ok(Route::Api(ApiRoute::Resume)));
     }
 
     #[test]
     fn a_wrong_method_is_told_the_right_ones() {
-        check(Method::POST, "/v1/updates", Err(Miss::Method("GET, HEAD")));
-        check(Method::GET, "/v1/updates/shop/web-0123456789/approve", Err(Miss::Method("POST")));
-        check(Method::DELETE, "/v1/pause", Err(Miss::Method("POST")));
+        check(&Method::POST, "/v1/updates", &Err(Miss::Method("GET, HEAD")));
+        check(&Method::GET, "/v1/updates/shop/web-0123456789/approve", &Err(Miss::Method("POST")));
+        check(&Method::DELETE, "/v1/pause", &Err(Miss::Method("POST")));
     }
 
     #[test]
@@ -153,10 +153,10 @@ mod tests {
         for path in
             ["", "/", "/v1", "/v1/", "/v1/images/", "//v1/images", "/v1/updates/shop", "/v1/updates/shop/web/approve/x", "/V1/images"]
         {
-            check(Method::GET, path, Err(Miss::Path));
+            check(&Method::GET, path, &Err(Miss::Path));
         }
         for name in ["..", "%2e%2e", "a%2Fb", "<script>", "Web", "-x", "a_b", &"a".repeat(254)] {
-            check(Method::GET, &format!("/v1/updates/shop/{name}"), Err(Miss::Path));
+            check(&Method::GET, &format!("/v1/updates/shop/{name}"), &Err(Miss::Path));
         }
     }
 }

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::adapters::cluster::{DefaultsOf, Scope, WatchState};
+use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
 use crate::config::{Config, Credential, Namespaces, Secret};
 use crate::core::directives::Defaults;
 use crate::http::view::{PartState, PartView};
+
+/// How to reach the cluster.
+pub fn connection(config: &Config) -> Connection {
+    Connection { kubeconfig: config.cluster.kubeconfig.clone(), context: config.cluster.context.as_deref().map(Into::into) }
+}
 
 /// The namespaces to look at.
 pub fn scope(config: &Config) -> Scope {
