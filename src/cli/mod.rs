@@ -8,6 +8,8 @@ mod check_config;
 mod client;
 mod config_file;
 mod crd;
+#[cfg(feature = "embedded")]
+mod demo;
 pub mod edit;
 mod images;
 mod names;
@@ -41,6 +43,8 @@ struct Skeg {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::Run),
+    #[cfg(feature = "embedded")]
+    Demo(demo::Demo),
     CheckConfig(check_config::CheckConfig),
     Status(status::Status),
     Images(images::Images),
@@ -117,6 +121,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn carry_out(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(run) => in_threads(run.run()),
+        #[cfg(feature = "embedded")]
+        Command::Demo(demo) => in_threads(demo.run()),
         Command::CheckConfig(check) => check.run(),
         Command::Status(status) => in_runtime(status.run()),
         Command::Images(images) => in_runtime(images.run()),

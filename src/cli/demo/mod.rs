@@ -11,47 +11,51 @@
 mod narrator;
 mod stage;
 mod story;
+mod terminal;
 
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::wiring::{Skeg, Terminal};
+use super::Failure;
+use super::output::Form;
+use crate::config::Telemetry;
+use crate::telemetry::{self, Audit};
+use crate::wiring::Skeg;
 use narrator::Narrator;
 use stage::Stage;
 use story::{Answers, Story};
+use terminal::Terminal;
 
-/// Arguments of `skeg demo`.
+/// Run the whole loop on one machine: registry, cluster API and Git remote are embedded
 #[derive(Clone, Debug, clap::Args)]
 pub struct Demo {
     /// End when both stories are told, and answer the requests without asking.
     #[arg(long)]
-    pub once: bool,
+    once: bool,
     /// How to tell: for people, or one JSON event per line.
-    #[arg(short, long, value_enum, default_value_t = Form::Text)]
-    pub output: Form,
-}
-
-/// How the demo tells what happens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Form {
-    /// Sentences.
-    Text,
-    /// One JSON object per line.
-    Json,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
 }
 
 impl Demo {
     /// Runs the demo. Success only if both stories ended as told.
-    pub async fn run(&self) -> anyhow::Result<ExitCode> {
+    pub async fn run(&self) -> Result<(), Failure> {
+        // Only what goes wrong: standard output belongs to the stories.
+        let quiet = Telemetry { filter: "error".into(), ..Telemetry::default() };
+        telemetry::start(&quiet, Audit::Off).map_err(|error| Failure::NotDone(error.to_string()))?;
+        self.play().await.map_err(|error| Failure::NotDone(format!("{error:#}")))?
+    }
+
+    /// The stories, between raising the stage and clearing it. What stops them before they begin is the outer error.
+    async fn play(&self) -> anyhow::Result<Result<(), Failure>> {
         let narrator = Narrator::new(self.output);
         let has_person = !self.once && self.output == Form::Text && std::io::stdin().is_terminal();
         let stage = Arc::new(Stage::build()?);
         let stop = CancellationToken::new();
         let (asked, requests) = tokio::sync::mpsc::channel(REQUESTS_MAX);
-        let skeg = Skeg::start(stage.config()?, Terminal::Channel(asked), stop.clone()).await?;
+        let skeg = Skeg::start(stage.config()?, Some(Arc::new(Terminal::new(asked))), stop.clone()).await?;
         let answers = if has_person { Answers::Person } else { Answers::Itself };
         let mut story = Story::new(narrator, Arc::clone(&stage), &skeg, requests, answers)?;
         story.open(&skeg);
@@ -61,16 +65,8 @@ impl Demo {
         }
         stop.cancel();
         skeg.ended().await;
-        match told {
-            Ok(()) => {
-                story.close(None);
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(error) => {
-                story.close(Some(&error));
-                Ok(ExitCode::FAILURE)
-            }
-        }
+        story.close(told.as_ref().err());
+        Ok(told.map_err(|_| Failure::Told(1)))
     }
 }
 

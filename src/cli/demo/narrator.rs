@@ -5,7 +5,7 @@ use std::io::Write as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Form;
+use crate::cli::output::Form;
 
 /// Writes to standard output.
 pub struct Narrator {

@@ -102,7 +102,7 @@ token_file = "hook"
         config::load(&file).map_err(|problems| anyhow::anyhow!("the demo's configuration is wrong: {problems:?}"))
     }
 
-    /// Pushes an image, as CI would; a broken one crashes wherever it is started.
+    /// Pushes an image, as CI would; a broken one never gets ready wherever it is started.
     pub fn push(&self, tag: &str, is_broken: bool) -> anyhow::Result<Pushed> {
         let digest = self.registry.push_image(REPOSITORY, tag, &Image::new(format!("web {tag}")))?;
         if is_broken {
@@ -172,13 +172,12 @@ fn resolver(
             return std::future::ready(Resolution::PullError(format!("{image}: not found")));
         };
         let is_broken = broken.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest);
-        std::future::ready(if is_broken { Resolution::Crashes { digest } } else { Resolution::Runs { digest } })
+        std::future::ready(if is_broken { Resolution::NeverReady { digest } } else { Resolution::Runs { digest } })
     }
 }
 
 /// 128 random bits from the operating system, in hexadecimal.
 fn secret() -> anyhow::Result<String> {
-    use rustls::crypto::SecureRandom as _;
     let mut bytes = [0; 16];
     rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
     Ok(hex::encode(bytes))
@@ -197,6 +196,7 @@ metadata:
     skeg.dev/approvals: "1"
 spec:
   replicas: 2
+  progressDeadlineSeconds: 8
   selector:
     matchLabels: {{app: web}}
   template:
@@ -221,6 +221,7 @@ fn deployment(image: &str) -> serde_json::Value {
         },
         "spec": {
             "replicas": 2,
+            "progressDeadlineSeconds": 8,
             "selector": {"matchLabels": {"app": "web"}},
             "template": {
                 "metadata": {"labels": {"app": "web"}},

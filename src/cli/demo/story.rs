@@ -137,7 +137,7 @@ impl Story {
         self.narrator.tell("pushed", None, &sentence, &more);
         let url = format!("{}/v1/webhooks/native", self.webhook);
         let delivery = json!({"name": pushed.name, "tag": pushed.tag});
-        let answer = self.client.post(url).bearer_auth(self.stage.tokens().1).body(delivery.to_string()).send().await?;
+        let answer = self.client.post(url).bearer_auth(self.stage.tokens().1).json(&delivery).send().await?;
         ensure!(answer.status().is_success(), "the webhook was answered {}", answer.status());
         Ok(pushed)
     }
@@ -148,9 +148,8 @@ impl Story {
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);
         loop {
-            tokio::select! {
-                () = &mut deadline => bail!("did not end within {} seconds", patience.as_secs()),
-                Some(update) = self.requests.recv() => self.answer(&update).await?,
+            // What happened is told before the request that follows from it.
+            tokio::select! { biased;
                 line = self.happened.recv() => {
                     let line = line.context("skeg has stopped")?;
                     self.happened(&line);
@@ -158,6 +157,8 @@ impl Story {
                         return Ok(line.update.clone());
                     }
                 }
+                Some(update) = self.requests.recv() => self.answer(&update).await?,
+                () = &mut deadline => bail!("did not end within {} seconds", patience.as_secs()),
             }
         }
     }
@@ -190,7 +191,7 @@ impl Story {
         let id = update.id.to_string();
         self.narrator.tell("answered", Some(&id), &format!("  {who}: {word}"), &[("answer", json!(word)), ("changes", json!(changes))]);
         let url = format!("{}/v1/updates/{id}/{word}", self.api);
-        let answer = self.client.post(url).bearer_auth(self.stage.tokens().0).body("{}").send().await?;
+        let answer = self.client.post(url).bearer_auth(self.stage.tokens().0).json(&json!({})).send().await?;
         let status = answer.status();
         ensure!(status.is_success(), "the vote was answered {status}: {}", answer.text().await.unwrap_or_default());
         Ok(())

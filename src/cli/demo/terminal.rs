@@ -1,0 +1,40 @@
+//! The terminal in place of chat: requests go to the story, which shows them.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::core::failure::Failure;
+use crate::core::update::{Update, UpdateId};
+use crate::ports::approver::Approver;
+
+/// Passes each request on once.
+pub struct Terminal {
+    requests: mpsc::Sender<Update>,
+    asked: Mutex<HashSet<UpdateId>>,
+}
+
+impl Terminal {
+    /// A terminal whose requests arrive at the other end of the channel.
+    pub fn new(requests: mpsc::Sender<Update>) -> Self {
+        Self { requests, asked: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Approver for Terminal {
+    async fn ask(&self, update: &Update) -> Result<(), Failure> {
+        let is_new = self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(update.id.clone());
+        if is_new && self.requests.send(update.clone()).await.is_err() {
+            return Err(Failure::transient("the demo has ended"));
+        }
+        Ok(())
+    }
+
+    /// The story tells every vote and every end by itself.
+    async fn revise(&self, _: &Update) -> Result<(), Failure> {
+        Ok(())
+    }
+}
