@@ -40,7 +40,7 @@ pub enum TelemetryError {
 
 /// Starts logging for the whole process. To be called once.
 pub fn start(settings: &Telemetry, audit: Audit) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder().parse(&settings.filter)?.and(filter_fn(|metadata| !is_audit(metadata)));
+    let filter = EnvFilter::builder().parse(&settings.filter)?.and(filter_fn(is_for_the_log));
     let log = match settings.log {
         LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal()).with_filter(filter).boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).with_filter(filter).boxed(),
@@ -62,6 +62,13 @@ where
 
 fn is_audit(metadata: &Metadata<'_>) -> bool {
     metadata.target() == AUDIT
+}
+
+/// Everything but the audit, and but what the Kubernetes client says by itself: whatever goes wrong in it is told where it is handled, and
+/// its own warnings repeat whole answers of the API server, with the environment of every workload in them. No filter lets that through.
+fn is_for_the_log(metadata: &Metadata<'_>) -> bool {
+    let is_kubernetes = ["kube_client", "kube_runtime"].iter().any(|library| metadata.target().starts_with(library));
+    !is_audit(metadata) && !is_kubernetes
 }
 
 fn is_terminal() -> bool {
@@ -114,6 +121,20 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_the_kubernetes_client_says_by_itself_is_never_logged() {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = fmt::layer().with_writer(move || writer.clone()).with_filter(filter_fn(is_for_the_log));
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            tracing::warn!(target: "kube_client::client", "{{\"env\": \"canary\"}}");
+            tracing::error!(target: "kube_runtime::watcher", "canary");
+            tracing::info!("ours");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("ours") && !text.contains("canary"), "{text}");
     }
 
     #[test]
