@@ -33,7 +33,7 @@ pub trait Workloads: Send + Sync {
     /// Whether each listing is complete or refused: nothing more will be known by waiting.
     fn is_filled(&self) -> bool;
 
-    /// Waits until the first listing is complete.
+    /// Waits until [`is_filled`](Self::is_filled).
     async fn filled(&self);
 
     /// Waits until workloads were added, changed or removed since the last call, and gives their ids, each once. Cancelling the

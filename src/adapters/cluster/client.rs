@@ -3,7 +3,6 @@
 //! The library's own retries are off: how long to wait and when to give up is decided by the update that asked, in one place for all
 //! ports. Nothing here is cached and nothing is repeated, but for a listing whose pages the server no longer keeps.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +10,13 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
-use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::{self, Asked};
+use super::connection::{ConnectError, Connection, configuration};
 use super::endpoint::Endpoint;
 use crate::ports::cluster::ClusterError;
 
@@ -38,43 +37,6 @@ const LISTINGS_MAX: u32 = 3;
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("skeg/", env!("CARGO_PKG_VERSION")));
 /// The manager of the fields that skeg sets.
 const FIELD_MANAGER: &str = "skeg";
-
-/// Where the API server is and who skeg is to it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Connection {
-    /// The kubeconfig to read. `None` takes what `kubectl` would: `KUBECONFIG`, `~/.kube/config`, else the service account of the pod.
-    pub kubeconfig: Option<PathBuf>,
-    /// The context in it; `None` takes its current one.
-    pub context: Option<String>,
-}
-
-/// Why there is no client. The server itself was not asked yet.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The kubeconfig is missing or wrong.
-    #[error("{file}: {problem}")]
-    Kubeconfig {
-        /// The file, or what was looked for.
-        file: String,
-        /// What is wrong, without the file's text: it holds credentials.
-        problem: String,
-    },
-    /// There is neither a kubeconfig nor the service account of a pod.
-    #[error("no kubeconfig ({problem}), and not in a pod")]
-    Nowhere {
-        /// What is wrong with the kubeconfig.
-        problem: String,
-        /// Why this is no pod.
-        #[source]
-        source: InClusterError,
-    },
-    /// A certificate, key or address in it cannot be used.
-    #[error("the connection to the API server cannot be set up: {problem}")]
-    Unusable {
-        /// What is wrong.
-        problem: String,
-    },
-}
 
 /// The API server.
 #[derive(Clone)]
@@ -249,9 +211,7 @@ impl ApiServer {
             let response = self.client.send(request).await.map_err(|error| answer::no_answer(object, &error))?;
             read(object, asked, response).await
         };
-        timeout(CALL_DEADLINE, answered).await.unwrap_or_else(|_| {
-            Err(ClusterError::Unreachable { object: object.to_owned(), detail: format!("no answer within {} s", CALL_DEADLINE.as_secs()) })
-        })
+        within(CALL_DEADLINE, object, answered).await
     }
 }
 
@@ -284,6 +244,13 @@ impl<'a> Call<'a> {
     }
 }
 
+/// The answer, or that there was none in time. Whether the server has carried the call out is not known then.
+async fn within<T>(limit: Duration, object: &str, answer: impl Future<Output = Result<T, ClusterError>>) -> Result<T, ClusterError> {
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        Err(ClusterError::Unreachable { object: object.to_owned(), detail: format!("no answer within {} s", limit.as_secs()) })
+    })
+}
+
 /// Reads an answer to its end, or to its bound.
 async fn read(object: &str, asked: Asked, response: Response<Body>) -> Result<Bytes, ClusterError> {
     let (head, body) = response.into_parts();
@@ -306,39 +273,14 @@ fn parse<T: DeserializeOwned>(object: &str, body: &[u8]) -> Result<T, ClusterErr
     })
 }
 
-async fn configuration(connection: &Connection) -> Result<Config, ConnectError> {
-    let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
-    let Some(path) = &connection.kubeconfig else {
-        return match Config::from_kubeconfig(&options).await {
-            Ok(config) => Ok(config),
-            Err(error) if connection.context.is_some() => {
-                Err(ConnectError::Kubeconfig { file: "kubeconfig".to_owned(), problem: problem(&error) })
-            }
-            Err(error) => Config::incluster().map_err(|source| ConnectError::Nowhere { problem: problem(&error), source }),
-        };
-    };
-    let wrong = |error: KubeconfigError| ConnectError::Kubeconfig { file: path.display().to_string(), problem: problem(&error) };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(wrong)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What is wrong with a kubeconfig. A parser shows the lines around a mistake, and those hold credentials: only the place is repeated.
-fn problem(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::ReadConfig(error, _) => error.to_string(),
-        KubeconfigError::CurrentContextNotSet => "no current context".to_owned(),
-        KubeconfigError::LoadContext(name) => format!("no context {}", answer::line(name)),
-        KubeconfigError::LoadClusterOfContext(name) => format!("no cluster {}", answer::line(name)),
-        KubeconfigError::FindPath => "not found".to_owned(),
-        KubeconfigError::MissingClusterUrl => "the cluster has no server".to_owned(),
-        KubeconfigError::ParseClusterUrl(error) => format!("the cluster's server is no address: {error}"),
-        KubeconfigError::LoadCertificateAuthority(error) => format!("certificate authority: {}", answer::chain(error)),
-        KubeconfigError::LoadClientCertificate(error) => format!("client certificate: {}", answer::chain(error)),
-        KubeconfigError::LoadClientKey(error) => format!("client key: {}", answer::chain(error)),
-        KubeconfigError::Parse(error) => match error.location() {
-            Some(place) => format!("line {}, column {}: not a kubeconfig", place.line(), place.column()),
-            None => "not a kubeconfig".to_owned(),
-        },
-        _ => "it cannot be read as a kubeconfig".to_owned(),
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        let never = std::future::pending::<Result<(), ClusterError>>();
+        let error = within(Duration::from_millis(5), "web", never).await.unwrap_err();
+        assert!(matches!(error, ClusterError::Unreachable { .. }));
     }
 }

@@ -9,6 +9,7 @@
 
 mod answer;
 mod client;
+mod connection;
 mod convert;
 mod endpoint;
 mod events;
@@ -22,8 +23,9 @@ mod watch;
 
 use async_trait::async_trait;
 
+pub use client::ApiServer;
 pub(crate) use client::Listing;
-pub use client::{ApiServer, ConnectError, Connection};
+pub use connection::{ConnectError, Connection};
 pub use convert::DefaultsOf;
 pub(crate) use endpoint::Endpoint;
 pub use events::KubernetesEvents;
