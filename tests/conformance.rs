@@ -44,6 +44,9 @@ mod json_patch;
 mod lists;
 /// Merge and strategic patches, and what moves a generation.
 mod merge_patch;
+/// skeg's own adapters against either server.
+#[cfg(feature = "embedded")]
+mod own_client;
 /// Only the real server: who may do what, and the client of a cluster.
 mod real_only;
 /// Create, replace and delete of `ImageUpdate`.
@@ -112,6 +115,21 @@ impl Scope {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         panic!("the kind is not served");
+    }
+
+    /// skeg's own client, as the configuration makes one.
+    #[cfg(feature = "embedded")]
+    async fn api(&self) -> skeg::adapters::cluster::ApiServer {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = match &self.far_end {
+            FarEnd::Real(plane) => plane.kubeconfig(),
+            FarEnd::Embedded(embedded) => {
+                std::fs::write(folder.path().join("kubeconfig"), embedded.kubeconfig()).unwrap();
+                folder.path().join("kubeconfig")
+            }
+        };
+        let connection = skeg::adapters::cluster::Connection { kubeconfig: Some(kubeconfig), context: None };
+        skeg::adapters::cluster::ApiServer::connect(&connection).await.unwrap()
     }
 
     /// Path of the namespace's `ImageUpdate`s.

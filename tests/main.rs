@@ -20,7 +20,16 @@ mod far_ends;
 mod http_api;
 /// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
 mod policies;
+/// Records in the cluster: updates, pauses and Events.
+#[cfg(feature = "embedded")]
+mod records;
+/// Rollouts: an image is set, followed and put back.
+#[cfg(feature = "embedded")]
+mod rollouts;
 mod support;
+/// Watching: the workloads of the cluster are known.
+#[cfg(feature = "embedded")]
+mod watching;
 /// Write-back: images that run are recorded in Git.
 #[cfg(feature = "embedded")]
 mod write_back;

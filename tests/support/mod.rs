@@ -1,5 +1,8 @@
 //! What the capability tests stand on: servers that speak the real protocols, started and stopped by the tests.
 
+/// The embedded Kubernetes API with skeg's client at it.
+#[cfg(feature = "embedded")]
+pub mod cluster;
 /// A real etcd and kube-apiserver, one for a whole run.
 pub mod controlplane;
 /// A real Git server.

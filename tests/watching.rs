@@ -1,0 +1,161 @@
+//! Watching: what the cluster's people write is known soon, whole, and without a mistake of one disturbing the others.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use skeg::adapters::cluster::{DefaultsOf, Scope, Watches};
+use skeg::core::directives::Defaults;
+use skeg::core::workload::WorkloadId;
+use skeg::embedded::kube::{Fault, Matcher};
+use skeg::ports::cluster::Workloads as _;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::support::cluster::{Cluster, DEADLINE, clock, deployment, id};
+
+const LISTING: &str = "/deployments?";
+
+/// Watches that run until this is dropped.
+struct Watching {
+    watches: Arc<Watches>,
+    _running: JoinSet<()>,
+}
+
+impl Watching {
+    fn start(cluster: &Cluster, scope: &Scope) -> Self {
+        let defaults: DefaultsOf = Arc::new(|_| Defaults::default());
+        let watches = Arc::new(Watches::new(scope, defaults, clock()));
+        let mut running = JoinSet::new();
+        let (run, api) = (watches.clone(), cluster.api.clone());
+        running.spawn(async move { run.run(&api).await });
+        Self { watches, _running: running }
+    }
+
+    async fn filled(&self) {
+        timeout(DEADLINE, self.watches.filled()).await.unwrap();
+    }
+
+    /// Waits until the watches know what `holds` asks for.
+    async fn until(&self, holds: impl Fn(&Watches) -> bool) {
+        let known = async {
+            while !holds(&self.watches) {
+                self.watches.changed().await;
+            }
+        };
+        timeout(DEADLINE, known).await.unwrap();
+    }
+
+    /// Waits until the state of the only watch is as `holds` asks for.
+    async fn until_state(&self, holds: impl Fn(&skeg::adapters::cluster::WatchState) -> bool) {
+        let seen = async {
+            while !holds(&self.watches.states()[0]) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        timeout(DEADLINE, seen).await.unwrap();
+    }
+}
+
+fn managed() -> Value {
+    json!({"skeg.dev/policy": "minor"})
+}
+
+fn image(watches: &Watches, id: &WorkloadId) -> Option<String> {
+    watches.get(id).map(|workload| workload.containers[0].image.to_string())
+}
+
+#[tokio::test]
+async fn a_mistake_on_one_of_five_hundred_workloads_holds_that_one_and_no_other() {
+    let cluster = Cluster::start().await;
+    for number in 0..500 {
+        let policy = if number == 250 { "semver:^1.(" } else { "minor" };
+        let object = deployment(&format!("web-{number:03}"), "nginx:1.25", &json!({"skeg.dev/policy": policy}));
+        cluster.kube.apply(object).unwrap();
+    }
+    cluster.kube.apply(deployment("plain", "nginx:1.25", &json!({"team": "shop"}))).unwrap();
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+
+    let all = watching.watches.all();
+    assert_eq!((all.len(), watching.watches.unmanaged()), (500, 1));
+    let wrong: Vec<_> = all.iter().filter(|workload| workload.directives.is_err()).collect();
+    assert_eq!(wrong.iter().map(|workload| &*workload.id.name).collect::<Vec<_>>(), ["web-250"]);
+    let errors = wrong[0].directives.as_ref().unwrap_err();
+    assert_eq!(&*errors[0].key, "skeg.dev/policy");
+    assert_eq!(watching.watches.using(&"nginx".parse().unwrap()).len(), 500);
+    assert_eq!(watching.watches.get(&id("plain")), None);
+    assert!(cluster.requests("GET", LISTING) >= 6, "a listing of 501 workloads comes in pages");
+}
+
+#[tokio::test]
+async fn changes_are_known_and_told() {
+    let cluster = Cluster::start().await;
+    cluster.kube.apply(deployment("web", "nginx:1.25", &managed())).unwrap();
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+    assert_eq!(timeout(DEADLINE, watching.watches.changed()).await.unwrap(), [id("web")]);
+
+    cluster.kube.apply(deployment("api", "nginx:1.26", &managed())).unwrap();
+    cluster.kube.apply(deployment("web", "nginx:1.27", &managed())).unwrap();
+    watching.until(|watches| image(watches, &id("web")).as_deref() == Some("nginx:1.27") && watches.get(&id("api")).is_some()).await;
+
+    cluster.kube.apply(deployment("web", "nginx:1.27", &json!({}))).unwrap();
+    watching.until(|watches| watches.get(&id("web")).is_none()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_missed_when_the_watch_ends_and_its_history_is_gone() {
+    let cluster = Cluster::start().await;
+    for name in ["gone", "kept", "moved"] {
+        cluster.kube.apply(deployment(name, "nginx:1.25", &managed())).unwrap();
+    }
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+    watching.watches.changed().await;
+
+    // While the watch is down: one deleted, one changed, one new, and no way to go on from where it was.
+    cluster.kube.fail_next(Matcher::any().path("watch=true"), Fault::Status(500, None), 1);
+    cluster.kube.end_watches();
+    let api: kube::Api<k8s_openapi::api::apps::v1::Deployment> = kube::Api::namespaced(cluster.kube.client(), "shop");
+    api.delete("gone", &kube::api::DeleteParams::default()).await.unwrap();
+    cluster.kube.apply(deployment("moved", "nginx:1.26", &managed())).unwrap();
+    cluster.kube.apply(deployment("new", "nginx:1.25", &managed())).unwrap();
+    cluster.kube.compact();
+
+    watching.until(|watches| watches.get(&id("gone")).is_none() && watches.get(&id("new")).is_some()).await;
+    assert_eq!(image(&watching.watches, &id("moved")).as_deref(), Some("nginx:1.26"));
+    assert_eq!(watching.watches.all().len(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_fails_at_first_is_a_state_that_passes() {
+    let cluster = Cluster::start().await;
+    cluster.kube.apply(deployment("web", "nginx:1.25", &managed())).unwrap();
+    cluster.kube.fail_next(Matcher::any().path(LISTING), Fault::Status(500, None), 1);
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.until_state(|state| state.trouble.is_some()).await;
+    assert!(!watching.watches.is_filled() && !watching.watches.knows("shop"));
+    let trouble = watching.watches.states()[0].trouble.clone().unwrap();
+    assert!(!trouble.refused && trouble.error.contains("injected"), "{trouble:?}");
+
+    watching.filled().await;
+    watching.until_state(|state| state.trouble.is_none() && state.filled).await;
+    assert!(watching.watches.knows("shop") && watching.watches.get(&id("web")).is_some());
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_forbidden_is_told_and_the_others_are_known() {
+    let cluster = Cluster::start().await;
+    cluster.kube.apply(deployment("web", "nginx:1.25", &managed())).unwrap();
+    cluster.kube.fail_next(Matcher::any().path("/namespaces/secret/deployments"), Fault::Status(403, None), u32::MAX);
+    let watching = Watching::start(&cluster, &Scope::Namespaces(vec!["shop".into(), "secret".into(), "shop".into()]));
+    watching.filled().await;
+    let states = watching.watches.states();
+    assert_eq!(states.iter().map(|state| state.namespace.as_deref().unwrap()).collect::<Vec<_>>(), ["secret", "shop"]);
+    assert!(states[0].trouble.as_ref().is_some_and(|trouble| trouble.refused) && !states[0].filled);
+    assert!(states[1].filled && states[1].trouble.is_none());
+    assert!(watching.watches.knows("shop"));
+    for unknown in ["secret", "elsewhere"] {
+        assert!(!watching.watches.knows(unknown), "an absent workload of {unknown} may only be unknown");
+    }
+}
