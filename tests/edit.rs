@@ -6,6 +6,8 @@ use std::path::Path;
 
 use clap::Parser as _;
 use skeg::cli::edit::Edit;
+use skeg::core::image::ImageRef;
+use skeg::core::manifest::{self, Image};
 
 const WEB: &str = "--image ghcr.io/acme/web --tag 1.4.2";
 
@@ -197,4 +199,72 @@ fn a_wrong_question_is_wrong_usage() {
         let parsed = CommandLine::try_parse_from(["--dir", "."].into_iter().chain(arguments.split_whitespace()));
         assert_eq!(parsed.err().map(|error| error.exit_code()), Some(2), "{arguments}");
     }
+}
+
+/// Seeded: the same texts each time. Enough to visit every construct of the samples many times, in seconds of a debug build.
+const MUTATIONS: usize = 3_000;
+
+/// Whatever is done to a manifest, reading it ends in an answer, and setting its images changes nothing but their bytes.
+#[test]
+fn mutilated_manifests_are_read_or_refused_and_never_changed_elsewhere() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/edit");
+    let mut samples: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "yaml").collect();
+    samples.sort();
+    let samples: Vec<Vec<u8>> = samples.iter().map(|path| fs::read(path).unwrap()).collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut edited = 0;
+    for _ in 0..MUTATIONS {
+        let mut bytes = samples[random.usize(..samples.len())].clone();
+        for _ in 0..random.usize(1..6) {
+            mutilate(&mut bytes, &samples, &mut random);
+        }
+        edited += usize::from(check_splice(&bytes));
+    }
+    assert!(edited > MUTATIONS / 20, "only {edited} of the mutilated manifests could still be edited");
+}
+
+fn mutilate(bytes: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut fastrand::Rng) {
+    const SIGNS: &[u8] = b"\t\n\r #&*-:,.?!|>'\"{}[]%@~<=0aZ\xef\xbb\xbf\xff\0";
+    let at = random.usize(..=bytes.len());
+    match random.u8(..5) {
+        0 => bytes.insert(at, SIGNS[random.usize(..SIGNS.len())]),
+        1 if at < bytes.len() => drop(bytes.remove(at)),
+        2 if at < bytes.len() => bytes[at] = SIGNS[random.usize(..SIGNS.len())],
+        3 => bytes.truncate(at.max(40)),
+        _ => {
+            let other = &samples[random.usize(..samples.len())];
+            let start = random.usize(..other.len());
+            let end = (start + random.usize(..60)).min(other.len());
+            bytes.splice(at..at, other[start..end].iter().copied());
+        }
+    }
+}
+
+/// Whether the images of `bytes` could be set.
+fn check_splice(bytes: &[u8]) -> bool {
+    let Ok(text) = manifest::text(bytes) else { return false };
+    let editor = manifest::editor_for("a.yaml").unwrap();
+    let Ok(declared) = editor.declarations(text) else { return false };
+    let new: ImageRef = "registry.example/new:9".parse().unwrap();
+    let spans = declared.iter().enumerate().filter_map(|(at, declared)| match &declared.image {
+        Image::Text { span, .. } => Some((at, span.clone())),
+        Image::Fixed { .. } => None,
+    });
+    let spans: Vec<_> = spans.collect();
+    let changes: Vec<_> = spans.iter().map(|(at, _)| (*at, new.clone())).collect();
+    let Ok(edited) = manifest::set_images(editor, text, &declared, &changes) else { return false };
+    // The text around the images, piece by piece, is found again in the same order with nothing between but an image.
+    let mut ends = spans.iter().map(|(_, span)| span.clone()).collect::<Vec<_>>();
+    ends.sort_by_key(|span| span.start);
+    let mut rest = edited.as_str();
+    let mut from = 0;
+    for span in ends {
+        rest = rest.strip_prefix(&text[from..span.start]).expect("what stands before an image stays");
+        let image = ["registry.example/new:9", "'registry.example/new:9'", "\"registry.example/new:9\""];
+        rest = image.iter().find_map(|image| rest.strip_prefix(image)).expect("the image is written in one of three ways");
+        from = span.end;
+    }
+    assert_eq!(rest, &text[from..], "what stands after the last image stays");
+    !changes.is_empty()
 }

@@ -13,6 +13,8 @@ use skeg::embedded::git::{BareRepository, Change, GitFault, GitRemote, GitReques
 use skeg::ports::clock::Clock;
 use skeg::ports::git::{Git as _, GitEdit, GitError, GitImage, GitOutcome};
 
+use crate::support::git::{RealGit, clone, git_succeeds};
+
 const PERSON: &str = "Ana <ana@example.com>";
 const OLD: &str = "ghcr.io/acme/web:1.0.0";
 const NEW: &str = "ghcr.io/acme/web:1.0.1";
@@ -541,6 +543,36 @@ async fn an_address_or_branch_that_reads_as_an_option_or_another_transport_is_re
         refuse(|settings| settings.branch = "--force".into()),
         "[[git]] fleet: branch: not a name of a branch (git-check-ref-format)"
     );
+}
+
+/// The same against nginx and git's own http-backend: a login is asked for, and a person's clone pushes in between.
+#[tokio::test]
+async fn a_real_server_takes_skegs_commit_on_top_of_a_persons() {
+    let login = Login::new("robot", "gitpw");
+    let Some(server) = RealGit::start(&[("web.yaml", manifest("web", OLD).as_bytes())], &login) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let remotes = |password: &'static str| {
+        let mut settings = settings(&server.url());
+        settings.username = Some("robot".into());
+        settings.password = Some(Arc::new(move || Ok(password.to_owned())));
+        GitRemotes::new(vec![settings], &folder.path().join("mirrors"), &(Arc::new(SystemClock) as Arc<dyn Clock>)).unwrap()
+    };
+    let error = remotes("wrong").write_back("fleet", &[edit("web")]).await.unwrap_err();
+    assert!(matches!(error, GitError::Unauthorized { .. }), "{error}");
+
+    let remotes = remotes("gitpw");
+    assert_eq!(remotes.check("fleet").await, Ok(()));
+    let clone = clone(folder.path(), &server.url(), &login);
+    std::fs::write(clone.join("notes.txt"), "kept").unwrap();
+    git_succeeds(&clone, &["add", "."]);
+    git_succeeds(&clone, &["commit", "--quiet", "-m", "A person was faster"]);
+    git_succeeds(&clone, &["push", "--quiet"]);
+    let outcomes = remotes.write_back("fleet", &[edit("web")]).await.unwrap();
+    let log = server.repository().log().unwrap();
+    assert_eq!(outcomes, [recorded(&log[0].id, "web.yaml")]);
+    assert_eq!(log.into_iter().map(|commit| commit.subject).collect::<Vec<_>>(), ["Update web to 1.0.1", "A person was faster", "Begin"]);
+    git_succeeds(&clone, &["pull", "--quiet"]);
+    assert_eq!(std::fs::read_to_string(clone.join("web.yaml")).unwrap(), manifest("web", NEW));
 }
 
 // === What the tests do themselves ===
