@@ -299,7 +299,9 @@ async fn symbolic_links_are_never_followed() {
     let fixture = Fixture::new(&[("real/web.yaml", manifest("web", "ghcr.io/acme/web:0.9").as_bytes())]);
     let outside = fixture.folder.path().join("outside.yaml");
     std::fs::write(&outside, manifest("web", OLD)).unwrap();
+    let manifest_as_target = manifest("web", OLD);
     let links = [
+        Change::Link("target.yaml", &manifest_as_target),
         Change::Link("web.yaml", outside.to_str().unwrap()),
         Change::Link("passwd.yaml", "/etc/passwd"),
         Change::Link("apps", fixture.folder.path().to_str().unwrap()),
@@ -328,7 +330,9 @@ async fn the_bytes_around_the_image_stay_whatever_they_are() {
 async fn what_cannot_be_written_is_told_and_disturbs_no_other() {
     let template = manifest("template", "\"{{ .Values.image }}\"");
     let wrong = "a: b\n\tc";
-    let files: [(&str, &[u8]); 6] = [
+    let anywhere = manifest("anywhere", OLD).replace(", namespace: shop", "");
+    let files: [(&str, &[u8]); 7] = [
+        ("anywhere.yaml", anywhere.as_bytes()),
         ("web.yaml", manifest("web", OLD).as_bytes().to_vec().leak()),
         ("twice/a.yaml", manifest("twice", OLD).as_bytes().to_vec().leak()),
         ("twice/b.yaml", manifest("twice", OLD).as_bytes().to_vec().leak()),
@@ -337,9 +341,9 @@ async fn what_cannot_be_written_is_told_and_disturbs_no_other() {
         ("bytes.yaml", b"image: \xff"),
     ];
     let fixture = Fixture::new(&files);
-    let foreign = GitEdit { workload: WorkloadId { namespace: "other".into(), ..edit("web").workload }, ..edit("web") };
+    let foreign = GitEdit { workload: WorkloadId { namespace: "other".into(), ..edit("anywhere").workload }, ..edit("anywhere") };
     let hostile = GitEdit { images: vec![image("app", OLD, "x:1\nevil: true")], ..edit("web") };
-    let edits = [edit("twice"), edit("template"), edit("absent"), foreign, hostile, edit("web")];
+    let edits = [edit("twice"), edit("template"), edit("absent"), foreign, hostile, edit("web"), edit("anywhere")];
     let outcomes = fixture.write(&edits).await.unwrap();
     assert_eq!(outcomes[0], GitOutcome::DeclaredTwice { paths: vec!["twice/a.yaml".into(), "twice/b.yaml".into()] });
     assert_eq!(outcomes[1], GitOutcome::Uneditable { path: "template.yaml".into(), why: "line 9: the image is a template".into() });
@@ -347,6 +351,7 @@ async fn what_cannot_be_written_is_told_and_disturbs_no_other() {
     assert_eq!(outcomes[3], GitOutcome::NotDeclared, "the remote is granted to another namespace");
     assert!(matches!(&outcomes[4], GitOutcome::Uneditable { why, .. } if why == "x:1 evil: true is no image"), "{:?}", outcomes[4]);
     assert!(matches!(&outcomes[5], GitOutcome::Recorded(_)));
+    assert!(matches!(&outcomes[6], GitOutcome::Recorded(_)), "a manifest without a namespace is found when it is the only one");
     let narrowed = GitEdit { place: GitPlace { remote: "fleet".into(), path: Some("twice/b.yaml".into()) }, ..edit("twice") };
     assert!(matches!(fixture.write_one(narrowed).await, GitOutcome::Recorded(_)));
     assert_eq!(fixture.shows("twice/a.yaml"), manifest("twice", OLD));
