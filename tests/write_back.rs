@@ -148,16 +148,16 @@ async fn the_image_is_committed_with_the_reason_and_nothing_else_changes() {
 #[tokio::test]
 async fn everything_due_is_one_commit_and_one_push() {
     let files: Vec<(String, String)> =
-        (0..30).map(|number| (format!("app-{number}.yaml"), manifest(&format!("app-{number}"), OLD))).collect();
+        (0..1000).map(|number| (format!("app-{number}.yaml"), manifest(&format!("app-{number}"), OLD))).collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
     let fixture = Fixture::new(&files);
-    let edits: Vec<GitEdit> = (0..30).map(|number| edit(&format!("app-{number}"))).collect();
+    let edits: Vec<GitEdit> = (0..1000).map(|number| edit(&format!("app-{number}"))).collect();
     let outcomes = fixture.write(&edits).await.unwrap();
     let tip = fixture.repository().tip().unwrap();
     for (number, outcome) in outcomes.iter().enumerate() {
         assert_eq!(outcome, &recorded(&tip, &format!("app-{number}.yaml")));
     }
-    assert_eq!(fixture.subjects(), ["Update 30 images", "Begin"]);
+    assert_eq!(fixture.subjects(), ["Update 1000 images", "Begin"]);
     let pushes = fixture.remote.requests().into_iter().filter(|seen| seen.path.ends_with("/git-receive-pack")).count();
     assert_eq!(pushes, 1);
 }

@@ -36,18 +36,18 @@ const UNAUTHORIZED_SIGNS: [&str; 6] = [
     "returned error: 403",
     "returned error: 407",
 ];
-/// What git says when the server has no such thing, or speaks of another address.
-const BROKEN_SIGNS: [&str; 9] = [
+/// What git says when there is no such thing, or nothing that may be asked for.
+const BROKEN_SIGNS: [&str; 7] = [
     "couldn't find remote ref",
     "' not found",
     "returned error: 404",
     "returned error: 410",
-    "returned error: 30",
-    "unable to update url base from redirection",
     "not valid: is this a git repository?",
     "' not allowed",
     "mismatched algorithms",
 ];
+/// What git says when the server names another address, which is not followed.
+const REDIRECT_SIGNS: [&str; 2] = ["returned error: 30", "from redirection"];
 /// What git says when nobody answers, or not to the end.
 const UNREACHABLE_SIGNS: [&str; 8] = [
     "unable to access",
@@ -71,7 +71,7 @@ impl Trouble {
             Self::Storage(detail)
         } else if says(&UNAUTHORIZED_SIGNS) {
             Self::Unauthorized(detail)
-        } else if says(&["returned error: 30", "from redirection"]) {
+        } else if says(&REDIRECT_SIGNS) {
             Self::Broken(format!("{detail} (the server has moved the repository: set the address it has now, often with .git at its end)"))
         } else if says(&BROKEN_SIGNS) {
             Self::Broken(detail)
