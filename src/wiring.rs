@@ -19,15 +19,15 @@ use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
 use crate::adapters::registry::RegistryClient;
 use crate::adapters::tasks::Tasks;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Listen, Mode};
 use crate::core::schedule::after;
 use crate::flow::agent::{Agent, Options};
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::{Health, Ports, Recorder};
 use crate::http::desk::Desk;
-use crate::http::{Listener, Private, Webhooks};
 use crate::http::view::{PartState, PartView};
+use crate::http::{Listener, Private, Webhooks};
 use crate::metrics::Metrics;
 use crate::ports::approver::Approver;
 use crate::ports::clock::Clock;
@@ -68,12 +68,11 @@ impl Skeg {
         let hints = Arc::new(HintQueue::default());
         let options = options(&config);
         let (agent, mailbox) = Agent::new(options, Arc::clone(&ports), Arc::clone(&hints), tasks.clone());
-        let parts = parts(&config, &ports, &watches);
-        let desk: Arc<dyn Desk> = Arc::new(EngineDesk { mailbox, ports: Arc::clone(&ports), parts, started });
+        let ask_parts = parts(&config, &ports, &watches);
+        let desk: Arc<dyn Desk> = Arc::new(EngineDesk { mailbox, ports: Arc::clone(&ports), parts: ask_parts, started });
 
-        let public = Listener::bind(config.server.listen).await.with_context(|| format!("[server] listen {}", config.server.listen))?;
-        let private = config.server.private_listen;
-        let private = Listener::bind(private).await.with_context(|| format!("[server] private_listen {private}"))?;
+        let public = bind("listen", config.server.listen).await?;
+        let private = bind("private_listen", config.server.private_listen).await?;
         let addresses = (public.address()?, private.address()?);
         let queue = queue(&config, &hints, &clock);
         let webhooks = Webhooks::new(Arc::clone(&desk), Arc::clone(&ports.metrics), queue, &config.receivers);
@@ -81,8 +80,7 @@ impl Skeg {
         let mut serving = JoinSet::new();
         serving.spawn(public.serve(webhooks.routes(), stop.clone()));
         serving.spawn(private.serve(routes.routes(), stop.clone()));
-        let watched = Arc::clone(&watches);
-        tasks.spawn(Box::pin(async move { watched.run(&api).await }));
+        tasks.spawn(Box::pin(async move { watches.run(&api).await }));
         let agent = tokio::spawn(agent.run(stop));
         tracing::info!(public = %addresses.0, private = %addresses.1, mode = config.cluster.mode.as_str(), "skeg has started");
         let happened = ports.happened.clone();
@@ -104,6 +102,10 @@ impl Skeg {
             tracing::warn!("requests were cut off");
         }
     }
+}
+
+async fn bind(key: &str, listen: Listen) -> anyhow::Result<Listener> {
+    Listener::bind(listen).await.with_context(|| format!("[server] {key} {listen}"))
 }
 
 fn ports(

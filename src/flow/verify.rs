@@ -8,6 +8,7 @@ use super::Ports;
 use crate::core::rollout::{ImageIndex, RolloutFacts, Verdict, judge};
 use crate::core::schedule::{after, backoff};
 use crate::core::update::{Drift, Followed, Rollout, Update};
+use crate::ports::registry::RegistryError;
 
 /// Time between two readings. A rollout takes tens of seconds; this finds its end soon and costs two small requests.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -44,7 +45,14 @@ async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option
     let mut verdict = judge(&facts, changes, &rollout.applied, &[], now);
     if matches!(verdict, Verdict::DigestDiffers { .. }) {
         // A node may name the manifest of its platform where the index of all platforms was approved: the registry knows.
-        verdict = judge(&facts, changes, &rollout.applied, &indexes(ports, update).await, now);
+        verdict = match indexes(ports, update).await {
+            Ok(indexes) => judge(&facts, changes, &rollout.applied, &indexes, now),
+            Err(error) => {
+                // Nothing is put back on the word of a registry that cannot be asked; the deadline ends the wait.
+                tracing::warn!(update.id = %update.id, error = %error, "the make-up of the image cannot be read, will be read again");
+                Verdict::Progressing { missing: "the digests of the pods could not be compared".into() }
+            }
+        };
     }
     match verdict {
         Verdict::Healthy => Some(Followed::Healthy),
@@ -55,15 +63,12 @@ async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option
     }
 }
 
-/// What the approved images consist of, as far as the registry says.
-async fn indexes(ports: &Ports, update: &Update) -> Vec<ImageIndex> {
+/// What the approved images consist of.
+async fn indexes(ports: &Ports, update: &Update) -> Result<Vec<ImageIndex>, RegistryError> {
     let mut indexes = Vec::new();
     for change in &update.spec.changes {
         let access = ports.registry.access(&change.repository, &update.spec.workload.namespace);
-        match ports.registry.index(&change.repository, &change.digest, &access).await {
-            Ok(index) => indexes.extend(index),
-            Err(error) => tracing::warn!(update.id = %update.id, error = %error, "the make-up of the image cannot be read"),
-        }
+        indexes.extend(ports.registry.index(&change.repository, &change.digest, &access).await?);
     }
-    indexes
+    Ok(indexes)
 }

@@ -22,7 +22,8 @@ pub fn scope(config: &Config) -> Scope {
 /// What the directives of a namespace's workloads default to.
 pub fn defaults(config: &Config) -> DefaultsOf {
     let approvals = config.approvals.clone();
-    let remotes: Vec<(Box<str>, Namespaces)> = config.remotes.iter().map(|remote| (remote.name.clone(), remote.namespaces.clone())).collect();
+    let remotes: Vec<(Box<str>, Namespaces)> =
+        config.remotes.iter().map(|remote| (remote.name.clone(), remote.namespaces.clone())).collect();
     Arc::new(move |namespace| Defaults {
         approvers: approvals.approvers.clone(),
         approval_deadline: approvals.deadline,
@@ -46,9 +47,7 @@ pub fn registries(config: &Config) -> Vec<RegistryEntry> {
 
 fn registry_login(credential: Credential) -> CredentialProvider {
     Arc::new(move || match &credential {
-        Credential::Basic { username, password } => {
-            read(password).map(|password| RegistryAuth::Basic(username.to_string(), password))
-        }
+        Credential::Basic { username, password } => read(password).map(|password| RegistryAuth::Basic(username.to_string(), password)),
         Credential::Bearer(token) => read(token).map(RegistryAuth::Bearer),
     })
 }

@@ -41,11 +41,11 @@ impl Narrator {
             let _ = writeln!(std::io::stdout().lock(), "{sentence}");
         }
     }
+}
 
-    /// Asks the person at the terminal.
-    pub fn prompt(&self, question: &str) {
-        let mut out = std::io::stdout().lock();
-        let _ = write!(out, "{question} ");
-        let _ = out.flush();
-    }
+/// Asks the person at the terminal.
+pub fn prompt(question: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "{question} ");
+    let _ = out.flush();
 }

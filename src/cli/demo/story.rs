@@ -1,5 +1,6 @@
 //! The two stories, and whether they ended as told.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 use tokio::sync::{broadcast, mpsc};
 
-use super::narrator::Narrator;
+use super::narrator::{self, Narrator};
 use super::stage::{Pushed, Stage};
 use crate::core::update::{Event, Outcome, Phase, Update};
 use crate::flow::engine::AuditLine;
@@ -69,10 +70,10 @@ impl Story {
         let mut more = Vec::new();
         let own = [("webhooks", format!("http://{}", skeg.public)), ("API", format!("http://{}", skeg.private))];
         for (name, address) in self.stage.addresses().into_iter().chain(own) {
-            sentence.push_str(&format!("  {name:<12} {address}\n"));
+            let _ = writeln!(sentence, "  {name:<12} {address}");
             more.push((name, json!(address)));
         }
-        sentence.push_str(&format!("Deployment shop/web runs {}, policy patch, one approval needed", self.stage.running()));
+        let _ = write!(sentence, "Deployment shop/web runs {}, policy patch, one approval needed", self.stage.running());
         self.narrator.tell("started", None, &sentence, &more);
         if self.answers == Answers::Itself {
             self.narrator.tell("answering", None, "Nobody is asked: the demo approves by itself.", &[]);
@@ -97,8 +98,8 @@ impl Story {
         let Phase::Closed(closed) = &end.phase else { bail!("{} is still open", end.id) };
         ensure!(closed.outcome == Outcome::Done, "{} ended {}: {}", end.id, closed.outcome.as_str(), closed.reason);
         let commit = closed.commit.as_ref().context("nothing was committed")?;
-        self.check(&pushed, &self.stage.running())?;
-        self.check(&pushed, &self.stage.declared()?)?;
+        check(&pushed, &self.stage.running())?;
+        check(&pushed, &self.stage.declared()?)?;
         let diff = self.stage.repository().diff(&commit.id)?;
         let log = self.stage.repository().log()?;
         let message = log.iter().find(|entry| *entry.id == *commit.id).context("the commit is not on the branch")?;
@@ -182,7 +183,7 @@ impl Story {
         let is_approved = match self.answers {
             Answers::Itself => true,
             Answers::Person => {
-                self.narrator.prompt(&format!("  Approve {}?\n    {}\n  [y/n]", update.id, changes.join("\n    ")));
+                narrator::prompt(&format!("  Approve {}?\n    {}\n  [y/n]", update.id, changes.join("\n    ")));
                 read_yes().await?
             }
         };
@@ -202,12 +203,6 @@ impl Story {
         let is_refused = matches!(&end.phase, Phase::Closed(closed) if closed.outcome == Outcome::Rejected);
         ensure!(!is_refused || self.stage.running() == before, "the image changed without approval");
         Ok(is_refused)
-    }
-
-    fn check(&self, pushed: &Pushed, shown: &str) -> anyhow::Result<()> {
-        let expected = format!("{}:{}@{}", pushed.name, pushed.tag, pushed.digest);
-        ensure!(shown == expected, "{shown} is shown, not {expected}");
-        Ok(())
     }
 
     /// Keeps everything running for a person to look around.
@@ -233,6 +228,13 @@ impl Story {
         let more = [("ok", json!(error.is_none())), ("seconds", json!(seconds)), ("error", json!(error.map(|error| format!("{error:#}"))))];
         self.narrator.tell("finished", None, &sentence, &more);
     }
+}
+
+/// Whether the pushed image is what is shown, by tag and digest.
+fn check(pushed: &Pushed, shown: &str) -> anyhow::Result<()> {
+    let expected = format!("{}:{}@{}", pushed.name, pushed.tag, pushed.digest);
+    ensure!(shown == expected, "{shown} is shown, not {expected}");
+    Ok(())
 }
 
 /// Reads the person's answer; anything but a yes is a no, the end of input too.
