@@ -1,10 +1,14 @@
 //! Write-back: images that run are recorded in Git, once, without a byte too many, and never over a person's work.
 
+mod faults;
+mod people;
+mod safety;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use skeg::adapters::clock::SystemClock;
 use skeg::adapters::git::{GitAuthor, GitRemotes, SecretSource};
 use skeg::core::directives::GitPlace;
 use skeg::core::update::{CommitRecord, UpdateId};
@@ -24,23 +28,6 @@ fn manifest(name: &str, image: &str) -> String {
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  template:\n    spec:\n      containers:\n        - name: app\n          image: {image} # here\n"
     )
 }
-
-/// The machine's clock.
-struct SystemClock;
-
-#[async_trait]
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-
-    async fn sleep_until(&self, deadline: Timestamp) {
-        tokio::time::sleep(deadline.duration_since(Timestamp::now()).try_into().unwrap_or_default()).await;
-    }
-}
-
-/// What may happen to a mirror.
-type Damage = fn(&Path);
 
 /// A remote with these files, and skeg's side of it.
 struct Fixture {
@@ -179,143 +166,6 @@ async fn an_image_that_somebody_wrote_already_is_recorded_without_a_commit() {
     assert_eq!(fixture.repository().tip().unwrap(), tip);
 }
 
-/// GI-01: the person's push arrives after skeg fetched and before it asks where to push (git compares), or before its push (the
-/// server compares).
-#[tokio::test]
-async fn a_push_of_somebody_else_in_between_stays_and_skegs_commit_goes_on_top() {
-    for request in [GitRequest::PushRefs, GitRequest::Push] {
-        let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-        fixture.remote.before_next(request, |repository| {
-            repository.commit("notes.txt", b"kept", PERSON, "A person was faster").unwrap();
-        });
-        let outcome = fixture.write_one(edit("web")).await;
-        assert_eq!(outcome, recorded(&fixture.repository().tip().unwrap(), "web.yaml"), "{request:?}");
-        assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "A person was faster", "Begin"], "{request:?}");
-        assert_eq!(fixture.shows("notes.txt"), "kept");
-        assert_eq!(fixture.shows("web.yaml"), manifest("web", NEW));
-    }
-}
-
-#[tokio::test]
-async fn a_branch_that_moves_at_every_push_ends_the_tries() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    for number in 0..20 {
-        fixture.remote.before_next(GitRequest::PushRefs, move |repository| {
-            repository.commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Again").unwrap();
-        });
-    }
-    let error = fixture.write(&[edit("web")]).await.unwrap_err();
-    assert_eq!(error, GitError::Contended { remote: "fleet".into(), tries: 5 });
-    assert_eq!(fixture.subjects().len(), 6, "nothing of skeg's is on the branch");
-}
-
-/// A lease, and not only a fast-forward: skeg's commit on the old tip would bring back what the person took off the branch.
-#[tokio::test]
-async fn commits_that_a_person_took_off_the_branch_do_not_come_back() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    let begin = fixture.repository().tip().unwrap();
-    fixture.repository().commit("mistake.txt", b"x", PERSON, "A mistake").unwrap();
-    fixture.remote.before_next(GitRequest::PushRefs, move |repository| move_branch(repository, &begin));
-    fixture.write_one(edit("web")).await;
-    assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "Begin"]);
-}
-
-/// GI-08.
-#[tokio::test]
-async fn a_person_who_changes_the_same_line_in_between_wins() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    fixture.remote.before_next(GitRequest::Push, |repository| {
-        repository.commit("web.yaml", manifest("web", "ghcr.io/acme/web:9.9.9").as_bytes(), PERSON, "Mine").unwrap();
-    });
-    let outcome = fixture.write_one(edit("web")).await;
-    assert_eq!(outcome, GitOutcome::Moved { path: "web.yaml".into(), found: "ghcr.io/acme/web:9.9.9".into() });
-    assert_eq!(fixture.subjects(), ["Mine", "Begin"]);
-}
-
-#[tokio::test]
-async fn an_update_that_a_person_took_back_is_not_written_again() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    fixture.write_one(edit("web")).await;
-    let commit = fixture.repository().tip().unwrap();
-    fixture.person_sets("web", OLD);
-    assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::TakenBack { commit });
-    assert_eq!(fixture.subjects()[0], "By hand");
-    let next_attempt = GitEdit { update: UpdateId { namespace: "shop".into(), name: "web-9876543210".into() }, ..edit("web") };
-    assert!(matches!(fixture.write_one(next_attempt).await, GitOutcome::Recorded(_)), "another update may write the same image");
-}
-
-#[tokio::test]
-async fn a_commit_taken_back_is_found_below_what_the_mirror_held_at_first() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    fixture.write_one(edit("web")).await;
-    let commit = fixture.repository().tip().unwrap();
-    fixture.person_sets("web", OLD);
-    for number in 0..60 {
-        fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
-    }
-    std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::TakenBack { commit });
-}
-
-/// A push whose answer is lost has happened; the next run finds its commit.
-#[tokio::test]
-async fn a_push_with_an_unknown_result_is_not_repeated() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    fixture.remote.fail_next(GitRequest::Push, GitFault::LoseAnswer);
-    let error = fixture.write(&[edit("web")]).await.unwrap_err();
-    assert!(matches!(error, GitError::Unreachable { .. }), "{error}");
-    let outcome = fixture.write_one(edit("web")).await;
-    assert_eq!(outcome, recorded(&fixture.repository().tip().unwrap(), "web.yaml"));
-    assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "Begin"]);
-}
-
-#[tokio::test]
-async fn a_connection_that_is_cut_before_the_push_is_carried_out_leaves_nothing_behind() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    for request in [GitRequest::FetchRefs, GitRequest::Fetch, GitRequest::PushRefs, GitRequest::Push] {
-        fixture.remote.fail_next(request, GitFault::CloseConnection);
-        let error = fixture.write(&[edit("web")]).await.unwrap_err();
-        assert!(matches!(error, GitError::Unreachable { .. }), "{request:?}: {error}");
-        assert_eq!(fixture.subjects(), ["Begin"]);
-    }
-    assert!(matches!(fixture.write_one(edit("web")).await, GitOutcome::Recorded(_)));
-}
-
-/// GI-03.
-#[tokio::test]
-async fn a_refusal_by_a_hook_is_told_in_its_own_words_cut_and_clean() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    fixture.remote.fail_next(GitRequest::Push, GitFault::HookRefusal(format!("frozen\x1b[31m {}", "x".repeat(4096))));
-    let GitError::Refused { remote, detail } = fixture.write(&[edit("web")]).await.unwrap_err() else { panic!("not refused") };
-    assert_eq!(remote, "fleet");
-    assert!(detail.starts_with("pre-receive hook declined: frozen [31m xxx"), "{detail}");
-    assert!(detail.chars().count() <= 300 && !detail.contains(char::is_control), "{detail}");
-    assert_eq!(fixture.subjects(), ["Begin"]);
-}
-
-/// GI-05.
-#[tokio::test]
-async fn symbolic_links_are_never_followed() {
-    let fixture = Fixture::new(&[("real/web.yaml", manifest("web", "ghcr.io/acme/web:0.9").as_bytes())]);
-    let outside = fixture.folder.path().join("outside.yaml");
-    std::fs::write(&outside, manifest("web", OLD)).unwrap();
-    let manifest_as_target = manifest("web", OLD);
-    let links = [
-        Change::Link("target.yaml", &manifest_as_target),
-        Change::Link("web.yaml", outside.to_str().unwrap()),
-        Change::Link("passwd.yaml", "/etc/passwd"),
-        Change::Link("apps", fixture.folder.path().to_str().unwrap()),
-        Change::Delete("real/web.yaml"),
-    ];
-    fixture.repository().commit_changes(&links, PERSON, "Links").unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::NotDeclared);
-    let inside = |path: &str| GitEdit { place: GitPlace { remote: "fleet".into(), path: Some(path.into()) }, ..edit("web") };
-    for path in ["web.yaml", "apps", "apps/outside.yaml", "../outside.yaml", "/etc/passwd"] {
-        assert_eq!(fixture.write_one(inside(path)).await, GitOutcome::NotDeclared, "{path}");
-    }
-    assert_eq!(std::fs::read_to_string(&outside).unwrap(), manifest("web", OLD));
-}
-
 /// GI-07.
 #[tokio::test]
 async fn the_bytes_around_the_image_stay_whatever_they_are() {
@@ -399,157 +249,6 @@ async fn a_file_that_is_executable_stays_so() {
     assert!(git(fixture.repository().directory(), &["ls-tree", "main"]).starts_with("100755 blob"));
 }
 
-#[tokio::test]
-async fn a_damaged_mirror_is_made_anew() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    fixture.write_one(edit("web")).await;
-    let mirror = mirror_of(&fixture);
-    let damages: [(&str, Damage); 4] = [
-        ("no objects", |mirror| std::fs::remove_dir_all(mirror.join("objects")).unwrap()),
-        ("a lock left behind", |mirror| std::fs::write(mirror.join("shallow.lock"), "").unwrap()),
-        ("a configuration that is none", |mirror| std::fs::write(mirror.join("config"), "[[[").unwrap()),
-        ("no repository", |mirror| std::fs::remove_file(mirror.join("HEAD")).unwrap()),
-    ];
-    for (number, (what, damage)) in damages.iter().enumerate() {
-        damage(&mirror);
-        let (from, to) = (format!("ghcr.io/acme/web:1.0.{}", number + 1), format!("ghcr.io/acme/web:1.0.{}", number + 2));
-        let update = UpdateId { namespace: "shop".into(), name: format!("web-{number}").into() };
-        let outcome = fixture.write_one(GitEdit { update, images: vec![image("app", &from, &to)], ..edit("web") }).await;
-        assert!(matches!(outcome, GitOutcome::Recorded(_)), "{what}: {outcome:?}");
-    }
-}
-
-#[tokio::test]
-async fn the_mirror_is_shallow_and_has_no_work_tree() {
-    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    for number in 0..100 {
-        fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Old").unwrap();
-    }
-    let old = GitEdit { since: Timestamp::now() + SignedDuration::from_hours(2), ..edit("web") };
-    fixture.write_one(old).await;
-    let mirror = mirror_of(&fixture);
-    assert_eq!(git(&mirror, &["rev-list", "--count", "refs/skeg/tip"]), "32");
-    assert!(!mirror.join("web.yaml").exists() && git(&mirror, &["config", "core.bare"]) == "true");
-}
-
-#[tokio::test]
-async fn a_missing_branch_repository_or_server_is_told_apart() {
-    let fixture = Fixture::with(&[("web.yaml", b"")], None, |settings| settings.branch = "release".into());
-    let error = fixture.write(&[edit("web")]).await.unwrap_err();
-    assert_eq!(error.to_string(), "fleet: couldn't find remote ref refs/heads/release");
-    assert_eq!(fixture.remotes.check("fleet").await.unwrap_err().to_string(), "fleet: there is no branch release");
-    fixture.remote.stop();
-    assert!(matches!(fixture.write(&[edit("web")]).await, Err(GitError::Unreachable { .. })));
-    assert!(matches!(fixture.remotes.check("fleet").await, Err(GitError::Unreachable { .. })));
-    assert_eq!(fixture.remotes.write_back("other", &[]).await, Err(GitError::Unknown { remote: "other".into() }));
-}
-
-/// GI-04, as far as one run goes: a rotated password is used at once, and a wrong one is told as such.
-#[tokio::test]
-async fn a_rotated_password_is_used_at_the_next_run() {
-    let password = Arc::new(Mutex::new("old".to_owned()));
-    let source: SecretSource = {
-        let password = Arc::clone(&password);
-        Arc::new(move || Ok(password.lock().unwrap().clone()))
-    };
-    let login = Login::new("git", "old");
-    let fixture = Fixture::with(&[("web.yaml", manifest("web", OLD).as_bytes())], Some(login), |settings| settings.password = Some(source));
-    assert_eq!(fixture.remotes.check("fleet").await, Ok(()));
-    fixture.remote.set_login(Some(Login::new("git", "new")));
-    let error = fixture.write(&[edit("web")]).await.unwrap_err();
-    assert!(matches!(error, GitError::Unauthorized { .. }), "{error}");
-    *password.lock().unwrap() = "new".to_owned();
-    assert!(matches!(fixture.write_one(edit("web")).await, GitOutcome::Recorded(_)));
-}
-
-/// SE-01 for this port: the canary is on no command line while git runs, in no file of the mirror, no error and no log line.
-#[tokio::test]
-async fn a_password_is_nowhere_but_in_the_request() {
-    const CANARY: &str = "canary-6f1d2c";
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer({
-        let log = Arc::clone(&log);
-        move || Shared(Arc::clone(&log))
-    });
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
-    let login = Login::new("robot", CANARY);
-    let fixture = Fixture::with(&[("web.yaml", manifest("web", OLD).as_bytes())], Some(login), |settings| {
-        settings.username = Some("robot".into());
-        settings.password = Some(Arc::new(|| Ok(CANARY.to_owned())));
-    });
-    let command_lines = Arc::new(Mutex::new(String::new()));
-    let seen = Arc::clone(&command_lines);
-    fixture.remote.before_next(GitRequest::Push, move |_| seen.lock().unwrap().push_str(&all_command_lines()));
-    fixture.write_one(edit("web")).await;
-    fixture.remote.set_login(Some(Login::new("robot", "another")));
-    let refused = fixture.write(&[edit("web")]).await.unwrap_err();
-    let encoded = "cm9ib3Q6Y2FuYXJ5LTZmMWQyYw==";
-
-    let command_lines = command_lines.lock().unwrap().clone();
-    assert!(command_lines.contains("push"), "git was running: {command_lines}");
-    let files = git(
-        Path::new("/"),
-        &["-C", fixture.folder.path().join("mirrors").to_str().unwrap(), "grep", "--no-index", "-l", "-F", "-e", CANARY, "-e", encoded],
-    );
-    assert_eq!(files, "");
-    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
-    for text in [command_lines, refused.to_string(), format!("{refused:?}"), log] {
-        assert!(!text.contains(CANARY) && !text.contains(encoded), "{text}");
-    }
-}
-
-/// Credentials go to the address they are for: a redirect is an error that says so, and the other server hears nothing.
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let other = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    let target = other.remote.url();
-    let answering = std::thread::spawn(move || {
-        use std::io::{BufRead as _, BufReader, Write as _};
-        let (mut stream, _) = server.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut line = String::new();
-        let mut path = String::new();
-        while reader.read_line(&mut line).unwrap() > 2 {
-            if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap().trim_start_matches("/moved.git").to_owned();
-            }
-            line.clear();
-        }
-        write!(stream, "HTTP/1.1 301 Moved\r\nLocation: {target}{path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-    });
-    let mut settings = settings(&format!("http://{address}/moved.git"));
-    settings.password = Some(Arc::new(|| Ok("canary".to_owned())));
-    let folder = tempfile::tempdir().unwrap();
-    let remotes = GitRemotes::new(vec![settings], folder.path(), &(Arc::new(SystemClock) as Arc<dyn Clock>)).unwrap();
-    let error = remotes.write_back("fleet", &[edit("web")]).await.unwrap_err();
-    answering.join().unwrap();
-    assert!(matches!(&error, GitError::Broken { detail, .. } if detail.contains("the server has moved the repository")), "{error}");
-    assert_eq!(other.remote.requests(), []);
-}
-
-/// GI-17.
-#[tokio::test]
-async fn an_address_or_branch_that_reads_as_an_option_or_another_transport_is_refused_at_load() {
-    let refuse = |change: fn(&mut skeg::adapters::git::GitRemote)| {
-        let mut settings = settings("https://git.example.com/fleet.git");
-        change(&mut settings);
-        GitRemotes::new(vec![settings], Path::new("/nonexistent"), &(Arc::new(SystemClock) as Arc<dyn Clock>)).err().unwrap().to_string()
-    };
-    let scheme = "[[git]] fleet: url: only https:// is allowed, and http:// with insecure = true; ssh:// is not available yet";
-    assert_eq!(refuse(|settings| settings.url = "ext::sh".into()), scheme);
-    assert_eq!(refuse(|settings| settings.url = "file:///etc".into()), scheme);
-    assert_eq!(
-        refuse(|settings| settings.url = "--upload-pack=touch".into()),
-        "[[git]] fleet: url: not a URL of the form https://host/path"
-    );
-    assert_eq!(
-        refuse(|settings| settings.branch = "--force".into()),
-        "[[git]] fleet: branch: not a name of a branch (git-check-ref-format)"
-    );
-}
-
 /// The same against nginx and git's own http-backend: a login is asked for, and a person's clone pushes in between.
 #[tokio::test]
 async fn a_real_server_takes_skegs_commit_on_top_of_a_persons() {
@@ -581,25 +280,6 @@ async fn a_real_server_takes_skegs_commit_on_top_of_a_persons() {
 }
 
 // === What the tests do themselves ===
-
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The command lines of all processes, as every user of the machine may read them.
-fn all_command_lines() -> String {
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok());
-    processes.map(|line| String::from_utf8_lossy(&line).replace('\0', " ") + "\n").collect()
-}
 
 fn mirror_of(fixture: &Fixture) -> std::path::PathBuf {
     let mut folders = std::fs::read_dir(fixture.folder.path().join("mirrors")).unwrap();

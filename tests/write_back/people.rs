@@ -1,0 +1,81 @@
+//! What people do to the branch meanwhile: their work is never lost, and where they decided, they win.
+
+use super::*;
+
+/// GI-01: the person's push arrives after skeg fetched and before it asks where to push (git compares), or before its push (the
+/// server compares).
+#[tokio::test]
+async fn a_push_of_somebody_else_in_between_stays_and_skegs_commit_goes_on_top() {
+    for request in [GitRequest::PushRefs, GitRequest::Push] {
+        let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+        fixture.remote.before_next(request, |repository| {
+            repository.commit("notes.txt", b"kept", PERSON, "A person was faster").unwrap();
+        });
+        let outcome = fixture.write_one(edit("web")).await;
+        assert_eq!(outcome, recorded(&fixture.repository().tip().unwrap(), "web.yaml"), "{request:?}");
+        assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "A person was faster", "Begin"], "{request:?}");
+        assert_eq!(fixture.shows("notes.txt"), "kept");
+        assert_eq!(fixture.shows("web.yaml"), manifest("web", NEW));
+    }
+}
+
+#[tokio::test]
+async fn a_branch_that_moves_at_every_push_ends_the_tries() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    for number in 0..20 {
+        fixture.remote.before_next(GitRequest::PushRefs, move |repository| {
+            repository.commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Again").unwrap();
+        });
+    }
+    let error = fixture.write(&[edit("web")]).await.unwrap_err();
+    assert_eq!(error, GitError::Contended { remote: "fleet".into(), tries: 5 });
+    assert_eq!(fixture.subjects().len(), 6, "nothing of skeg's is on the branch");
+}
+
+/// A lease, and not only a fast-forward: skeg's commit on the old tip would bring back what the person took off the branch.
+#[tokio::test]
+async fn commits_that_a_person_took_off_the_branch_do_not_come_back() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    let begin = fixture.repository().tip().unwrap();
+    fixture.repository().commit("mistake.txt", b"x", PERSON, "A mistake").unwrap();
+    fixture.remote.before_next(GitRequest::PushRefs, move |repository| move_branch(repository, &begin));
+    fixture.write_one(edit("web")).await;
+    assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "Begin"]);
+}
+
+/// GI-08.
+#[tokio::test]
+async fn a_person_who_changes_the_same_line_in_between_wins() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    fixture.remote.before_next(GitRequest::Push, |repository| {
+        repository.commit("web.yaml", manifest("web", "ghcr.io/acme/web:9.9.9").as_bytes(), PERSON, "Mine").unwrap();
+    });
+    let outcome = fixture.write_one(edit("web")).await;
+    assert_eq!(outcome, GitOutcome::Moved { path: "web.yaml".into(), found: "ghcr.io/acme/web:9.9.9".into() });
+    assert_eq!(fixture.subjects(), ["Mine", "Begin"]);
+}
+
+#[tokio::test]
+async fn an_update_that_a_person_took_back_is_not_written_again() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    fixture.write_one(edit("web")).await;
+    let commit = fixture.repository().tip().unwrap();
+    fixture.person_sets("web", OLD);
+    assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::TakenBack { commit });
+    assert_eq!(fixture.subjects()[0], "By hand");
+    let next_attempt = GitEdit { update: UpdateId { namespace: "shop".into(), name: "web-9876543210".into() }, ..edit("web") };
+    assert!(matches!(fixture.write_one(next_attempt).await, GitOutcome::Recorded(_)), "another update may write the same image");
+}
+
+#[tokio::test]
+async fn a_commit_taken_back_is_found_below_what_the_mirror_held_at_first() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    fixture.write_one(edit("web")).await;
+    let commit = fixture.repository().tip().unwrap();
+    fixture.person_sets("web", OLD);
+    for number in 0..60 {
+        fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
+    }
+    std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
+    assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::TakenBack { commit });
+}
