@@ -1,7 +1,6 @@
 //! The HTTP side alone: who is let in, what is bounded, how mistakes are answered. Behind it stands a desk that only takes notes; what
 //! the engine makes of orders is shown elsewhere.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use skeg::core::update::UpdateId;
@@ -10,45 +9,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::noting_desk::{Served, private};
+use crate::support::raw_http::{Answered, answered, exchange};
 
 // === requests ===
 
 const UPDATE: &str = "/v1/updates/shop/web-0123456789";
-
-#[derive(Debug)]
-struct Answered {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answered {
-    fn error(&self) -> String {
-        self.field("error")
-    }
-
-    fn field(&self, name: &str) -> String {
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"));
-        body[name].as_str().unwrap_or_default().to_owned()
-    }
-}
-
-/// Sends `request` as it is and reads to the end of the connection.
-async fn exchange(address: SocketAddr, request: &str) -> Answered {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    answered(stream).await
-}
-
-async fn answered(mut stream: TcpStream) -> Answered {
-    let mut bytes = Vec::new();
-    // The server may cut a connection whose request it did not read to the end; what it had said is there.
-    drop(tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut bytes)).await.unwrap());
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {text:?}"));
-    Answered { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
-}
 
 async fn ask(served: &Served, method: &str, path: &str, headers: &str, body: &str) -> Answered {
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };

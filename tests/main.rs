@@ -20,6 +20,8 @@ mod far_ends;
 mod http_api;
 /// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
 mod policies;
+/// Webhook receivers: who may post, what is bounded, what is answered.
+mod receivers;
 /// Records in the cluster: updates, pauses and Events.
 #[cfg(feature = "embedded")]
 mod records;

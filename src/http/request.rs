@@ -85,3 +85,44 @@ pub fn any() -> impl Filter<Extract = (Request,), Error = warp::Rejection> + Clo
 fn body() -> impl Filter<Extract = (Body,), Error = warp::Rejection> + Copy + Send + Sync + 'static {
     warp::body::stream().map(Body::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    const LIMITS: BodyLimits = BodyLimits { bytes_max: 8, deadline: Duration::from_millis(50) };
+
+    fn body(parts: Vec<&'static [u8]>) -> Body {
+        Body::new(stream::iter(parts).map(Ok::<_, warp::Error>))
+    }
+
+    fn announcing(length: &str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_LENGTH, length.parse().unwrap())])
+    }
+
+    #[tokio::test]
+    async fn a_body_within_its_bounds_is_read_whole() {
+        let read = body(vec![b"1234", b"5678"]).read(&announcing("8"), LIMITS).await;
+        assert_eq!(read.unwrap(), "12345678");
+        assert_eq!(body(vec![]).read(&HeaderMap::new(), LIMITS).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_long_is_left_unread() {
+        let read = body(vec![b"1234", b"56789"]).read(&HeaderMap::new(), LIMITS).await;
+        assert_eq!(read.unwrap_err(), Problem::TooLarge { bytes_max: 8 });
+        let never = Body::new(stream::pending::<Result<&[u8], warp::Error>>());
+        assert_eq!(never.read(&announcing("9"), LIMITS).await.unwrap_err(), Problem::TooLarge { bytes_max: 8 });
+        let never = Body::new(stream::pending::<Result<&[u8], warp::Error>>());
+        assert_eq!(never.read(&announcing("5368709120"), LIMITS).await.unwrap_err(), Problem::TooLarge { bytes_max: 8 });
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_is_given_up_at_the_deadline() {
+        let begins = stream::iter([Ok::<&[u8], warp::Error>(b"1")]).chain(stream::pending());
+        let read = Body::new(begins).read(&HeaderMap::new(), LIMITS).await;
+        assert_eq!(read.unwrap_err(), Problem::TooSlow { deadline: LIMITS.deadline });
+    }
+}

@@ -15,6 +15,8 @@ pub mod kube_api;
 pub mod needs;
 /// A desk that takes notes, behind the HTTP side.
 pub mod noting_desk;
+/// Requests written byte by byte.
+pub mod raw_http;
 /// A real registry and a real client of registries.
 #[cfg(feature = "embedded")]
 pub mod registry;
