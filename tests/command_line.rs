@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::support::noting_desk::private;
+use crate::support::raw_http::exchange;
 
 fn skeg(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
@@ -181,4 +182,72 @@ async fn a_configuration_is_checked_with_every_problem_at_once() {
 
     std::fs::write(&file, "[poll\n").unwrap();
     check(&run(&["check-config", "--config", path]).await, 2, "", &format!("error: {path}:1:6: unclosed table, expected `]`\n"));
+}
+
+/// Starts `skeg run` against a cluster that is not there; gives the process, its log and where the public listener is.
+async fn daemon(folder: &std::path::Path) -> (tokio::process::Child, tokio::io::Lines<BufReader<tokio::process::ChildStderr>>, String) {
+    // Nobody listens on the discard port of this machine.
+    let kubeconfig = "{apiVersion: v1, kind: Config, current-context: none, clusters: [{name: none, cluster: {server: 'http://127.0.0.1:9'}}], \
+                      contexts: [{name: none, context: {cluster: none, user: none}}], users: [{name: none, user: {}}]}";
+    std::fs::write(folder.join("kubeconfig"), kubeconfig).unwrap();
+    let config = "[server]\nlisten = '127.0.0.1:0'\nprivate_listen = '127.0.0.1:0'\ncache_dir = 'cache'\n\
+                  [cluster]\nkubeconfig = 'kubeconfig'\n[telemetry]\nlog = 'json'\n";
+    std::fs::write(folder.join("skeg.toml"), config).unwrap();
+    let mut command = skeg(&["run", "--config", folder.join("skeg.toml").to_str().unwrap()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    loop {
+        let line = tokio::time::timeout(Duration::from_secs(20), log.next_line()).await.unwrap().unwrap().expect("the daemon starts");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == "skeg has started" {
+            return (child, log, line["public"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_there_is_a_degraded_state_and_no_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, log, public) = daemon(folder.path()).await;
+    let drained = tokio::spawn(async move {
+        let mut log = log;
+        while let Ok(Some(_)) = log.next_line().await {}
+    });
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: skeg\r\nconnection: close\r\n\r\n");
+    let address: SocketAddr = public.parse().unwrap();
+    assert_eq!(exchange(address, &get("/healthz")).await.status, 200);
+    assert_eq!(exchange(address, &get("/readyz")).await.status, 503);
+
+    let terminate = format!("kill -TERM {}", child.id().unwrap());
+    assert!(std::process::Command::new("sh").args(["-c", &terminate]).status().unwrap().success());
+    let status = tokio::time::timeout(Duration::from_secs(15), child.wait()).await.expect("the drain limit is 10 s").unwrap();
+    assert_eq!(status.code(), Some(0));
+    drained.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_no_retry_can_mend_ends_the_daemon_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skeg.toml");
+    std::fs::write(&file, "[cluster]\nkubeconfig = 'nowhere'\n").unwrap();
+    let output = run(&["run", "--config", file.to_str().unwrap()]).await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.lines().last().unwrap().starts_with("error: [cluster]: ") && told.contains("nowhere"), "{told}");
+    std::fs::write(&file, "[cluster]\nkubeconfg = 'nowhere'\n").unwrap();
+    assert_eq!(run(&["run", "--config", file.to_str().unwrap()]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn check_config_tries_what_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skeg.toml");
+    let config = "[server]\ncache_dir = 'cache'\n[cluster]\nkubeconfig = 'nowhere'\n[[registry]]\nhost = '127.0.0.1:9'\ninsecure = true\n\
+                  [[git]]\nname = 'manifests'\nurl = 'http://127.0.0.1:9/x.git'\ninsecure = true\nnamespaces = ['*']\n";
+    std::fs::write(&file, config).unwrap();
+    let output = run(&["check-config", "--connect", "-o", "json", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let parts: Vec<_> = checked["connections"].as_array().unwrap().iter().map(|tried| (&tried["part"], &tried["ok"])).collect();
+    assert_eq!(serde_json::to_string(&parts).unwrap(), r#"[["cluster",false],["registry",false],["remote",false]]"#, "{checked}");
 }
