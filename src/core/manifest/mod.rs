@@ -1,8 +1,8 @@
 //! Where manifests declare images, and how such an image is changed while every other byte stays.
 //!
-//! An [`ImageEditor`] knows one format. It tells what a file declares ([`declarations`]) and writes other images into it
+//! An [`ImageEditor`] knows one format. It tells what a file declares ([`declarations`](ImageEditor::declarations)) and writes other images into it
 //! ([`set_images`]). Which declaration is meant by a workload is the question of [`Target`]; whether it may be changed, that
-//! of [`Declared::compare`]. Nothing here reads a file.
+//! of [`compare`]. Nothing here reads a file.
 
 mod image_text;
 mod kubernetes;
