@@ -110,7 +110,7 @@ impl Agent {
         let hints = Arc::clone(&self.hints);
         loop {
             let now = ports.clock.now();
-            let wake = [self.engine.deadline(), self.polls.next_due(), hints.next_due()].into_iter().flatten().min();
+            let wake = self.next_wake();
             tokio::select! { biased;
                 () = stop.cancelled() => break,
                 Some(envelope) = self.inbox.recv() => self.take(envelope, now),
@@ -161,13 +161,18 @@ impl Agent {
         }
     }
 
+    /// The next deadline of the engine, of polls and of hints. Nothing is looked at before the records are loaded, so nothing wakes it.
+    fn next_wake(&self) -> Option<Timestamp> {
+        if !self.engine.is_loaded() {
+            return None;
+        }
+        [self.engine.deadline(), self.polls.next_due(), self.hints.next_due()].into_iter().flatten().min()
+    }
+
     /// Deadlines have passed: of the engine, of polls, of hints.
     fn wake(&mut self) {
         let now = self.ports.clock.now();
         self.handle(Message::Tick);
-        if !self.engine.is_loaded() {
-            return;
-        }
         for repository in self.polls.take_due(now) {
             self.hints.push(Hint { repository, tag: None, trigger: Trigger::Poll }, now);
         }

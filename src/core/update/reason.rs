@@ -218,7 +218,7 @@ impl fmt::Display for Reason {
             Self::TagGone { tag } => write!(f, "tag {tag} is gone from the registry"),
             Self::NotChosen => f.write_str("the policy does not choose it any more"),
             Self::RulesChanged => f.write_str("the directives changed since people were asked"),
-            Self::WorkloadGone => f.write_str("the workload is gone"),
+            Self::WorkloadGone => f.write_str("the workload is gone, or not managed any more"),
             Self::NotManaged => f.write_str("the workload is not managed any more, or a directive is wrong"),
             Self::ImageMoved { found } => write!(f, "somebody set the image to {found}"),
             Self::Healthy => f.write_str("the rollout is healthy"),
