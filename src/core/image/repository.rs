@@ -37,9 +37,11 @@ pub enum RepositoryError {
 }
 
 impl Repository {
-    /// The repository `path` of the registry at `registry`, both in normal form already or brought to it.
+    /// The repository `path` of the registry at `registry`, both in normal form already or brought to it. A registry of a single word is
+    /// refused: written before a path it would be read as the first part of a Docker Hub name.
     pub fn new(registry: &str, path: &str) -> Result<Self, RepositoryError> {
-        format!("{registry}/{path}").parse()
+        let is_host = (registry.contains(['.', ':']) || registry == "localhost") && !registry.contains('/');
+        if is_host { format!("{registry}/{path}").parse() } else { Err(RepositoryError::Registry) }
     }
 
     /// Host and optional port of the registry.
@@ -140,6 +142,16 @@ impl fmt::Debug for Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_that_is_named_apart_stays_apart() {
+        let text = |registry, path| Repository::new(registry, path).map(|repository| repository.to_string());
+        assert_eq!(text("registry.test:5000", "team/app"), Ok("registry.test:5000/team/app".to_owned()));
+        assert_eq!(text("index.docker.io", "nginx"), Ok("docker.io/library/nginx".to_owned()));
+        for registry in ["registry", "", "registry.test/team", "LOCAL"] {
+            assert_eq!(text(registry, "app"), Err(RepositoryError::Registry), "{registry}");
+        }
+    }
 
     #[track_caller]
     fn check(text: &str, normal: Option<&str>) {
