@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::Hint;
 use crate::core::image::Repository;
+use crate::core::update::Trigger;
 
 /// Repositories that may wait at once. A full resync of a large cluster hints at a few thousand; a flood of forged names is cut here, at
 /// about a hundred bytes each.
@@ -29,14 +30,14 @@ impl HintQueue {
     /// Takes a hint that is due at `due`; `false` when the queue is full.
     ///
     /// A second hint for a repository joins the first: it is due when the earlier of the two is, so a stream of deliveries cannot put
-    /// the look off for ever, and the trigger that says most about it is kept.
+    /// the look off for ever, and it is a look for every workload that either was for.
     pub fn push(&self, hint: Hint, due: Timestamp) -> bool {
         let mut waiting = self.lock();
         let is_full = waiting.len() >= WAITING_MAX;
         match waiting.get_mut(&hint.repository) {
             Some(first) => {
                 first.due = first.due.min(due);
-                first.hint.trigger = first.hint.trigger.max(hint.trigger);
+                first.hint.trigger = joined(first.hint.trigger, hint.trigger);
                 first.hint.tag = hint.tag.or_else(|| first.hint.tag.take());
             }
             None if is_full => return false,
@@ -76,12 +77,20 @@ impl HintQueue {
     }
 }
 
+/// The trigger of two looks in one. Workloads that are only polled pass a webhook's look over, so beside any other trigger the
+/// webhook gives way: a busy sender would otherwise keep them from ever being looked at.
+fn joined(one: Trigger, other: Trigger) -> Trigger {
+    match (one, other) {
+        (Trigger::Webhook, trigger) | (trigger, Trigger::Webhook) => trigger,
+        (one, other) => one.max(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::core::update::Trigger;
 
     fn hint(repository: &str, tag: Option<&str>, trigger: Trigger) -> Hint {
         Hint { repository: repository.parse().unwrap(), tag: tag.map(|tag| tag.parse().unwrap()), trigger }
@@ -104,11 +113,29 @@ mod tests {
     }
 
     #[test]
-    fn joined_hints_keep_the_trigger_that_says_most() {
+    fn joined_hints_are_a_look_for_every_workload_that_either_was_for() {
+        for (one, other, expected) in [
+            (Trigger::Webhook, Trigger::Webhook, Trigger::Webhook),
+            (Trigger::Webhook, Trigger::Poll, Trigger::Poll),
+            (Trigger::Poll, Trigger::Webhook, Trigger::Poll),
+            (Trigger::Command, Trigger::Webhook, Trigger::Command),
+            (Trigger::Poll, Trigger::Resync, Trigger::Resync),
+            (Trigger::Command, Trigger::Poll, Trigger::Command),
+        ] {
+            let queue = HintQueue::default();
+            queue.push(hint("acme/web", None, one), at(5));
+            queue.push(hint("acme/web", None, other), at(1));
+            assert_eq!(queue.take_due(at(1)), vec![hint("acme/web", None, expected)], "{one:?} and {other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_push_wakes_who_waits_for_it_and_also_who_comes_late() {
         let queue = HintQueue::default();
-        queue.push(hint("acme/web", None, Trigger::Webhook), at(5));
-        queue.push(hint("acme/web", None, Trigger::Poll), at(1));
-        assert_eq!(queue.take_due(at(1)), vec![hint("acme/web", None, Trigger::Webhook)]);
+        let push = async { assert!(queue.push(hint("acme/web", None, Trigger::Webhook), at(0))) };
+        tokio::join!(queue.pushed(), push);
+        queue.push(hint("acme/api", None, Trigger::Webhook), at(0));
+        queue.pushed().await;
     }
 
     #[test]
