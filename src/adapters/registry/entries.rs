@@ -146,11 +146,10 @@ impl Entries {
     }
 }
 
-/// The host as it stands in a repository's normal form. A single label without a port would be read as a path of Docker Hub.
+/// The host as it stands in a repository's normal form.
 fn normal_host(host: &str) -> Option<String> {
-    let repository: Repository = format!("{host}/any").parse().ok()?;
-    let is_whole = !host.contains('/') && repository.path().trim_start_matches("library/") == "any";
-    is_whole.then(|| repository.registry().to_owned())
+    let repository = Repository::new(host, "any/any").ok()?;
+    Some(repository.registry().to_owned())
 }
 
 #[cfg(test)]

@@ -5,12 +5,9 @@ use serde_json::Value;
 use super::Ignored;
 use crate::core::image::{Repository, Tag};
 
-/// The repository at `path` of the registry `host`. Both must be there in their own right: a host of a single word would otherwise
-/// be read as the first part of a Docker Hub name.
+/// The repository at `path` of the registry `host`.
 pub(super) fn repository(host: &str, path: &str) -> Result<Repository, Ignored> {
-    let is_host = host.contains(['.', ':']) || host == "localhost";
-    let repository = Repository::new(host, path).ok().filter(|_| is_host && !host.contains('/'));
-    repository.ok_or(Ignored { reason: "the image's name is not one" })
+    Repository::new(host, path).map_err(|_| Ignored { reason: "the image's name is not one" })
 }
 
 /// The tag. A field with a digest in it, or with anything else that is no tag, means that there is none: the manifests of the
