@@ -21,6 +21,7 @@ mod status;
 mod table;
 mod updates;
 mod votes;
+pub mod webhook_decode;
 
 use std::ffi::OsString;
 use std::future::Future;
