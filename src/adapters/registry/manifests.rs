@@ -47,6 +47,21 @@ struct Index {
 #[derive(Deserialize)]
 struct Entry {
     digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    os: String,
+    architecture: String,
+}
+
+impl Entry {
+    /// Whether a node may run it. BuildKit stores attestations beside the images, for a platform that no node has.
+    fn is_image(&self) -> bool {
+        let unknown = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
+        !self.platform.as_ref().is_some_and(unknown)
+    }
 }
 
 /// The digest that `tag` points at; `None` when there is no such tag or no such repository, which the answer to a `HEAD` does
@@ -121,7 +136,7 @@ fn members(answer: &Answer, digest: &Digest) -> Result<Option<ImageIndex>, &'sta
         return Err("the index is not the one that its digest names");
     }
     let index: Index = serde_json::from_slice(&answer.body).map_err(|_| "the index names no manifests")?;
-    let manifests = index.manifests.iter().map(|entry| entry.digest.parse()).collect::<Result<_, _>>();
+    let manifests = index.manifests.iter().filter(|entry| entry.is_image()).map(|entry| entry.digest.parse()).collect::<Result<_, _>>();
     let manifests = manifests.map_err(|_| "the index names a manifest without a digest")?;
     Ok(Some(ImageIndex { digest: digest.clone(), manifests }))
 }
