@@ -20,6 +20,9 @@ mod far_ends;
 mod http_api;
 /// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
 mod policies;
+/// Tags and digests of registries that want a login, and of the real one.
+#[cfg(feature = "embedded")]
+mod private_registries;
 /// Webhook receivers: who may post, what is bounded, what is answered.
 mod receivers;
 /// Records in the cluster: updates, pauses and Events.
@@ -32,6 +35,8 @@ mod support;
 /// Watching: the workloads of the cluster are known.
 #[cfg(feature = "embedded")]
 mod watching;
+/// Deliveries of webhook sources, documented and recorded ones, lead to the right hints.
+mod webhook_formats;
 /// Write-back: images that run are recorded in Git.
 #[cfg(feature = "embedded")]
 mod write_back;

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::core::image::Repository;
+use super::output::Form;
+use crate::core::image::{Digest, Repository};
 use crate::sources::webhook::{Delivery, Hinted, SOURCES, Settings, WebhookSource, source};
 
 /// The delivery was read.
@@ -39,18 +40,12 @@ pub struct WebhookDecode {
     /// The registry of deliveries that do not name it, host and optional port
     #[arg(long, value_name = "HOST", value_parser = registry)]
     registry: Option<Box<str>>,
-    /// Text for people, or JSON
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
     /// The body; standard input when it is `-` or absent
     #[arg(value_name = "FILE", default_value = STANDARD_INPUT)]
     body: PathBuf,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// A source of the table, which is not printable itself.
@@ -107,8 +102,8 @@ impl WebhookDecode {
         match source.parse(&headers, &body, &settings) {
             Ok(delivery) => {
                 match self.output {
-                    Format::Text => print_text(&delivery, out)?,
-                    Format::Json => print_json(&delivery, out)?,
+                    Form::Text => print_text(&delivery, out)?,
+                    Form::Json => print_json(&delivery, out)?,
                 }
                 Ok(DONE)
             }
@@ -152,7 +147,7 @@ fn print_json(delivery: &Delivery, out: &mut dyn Write) -> io::Result<()> {
     let hints = delivery.hints.iter().map(|hinted| PrintedHint {
         repository: hinted.repository.as_str(),
         tag: hinted.tag.as_str(),
-        digest: hinted.digest.as_ref().map(crate::core::image::Digest::as_str),
+        digest: hinted.digest.as_ref().map(Digest::as_str),
     });
     let ignored = delivery.ignored.iter().map(|ignored| PrintedIgnored { reason: ignored.reason });
     let printed = Printed { hints: hints.collect(), ignored: ignored.collect(), reply: delivery.reply.as_ref() };

@@ -57,7 +57,7 @@ struct Platform {
 }
 
 impl Entry {
-    /// Whether a node may run it. BuildKit stores attestations beside the images, for a platform that no node has.
+    /// Whether a node may run it. Docker's builder stores attestations beside the images, for a platform that no node has.
     fn is_image(&self) -> bool {
         let unknown = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
         !self.platform.as_ref().is_some_and(unknown)
