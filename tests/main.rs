@@ -23,6 +23,9 @@ mod policies;
 /// Tags and digests of registries that want a login, and of the real one.
 #[cfg(feature = "embedded")]
 mod private_registries;
+/// The whole loop on real parts: registry, Git server, API server.
+#[cfg(feature = "embedded")]
+mod real_loop;
 /// Webhook receivers: who may post, what is bounded, what is answered.
 mod receivers;
 /// Records in the cluster: updates, pauses and Events.

@@ -7,7 +7,8 @@
 # By hand: run it in a terminal, `export KUBECONFIG=DIR/kubeconfig` in another, end it with Ctrl-D or Ctrl-C.
 # The tests hold the other end of standard input: however they end, killed included, the pipe closes and nothing is left behind.
 #
-# Ports: ETCD_PORT, ETCD_PEER_PORT, API_PORT. In DIR: kubeconfig (the admin's), ca.crt, tokens.csv, etcd.log, kube-apiserver.log.
+# Ports: ETCD_PORT, ETCD_PEER_PORT, API_PORT. In DIR: kubeconfig (the admin's), ca.crt, tokens.csv, etcd.log, kube-apiserver.log,
+# and audit.log: what the user skeg asked for and how it was answered.
 # Authorisation is RBAC. tokens.csv may be put into DIR beforehand (token,user,uid,"group,..."); else it has one admin.
 set -eu
 
@@ -51,6 +52,15 @@ fi
     </dev/null >"$dir/etcd.log" 2>&1 &
 etcd_pid=$!
 
+cat > "$dir/audit.yaml" <<EOF
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - { level: Metadata, users: [skeg] }
+  - { level: None }
+EOF
+
 # The server makes its own certificate in --cert-dir before it reads the service account key, so that one key serves both.
 # ServiceAccount admission is off: it waits for a controller that is not here.
 "$programs/kube-apiserver" \
@@ -67,6 +77,8 @@ etcd_pid=$!
     --authorization-mode=RBAC \
     --token-auth-file="$dir/tokens.csv" \
     --disable-admission-plugins=ServiceAccount \
+    --audit-policy-file="$dir/audit.yaml" \
+    --audit-log-path="$dir/audit.log" \
     </dev/null >"$dir/kube-apiserver.log" 2>&1 &
 api_pid=$!
 

@@ -51,6 +51,18 @@ pub struct ControlPlane {
     supervisor: Child,
 }
 
+/// A request in the server's audit log.
+#[cfg(feature = "embedded")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Asked {
+    /// The verb of RBAC.
+    pub verb: String,
+    /// The resource's plural.
+    pub resource: String,
+    /// HTTP status of the answer.
+    pub code: u64,
+}
+
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
@@ -146,6 +158,39 @@ impl ControlPlane {
     /// A kubeconfig of the admin, for programs that take one.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
+    }
+
+    /// The text of a kubeconfig of this user.
+    #[cfg(feature = "embedded")]
+    pub fn kubeconfig_of(&self, user: User) -> String {
+        let kubeconfig = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+            "clusters": [{ "name": "test", "cluster": { "server": self.base_url, "certificate-authority": self.directory.join("ca.crt") } }],
+            "users": [{ "name": "test", "user": { "token": self.token(user) } }],
+        });
+        // JSON is YAML.
+        kubeconfig.to_string()
+    }
+
+    /// What the user `skeg` asked of the namespace so far, and how it was answered.
+    #[cfg(feature = "embedded")]
+    pub fn asked_by_skeg(&self, namespace: &str) -> Vec<Asked> {
+        let log = std::fs::read_to_string(self.directory.join("audit.log")).expect("the audit log");
+        // The last line may be half written; what is looked for was answered before.
+        let events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let of = |event: &serde_json::Value, pointer: &str| event.pointer(pointer).and_then(serde_json::Value::as_str).map(str::to_owned);
+        let asked = events.filter_map(|event| {
+            (of(&event, "/objectRef/namespace").as_deref() == Some(namespace)).then_some(())?;
+            Some(Asked {
+                verb: of(&event, "/verb")?,
+                resource: of(&event, "/objectRef/resource")?,
+                code: event.pointer("/responseStatus/code")?.as_u64()?,
+            })
+        });
+        asked.collect()
     }
 
     /// Makes etcd forget every version before `revision`, which is a `resourceVersion`.

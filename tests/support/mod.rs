@@ -3,6 +3,9 @@
 /// The embedded Kubernetes API with skeg's client at it.
 #[cfg(feature = "embedded")]
 pub mod cluster;
+/// Stand-ins for the controllers that the control plane does not have.
+#[cfg(feature = "embedded")]
+pub mod controllers;
 /// A real etcd and kube-apiserver, one for a whole run.
 pub mod controlplane;
 /// A real Git server.

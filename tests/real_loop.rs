@@ -1,0 +1,248 @@
+//! The whole loop on real parts: Docker's registry and `skopeo`, git's own HTTP server, the real API server.
+//!
+//! Nothing of skeg is replaced. What a cluster has beyond its API server (controllers, nodes) is played by
+//! [`controllers`](crate::support::controllers).
+
+mod cluster;
+mod relay;
+mod stage;
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::support::controllers::Fate;
+use crate::support::git::{clone, git_succeeds, with_login};
+use crate::support::needs::{Program, all_there};
+use crate::support::registry::Auth;
+use stage::{Needs, Stage, robot, succeeds};
+
+const KUBECTL: Program = Program("kubectl", "kubernetes-client");
+
+/// One workload, `web`, with these annotations.
+fn web(auth: Auth, annotations: Value) -> Needs {
+    Needs {
+        registries: vec![auth],
+        passwords: vec![Box::leak(robot().password.into_boxed_str())],
+        notifies: false,
+        poll: "1s",
+        workloads: vec![("web", 0, annotations)],
+    }
+}
+
+/// The branch has exactly one commit more than `before`; it names the update, and changes nothing but the image's bytes.
+#[track_caller]
+fn check_commit(stage: &Stage, update: &Value, before: &[&str]) {
+    let log = stage.repository().log().unwrap();
+    let subjects: Vec<&str> = log.iter().map(|commit| commit.subject.as_str()).collect();
+    let workload = update["workload"]["name"].as_str().unwrap();
+    let change = &update["changes"][0];
+    let subject = format!("Update {workload} to {}", change["tag"].as_str().unwrap());
+    assert_eq!(subjects, [&[subject.as_str()], before].concat());
+    assert_eq!(update["commit"]["id"], log[0].id);
+    let trailer = format!("Skeg-Update: {}/{}", stage.namespace, update["name"].as_str().unwrap());
+    assert_eq!(log[0].body.lines().last(), Some(trailer.as_str()));
+    assert_eq!(log[0].author, "skeg <skeg@localhost>");
+
+    let diff = stage.repository().diff(&log[0].id).unwrap();
+    let files: Vec<&str> = diff.lines().filter(|line| line.starts_with("diff ")).collect();
+    assert_eq!(files, [format!("diff --git a/apps/{workload}.yaml b/apps/{workload}.yaml")]);
+    let lines = |sign: char| -> Vec<&str> {
+        diff.lines().filter_map(|line| line.strip_prefix(sign)).filter(|line| !line.starts_with(sign)).collect()
+    };
+    let (old, new) = (lines('-'), lines('+'));
+    let [from, to] = ["from", "to"].map(|side| change[side].as_str().unwrap());
+    assert_eq!(old, [format!("              image:   \"{from}\"   # set by skeg")]);
+    assert_eq!(new, [old[0].replace(from, to)]);
+}
+
+fn id_of(update: &Value) -> String {
+    format!("{}/{}", update["namespace"].as_str().unwrap(), update["name"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_by_skopeo_is_told_by_the_registry_approved_rolled_out_and_committed() {
+    let needs = web(Auth::Basic(robot()), json!({ "skeg.dev/policy": "patch", "skeg.dev/approvals": "1" }));
+    let Some(stage) = Stage::raise(Needs { notifies: true, poll: "1h", ..needs }).await else { return };
+    stage.listed("web").await;
+    let digest = stage.push("web", "1.0.1");
+    let held = stage.in_phase("web", "1.0.1", "Held").await;
+    assert_eq!((held["trigger"].as_str(), held["reason"]["code"].as_str()), (Some("webhook"), Some("Approval")), "{held:#}");
+    assert_eq!(stage.running("web").await, stage.image("web", "1.0.0"), "nothing moves before the vote");
+    stage.skeg(&["approve", &id_of(&held)]);
+    let done = stage.in_phase("web", "1.0.1", "Done").await;
+    assert_eq!(stage.running("web").await, format!("{}@{digest}", stage.image("web", "1.0.1")));
+    assert_eq!(done["votes"][0]["voter"], "user:ops");
+    assert_eq!(done["rollout"]["applied"], json!([stage.running("web").await]));
+    check_commit(&stage, &done, &["Begin"]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_webhook_polling_finds_the_push() {
+    let needs = web(Auth::Bearer(robot()), json!({ "skeg.dev/policy": "patch" }));
+    let Some(stage) = Stage::raise(needs).await else { return };
+    stage.listed("web").await;
+    stage.push("web", "1.0.1");
+    let done = stage.in_phase("web", "1.0.1", "Done").await;
+    assert_eq!(done["trigger"], "poll");
+    assert_eq!(stage.running("web").await, stage.image("web", "1.0.1"));
+    check_commit(&stage, &done, &["Begin"]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_registry_password_is_told_and_keeps_no_other_image_back() {
+    let policy = json!({ "skeg.dev/policy": "patch" });
+    let needs = Needs {
+        registries: vec![Auth::Basic(robot()), Auth::Bearer(robot()), Auth::Bearer(robot())],
+        passwords: vec!["not-the-pass-word", "s3cret", "not-the-pass-word"],
+        workloads: vec![("web", 0, policy.clone()), ("api", 1, policy.clone()), ("jobs", 2, policy.clone())],
+        ..web(Auth::Anonymous, policy.clone())
+    };
+    let Some(stage) = Stage::raise(needs).await else { return };
+    for name in ["web", "api", "jobs"] {
+        stage.push(name, "1.0.1");
+    }
+    stage.in_phase("api", "1.0.1", "Done").await;
+    for name in ["web", "jobs"] {
+        let degraded = async || stage.image_view(name).await.filter(|image| image["state"] == "degraded");
+        let image = stage.until(&format!("{name} is degraded"), degraded).await;
+        let (repository, error) = (format!("{}/shop/{name}", stage.host_of(name)), image["errors"][0].as_str().unwrap());
+        assert!(error.contains(&format!("{repository}: not authorised")), "{error}");
+        let status = stage.api.get("/v1/status").await.is(200);
+        let part = status["registries"].as_array().unwrap().iter().find(|part| part["name"] == stage.host_of(name)).unwrap().clone();
+        assert_eq!(part["state"], "degraded", "{part:#}");
+        assert!(part["detail"].as_str().unwrap().contains(&repository), "{part:#}");
+        assert!(!status.to_string().contains("not-the-pass-word") && !image.to_string().contains("not-the-pass-word"));
+        assert_eq!(stage.running(name).await, stage.image(name, "1.0.0"));
+        assert!(stage.update(name, "1.0.1").await.is_none());
+    }
+    assert_eq!(stage.image_view("api").await.unwrap()["state"], "current");
+    assert_eq!(stage.subjects(), ["Update api to 1.0.1", "Begin"]);
+    stage.end().await;
+}
+
+/// One push of a person arrives while the rollout runs, and one after skeg has fetched: while the server takes skeg's own push.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_push_in_between_stays_below_skegs_one_commit() {
+    let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
+    stage.listed("web").await;
+    stage.controllers.decide(&stage.image("web", "1.0.1"), Fate::Waits);
+    stage.push("web", "1.0.1");
+    stage.in_phase("web", "1.0.1", "Verifying").await;
+    let person = clone(stage.folder(), &stage.git.url(), &robot());
+    let commit = |file: &str, text: &str| {
+        std::fs::write(person.join(file), text).unwrap();
+        git_succeeds(&person, &["add", "--all"]);
+        git_succeeds(&person, &["commit", "--quiet", &format!("--message=Write {file}")]);
+    };
+    commit("notes.txt", "kept\n");
+    let edited = stage.declared("web").replace("replicas:   2", "replicas:   5");
+    commit("apps/web.yaml", &edited);
+    git_succeeds(&person, &["push", "--quiet"]);
+    commit("late.txt", "kept too\n");
+    git_succeeds(&person, &["push", "--quiet", &with_login(&stage.git.url(), &robot()), "HEAD:refs/heads/person"]);
+    get_in_between(&stage);
+
+    stage.controllers.decide(&stage.image("web", "1.0.1"), Fate::Runs);
+    let done = stage.in_phase("web", "1.0.1", "Done").await;
+    check_commit(&stage, &done, &["Write late.txt", "Write apps/web.yaml", "Write notes.txt", "Begin"]);
+    assert_eq!(stage.declared("web"), edited.replace(":1.0.0", ":1.0.1"));
+    for (file, text) in [("notes.txt", "kept\n"), ("late.txt", "kept too\n")] {
+        assert_eq!(stage.repository().show(file).unwrap(), text.as_bytes());
+    }
+    stage.end().await;
+}
+
+/// While the server takes the next push, the branch moves to the tip of the branch `person`.
+fn get_in_between(stage: &Stage) {
+    let hooks = stage.repository().directory().join("hooks");
+    std::fs::create_dir(&hooks).unwrap();
+    let hook = "#!/bin/sh\nunset GIT_QUARANTINE_PATH\n[ -e moved ] || { git update-ref refs/heads/main refs/heads/person && : > moved; }\n";
+    std::fs::write(hooks.join("pre-receive"), hook).unwrap();
+    std::fs::set_permissions(hooks.join("pre-receive"), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_a_person_sets_back_with_kubectl_stays_back() {
+    if !all_there(&[KUBECTL]) {
+        return;
+    }
+    let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
+    stage.push("web", "1.0.1");
+    let done = stage.in_phase("web", "1.0.1", "Done").await;
+    stage.kubectl(&["set", "image", "deployment/web", &format!("app={}", stage.image("web", "1.0.0"))]);
+    let bound = async || stage.update("web", "1.0.1").await.filter(|update| !update["binding"].is_null());
+    stage.until("the person's choice is recorded", bound).await;
+    // Three polls later it is still theirs.
+    for _ in 0..3 {
+        let last = stage.listed("web").await;
+        let next = async || (stage.listed("web").await != last).then_some(());
+        stage.until("the next poll", next).await;
+        assert_eq!(stage.running("web").await, stage.image("web", "1.0.0"));
+    }
+    let image = stage.image_view("web").await.unwrap();
+    assert_eq!(image["state"], "heldBack", "{image:#}");
+    assert_eq!(stage.subjects(), ["Update web to 1.0.1", "Begin"]);
+
+    let table = stage.kubectl(&["get", "imageupdates"]);
+    let [head, row] = table.lines().collect::<Vec<_>>()[..] else { panic!("not one record:\n{table}") };
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["NAME", "WORKLOAD", "TO", "PHASE", "REASON", "VOTES", "AGE"]);
+    assert_eq!(row.split_whitespace().take(4).collect::<Vec<_>>(), [done["name"].as_str().unwrap(), "web", "1.0.1", "Done"]);
+    let labelled = stage.kubectl(&["get", "imageupdates", "--selector=skeg.dev/binding=true", "--output=name"]);
+    assert_eq!(labelled.trim(), format!("imageupdate.skeg.dev/{}", done["name"].as_str().unwrap()));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_that_cannot_finish_is_put_back_and_not_committed() {
+    let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
+    stage.listed("web").await;
+    for (tag, fate, told) in [("1.0.1", Fate::Crashes, "CrashLoopBackOff"), ("1.0.2", Fate::CannotPull, "ImagePullBackOff")] {
+        stage.controllers.decide(&stage.image("web", tag), fate);
+        stage.push("web", tag);
+        let end = stage.in_phase("web", tag, "RolledBack").await;
+        let reason = end["reason"]["message"].as_str().unwrap();
+        assert!(reason.contains(told), "{reason}");
+        assert!(!end["binding"].is_null(), "it would be tried again: {end:#}");
+        assert_eq!(stage.running("web").await, stage.image("web", "1.0.0"));
+        let is_up = async || {
+            let status = &stage.deployment("web").await["status"];
+            (status["availableReplicas"] == 2 && status["replicas"] == 2).then_some(())
+        };
+        stage.until("the old pods are all there is", is_up).await;
+    }
+    assert_eq!(stage.subjects(), ["Begin"]);
+    // A newer image is not held back by the broken ones.
+    stage.push("web", "1.0.3");
+    let done = stage.in_phase("web", "1.0.3", "Done").await;
+    check_commit(&stage, &done, &["Begin"]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_skeg_crd_prints_is_what_kubectl_applies_and_the_server_runs_with() {
+    if !all_there(&[KUBECTL]) {
+        return;
+    }
+    let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
+    let file = stage.folder().join("crd");
+    std::fs::write(&file, stage.skeg(&["crd"])).unwrap();
+    let said = succeeds(stage.kubectl_command(&["apply", "--validate=strict", "--filename"]).arg(&file));
+    assert!(said.starts_with("customresourcedefinition.apiextensions.k8s.io/imageupdates.skeg.dev "), "{said}");
+    let difference = stage.kubectl_command(&["diff", "--filename"]).arg(&file).output().unwrap();
+    assert!(difference.status.success(), "{}", String::from_utf8_lossy(&difference.stdout));
+    stage.push("web", "1.0.1");
+    let done = stage.in_phase("web", "1.0.1", "Done").await;
+    let phase = stage.kubectl(&["get", "iu", done["name"].as_str().unwrap(), "--output=jsonpath={.status.phase}"]);
+    assert_eq!(phase, "Done");
+    // The rules are in force: a closed record stays closed.
+    let reopened = stage
+        .kubectl_command(&["patch", "iu", done["name"].as_str().unwrap(), "--type=merge", "--patch"])
+        .arg(r#"{"status":{"phase":"Held"}}"#)
+        .output()
+        .unwrap();
+    assert!(!reopened.status.success(), "a closed record was opened again");
+    stage.end().await;
+}

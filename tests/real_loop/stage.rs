@@ -1,0 +1,352 @@
+//! A whole skeg between real far ends: registries, a Git server, an API server with a namespace of its own.
+//!
+//! skeg runs as a user who may do what `README.md` says that it needs, and nothing else. [`Stage::end`] reads the API server's
+//! audit log: that nothing was forbidden, and that no record was refused.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use skeg::embedded::git::BareRepository;
+use skeg::embedded::registry::{Image, Login};
+use skeg::wiring::Skeg;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::{allow_skeg, deployment, namespace, serve_image_updates};
+use super::relay::Relay;
+use crate::support::controllers::Controllers;
+use crate::support::controlplane::{self, ControlPlane, User};
+use crate::support::git::RealGit;
+use crate::support::kube_api::Server;
+use crate::support::registry::{Auth, Notify, RealRegistry};
+
+/// The longest that any awaited fact may take. A whole update takes some seconds on a free machine.
+const FACT_SECONDS_MAX: Duration = Duration::from_secs(90);
+/// Between two looks at a fact that nothing tells of.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Docker's registry posts the notification of a push before it writes the tag: who looks at once finds the tag missing or empty.
+const SETTLE: &str = "1s";
+const API_TOKEN: &str = "token-of-ops";
+const HOOK_TOKEN: &str = "token-of-the-registry";
+
+/// The login of every far end that asks for one.
+pub fn robot() -> Login {
+    Login::new("robot", "s3cret")
+}
+
+/// What a test needs.
+pub struct Needs {
+    /// A registry for each of these.
+    pub registries: Vec<Auth>,
+    /// The password that skeg is given for each registry.
+    pub passwords: Vec<&'static str>,
+    /// Whether the registries post notifications to skeg.
+    pub notifies: bool,
+    /// The interval of polling.
+    pub poll: &'static str,
+    /// The workloads: name, place of its registry, annotations.
+    pub workloads: Vec<(&'static str, usize, Value)>,
+}
+
+/// Everything, running.
+pub struct Stage {
+    plane: &'static ControlPlane,
+    /// The API server as one who may do everything.
+    pub admin: Server,
+    /// skeg's own API.
+    pub api: Server,
+    /// The namespace of this test.
+    pub namespace: String,
+    /// The Git server.
+    pub git: RealGit,
+    /// Who brings rollouts about.
+    pub controllers: Controllers,
+    registries: Vec<RealRegistry>,
+    workloads: Vec<(&'static str, usize)>,
+    private: SocketAddr,
+    skeg: Skeg,
+    stop: CancellationToken,
+    folder: tempfile::TempDir,
+    _relay: Relay,
+}
+
+impl Stage {
+    /// Starts everything and brings each workload to run its `1.0.0`; `None` where a program is missing, which has then been said.
+    #[track_caller]
+    pub fn raise(needs: Needs) -> impl Future<Output = Option<Self>> {
+        Box::pin(Self::raise_all(needs))
+    }
+
+    async fn raise_all(needs: Needs) -> Option<Self> {
+        let plane = controlplane::shared().await?;
+        let admin = plane.server(User::Admin);
+        let relay = Relay::start().await;
+        let notify = needs.notifies.then(|| Notify {
+            url: format!("http://{}/v1/webhooks/registry", relay.address),
+            header: format!("Authorization: Bearer {HOOK_TOKEN}"),
+        });
+        let registries: Option<Vec<RealRegistry>> =
+            needs.registries.iter().map(|auth| RealRegistry::start(auth.clone(), notify.clone())).collect();
+        let registries = registries?;
+        let workloads: Vec<(&str, usize)> = needs.workloads.iter().map(|(name, registry, _)| (*name, *registry)).collect();
+        let namespace = namespace(&admin).await;
+        let image = |name: &str, registry: usize| format!("{}/shop/{name}:1.0.0", registries[registry].host());
+        let files: Vec<(String, String)> = workloads
+            .iter()
+            .map(|(name, registry)| (format!("apps/{name}.yaml"), manifest(&namespace, name, &image(name, *registry))))
+            .collect();
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
+        let git = RealGit::start(&files, &robot())?;
+        serve_image_updates(&admin, &namespace).await;
+        allow_skeg(plane, &admin, &namespace).await;
+
+        let folder = tempfile::tempdir().unwrap();
+        let config = configuration(&needs, &registries, &git, &namespace, folder.path(), plane);
+        let config = skeg::config::load(&config).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let stop = CancellationToken::new();
+        let skeg = Skeg::start(config, None, stop.clone()).await.unwrap();
+        relay.to.set(skeg.public).unwrap();
+        let api = Server::new(&format!("http://{}", skeg.private), None, Some(API_TOKEN));
+        let controllers = Controllers::start(admin.clone(), &namespace);
+        let private = skeg.private;
+        let stage =
+            Self { plane, admin, api, namespace, git, controllers, registries, workloads, private, skeg, stop, folder, _relay: relay };
+        for (name, _, annotations) in &needs.workloads {
+            stage.push(name, "1.0.0");
+            stage.deploy(name, annotations).await;
+        }
+        Some(stage)
+    }
+
+    /// Stops skeg, and checks what it asked of the API server.
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.skeg.ended().await;
+        let asked = self.plane.asked_by_skeg(&self.namespace);
+        assert!(asked.iter().any(|asked| asked.resource == "imageupdates" && asked.code == 201), "{asked:#?}");
+        let forbidden: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();
+        assert!(forbidden.is_empty(), "README.md does not name every verb: {forbidden:#?}");
+        let refused: Vec<_> = asked.iter().filter(|asked| asked.resource == "imageupdates" && asked.code == 422).collect();
+        assert!(refused.is_empty(), "the definition refuses records: {refused:#?}");
+    }
+
+    // === what people and machines do ===
+
+    /// Pushes the workload's image with this tag by `skopeo`, and gives its digest.
+    #[track_caller]
+    pub fn push(&self, workload: &str, tag: &str) -> String {
+        let registry = &self.registries[self.registry_of(workload)];
+        let digest = registry.push(&format!("shop/{workload}"), tag, &Image::new(format!("{workload} {tag}")));
+        self.controllers.pulls(&self.image(workload, tag), &digest);
+        digest
+    }
+
+    async fn deploy(&self, name: &str, annotations: &Value) {
+        let deployment = deployment(name, &self.image(name, "1.0.0"), annotations);
+        self.admin.post(&self.deployments(), &deployment).await.is(201);
+        let is_up = async || (self.deployment(name).await["status"]["availableReplicas"] == 2).then_some(());
+        self.until(&format!("{name} runs"), is_up).await;
+    }
+
+    /// The `skeg` program as an engineer has it: with the server's address and a token.
+    pub fn skeg(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
+        command.env("SKEG_SERVER", format!("http://{}", self.private)).env("SKEG_TOKEN", API_TOKEN);
+        succeeds(command.args(arguments))
+    }
+
+    /// `kubectl` as the admin, in the test's namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        succeeds(&mut self.kubectl_command(arguments))
+    }
+
+    /// The same, not run yet.
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(self.plane.kubeconfig());
+        command.args(["--namespace", &self.namespace]).args(arguments);
+        command
+    }
+
+    /// A folder for the test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    // === what is seen from outside ===
+
+    /// The image text that the workload's container shows in the cluster.
+    pub async fn running(&self, workload: &str) -> String {
+        let deployment = self.deployment(workload).await;
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+    }
+
+    /// The file in Git that declares the workload.
+    pub fn declared(&self, workload: &str) -> String {
+        String::from_utf8(self.repository().show(&format!("apps/{workload}.yaml")).unwrap()).unwrap()
+    }
+
+    /// The workload's image with this tag.
+    pub fn image(&self, workload: &str, tag: &str) -> String {
+        format!("{}/shop/{workload}:{tag}", self.host_of(workload))
+    }
+
+    /// The registry of the workload's image.
+    pub fn host_of(&self, workload: &str) -> String {
+        self.registries[self.registry_of(workload)].host()
+    }
+
+    /// The repository behind the Git server.
+    pub fn repository(&self) -> &BareRepository {
+        self.git.repository()
+    }
+
+    /// The subjects of the branch's commits, the newest first.
+    pub fn subjects(&self) -> Vec<String> {
+        self.repository().log().unwrap().into_iter().map(|commit| commit.subject).collect()
+    }
+
+    /// The Deployment as the API server has it.
+    pub async fn deployment(&self, name: &str) -> Value {
+        self.admin.get(&format!("{}/{name}", self.deployments())).await.is(200)
+    }
+
+    /// What skeg's API shows of the workload's container.
+    pub async fn image_view(&self, workload: &str) -> Option<Value> {
+        let images = self.api.get("/v1/images").await.is(200);
+        images["images"].as_array().unwrap().iter().find(|image| image["workload"]["name"] == workload).cloned()
+    }
+
+    /// The workload's update to this tag, as skeg's API shows it.
+    pub async fn update(&self, workload: &str, tag: &str) -> Option<Value> {
+        let updates = self.api.get(&format!("/v1/updates?namespace={}", self.namespace)).await.is(200);
+        let is_it = |update: &&Value| update["workload"]["name"] == workload && update["changes"][0]["tag"] == tag;
+        updates["updates"].as_array().unwrap().iter().find(is_it).cloned()
+    }
+
+    // === waiting ===
+
+    /// Waits until the workload's repository was listed, so that what follows is no part of a first look.
+    pub async fn listed(&self, workload: &str) -> String {
+        let listed = async || Some(self.image_view(workload).await?["listed"].as_str()?.to_owned());
+        self.until(&format!("the repository of {workload} is listed"), listed).await
+    }
+
+    /// Waits for the workload's update to this tag in this phase.
+    pub async fn in_phase(&self, workload: &str, tag: &str, phase: &str) -> Value {
+        let found = async || self.update(workload, tag).await.filter(|update| update["phase"] == phase);
+        self.until(&format!("the update of {workload} to {tag} is {phase}"), found).await
+    }
+
+    /// Looks until there is an answer; shows what skeg shows when there is none in time.
+    pub async fn until<T>(&self, fact: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let deadline = Instant::now() + FACT_SECONDS_MAX;
+        while Instant::now() < deadline && !self.controllers.have_failed() {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let mut shown = String::new();
+        for path in ["/v1/status", "/v1/images", "/v1/updates"] {
+            let _ = writeln!(shown, "{path}: {:#}", self.api.get(path).await.body);
+        }
+        panic!("not so within {} s: {fact}\n{shown}", FACT_SECONDS_MAX.as_secs());
+    }
+
+    fn deployments(&self) -> String {
+        format!("/apis/apps/v1/namespaces/{}/deployments", self.namespace)
+    }
+
+    fn registry_of(&self, workload: &str) -> usize {
+        self.workloads.iter().find(|(name, _)| *name == workload).unwrap().1
+    }
+}
+
+/// Runs a program that must succeed, and gives its output.
+#[track_caller]
+pub fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+// === what skeg is given ===
+
+/// The configuration's file, with the secrets beside it.
+fn configuration(
+    needs: &Needs,
+    registries: &[RealRegistry],
+    git: &RealGit,
+    namespace: &str,
+    folder: &Path,
+    plane: &ControlPlane,
+) -> PathBuf {
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("kubeconfig", &plane.kubeconfig_of(User::Skeg));
+    write("api-token", API_TOKEN);
+    write("hook-token", HOOK_TOKEN);
+    write("git-password", &robot().password);
+    let mut text = format!(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+private_listen = "127.0.0.1:0"
+token_file = "api-token"
+user = "ops"
+cache_dir = "cache"
+
+[cluster]
+kubeconfig = "kubeconfig"
+namespaces = ["{namespace}"]
+namespace = "{namespace}"
+
+[poll]
+interval = "{poll}"
+
+[settle]
+window = "{SETTLE}"
+
+[approvals]
+approvers = ["user:ops"]
+
+[[git]]
+name = "fleet"
+url = "{url}"
+insecure = true
+namespaces = ["{namespace}"]
+username = "{user}"
+password_file = "git-password"
+
+[[webhook]]
+source = "registry"
+token_file = "hook-token"
+"#,
+        poll = needs.poll,
+        url = git.url(),
+        user = robot().user,
+    );
+    for (place, (registry, auth)) in registries.iter().zip(&needs.registries).enumerate() {
+        let _ = write!(text, "\n[[registry]]\nhost = \"{}\"\ninsecure = true\n", registry.host());
+        if let (Auth::Basic(login) | Auth::Bearer(login), Some(password)) = (auth, needs.passwords.get(place)) {
+            write(&format!("registry-password-{place}"), password);
+            let _ = write!(
+                text,
+                "namespaces = [\"{namespace}\"]\nusername = \"{}\"\npassword_file = \"registry-password-{place}\"\n",
+                login.user
+            );
+        }
+    }
+    write("skeg.toml", &text);
+    folder.join("skeg.toml")
+}
+
+/// As a person wrote it: nothing but the image's bytes may change.
+fn manifest(namespace: &str, name: &str, image: &str) -> String {
+    format!(
+        "# {name}: ask the shop team\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: {name}, namespace: {namespace} }}\nspec:\n    replicas:   2\n    template:\n        spec:\n            containers:\n            - name:  app\n              image:   \"{image}\"   # set by skeg\n"
+    )
+}
