@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+/// Approvals: what is deployed is what was voted for, or nothing.
+#[cfg(feature = "embedded")]
+mod approvals;
 /// The command line: forms of output, exit codes, what mistakes are told.
 mod command_line;
 /// Configuration: the example file, and what a broken file is told.
@@ -18,6 +21,9 @@ mod edit;
 mod far_ends;
 /// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
 mod http_api;
+/// What people do in the cluster and in Git while skeg works is left as they made it.
+#[cfg(feature = "embedded")]
+mod people;
 /// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
 mod policies;
 /// Tags and digests of registries that want a login, and of the real one.
@@ -26,20 +32,31 @@ mod private_registries;
 /// The whole loop on real parts: registry, Git server, API server.
 #[cfg(feature = "embedded")]
 mod real_loop;
+/// What the directories of the crate may reach for, and whether the map of it is true.
+mod purity;
 /// Webhook receivers: who may post, what is bounded, what is answered.
 mod receivers;
 /// Records in the cluster: updates, pauses and Events.
 #[cfg(feature = "embedded")]
 mod records;
+/// skeg is killed and stopped in the middle of its work, and goes on where it was.
+#[cfg(feature = "embedded")]
+mod restart;
 /// Rollouts: an image is set, followed and put back.
 #[cfg(feature = "embedded")]
 mod rollouts;
+/// A stop in the middle of a patch and a push.
+#[cfg(feature = "embedded")]
+mod shutdown;
 mod support;
 /// Watching: the workloads of the cluster are known.
 #[cfg(feature = "embedded")]
 mod watching;
 /// Deliveries of webhook sources, documented and recorded ones, lead to the right hints.
 mod webhook_formats;
+/// Webhooks from the delivery to the cluster.
+#[cfg(feature = "embedded")]
+mod webhooks;
 /// Write-back: images that run are recorded in Git.
 #[cfg(feature = "embedded")]
 mod write_back;

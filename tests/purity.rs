@@ -38,7 +38,10 @@ fn the_core_reaches_for_nothing_outside_itself() {
 
 #[test]
 fn the_flow_owns_no_time_and_no_tasks() {
-    check("src/flow", &["tokio::time", "tokio::spawn", "Timestamp::now", "SystemTime", "Instant::now", "kube::", "reqwest", "gix::", "warp::"]);
+    check(
+        "src/flow",
+        &["tokio::time", "tokio::spawn", "Timestamp::now", "SystemTime", "Instant::now", "kube::", "reqwest", "gix::", "warp::"],
+    );
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What the capability tests stand on: servers that speak the real protocols, started and stopped by the tests.
 
+/// A whole skeg on far ends of its own.
+#[cfg(feature = "embedded")]
+pub mod agent;
 /// The embedded Kubernetes API with skeg's client at it.
 #[cfg(feature = "embedded")]
 pub mod cluster;

@@ -49,6 +49,8 @@ impl Stage {
         let broken: Arc<Mutex<HashSet<String>>> = Arc::default();
         let rollouts = Rollouts::new(resolver(Arc::clone(&registry), Arc::clone(&broken)));
         let kube = EmbeddedKube::start(Options { rollouts: Some(rollouts), ..Options::default() })?;
+        kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skeg"}}))
+            .map_err(|error| anyhow::anyhow!("the namespace is refused: {error}"))?;
         kube.apply(deployment(&image)).map_err(|error| anyhow::anyhow!("the workload is refused: {error}"))?;
         let stage = Self { folder, registry, kube, remote, broken, secrets };
         for (name, secret) in [("api", &stage.secrets.api), ("hook", &stage.secrets.hook), ("git", &stage.secrets.git)] {

@@ -1,0 +1,63 @@
+//! A stop in the middle of the work: it is finished or recorded within ten seconds, and nothing is doubled after the next start.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use skeg::embedded::git::GitRequest;
+use skeg::embedded::kube::{Fault, Matcher};
+
+use crate::support::agent::{Agent, PATIENCE, Setup, Workload};
+
+/// What is promised for a stop.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_push_that_is_in_flight_at_a_stop_is_waited_for_and_recorded() {
+    let mut agent = Agent::start(Setup::at_once()).await;
+    let (release, released) = mpsc::channel::<()>();
+    let (tell, mut arrived) = tokio::sync::oneshot::channel();
+    agent.stage.remote.before_next(GitRequest::Push, move |_| {
+        let _ = tell.send(());
+        let _ = released.recv_timeout(PATIENCE);
+    });
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Recording").await;
+    tokio::time::timeout(PATIENCE, &mut arrived).await.unwrap().unwrap();
+    agent.ask_to_stop();
+    release.send(()).unwrap();
+    assert!(agent.stop().await < STOP_MAX);
+    assert_eq!(agent.commits().len(), 1);
+    assert_eq!(agent.records()[0]["status"]["phase"], "Done", "it is known what came of it");
+
+    agent.begin_and_wait().await;
+    agent.polls("shop/web", 2).await;
+    assert_eq!((agent.patches_done(), agent.commits().len(), agent.records().len()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_patch_and_a_push_that_never_end_do_not_hold_up_a_stop_and_are_made_once_after_it() {
+    let workloads = [Workload::new("web", "shop/web", "1.0.0"), Workload::new("api", "shop/api", "1.0.0")];
+    let mut agent = Agent::start(Setup::of(workloads)).await;
+    agent.stage.kube.fail_next(Matcher::any().method("PATCH").path("/deployments/web"), Fault::Hang, u32::MAX);
+    let (release, released) = mpsc::channel::<()>();
+    agent.stage.remote.before_next(GitRequest::Push, move |_| {
+        let _ = released.recv_timeout(PATIENCE);
+    });
+    agent.push("shop/web", "1.0.1");
+    agent.push("shop/api", "1.0.1");
+    agent.wait_for_workload("api", "Recording").await;
+    agent.wait_for_workload("web", "Applying").await;
+    let push = |path: &str| path.ends_with("/git-receive-pack");
+    agent.until("the push is on its way", async || agent.stage.remote.requests().iter().any(|seen| push(&seen.path))).await;
+    assert!(agent.stop().await < STOP_MAX);
+
+    release.send(()).unwrap();
+    agent.stage.kube.clear_faults();
+    agent.begin_and_wait().await;
+    agent.wait_for_workload("web", "Done").await;
+    agent.wait_for_workload("api", "Done").await;
+    assert_eq!(agent.patches_done(), 2, "one each");
+    let commits = agent.commits();
+    assert_eq!(commits.len(), 2, "{commits:#?}");
+    assert_eq!(agent.records().len(), 2);
+}
