@@ -29,11 +29,11 @@ mod policies;
 /// Tags and digests of registries that want a login, and of the real one.
 #[cfg(feature = "embedded")]
 mod private_registries;
+/// What the directories of the crate may reach for, and whether the map of it is true.
+mod purity;
 /// The whole loop on real parts: registry, Git server, API server.
 #[cfg(feature = "embedded")]
 mod real_loop;
-/// What the directories of the crate may reach for, and whether the map of it is true.
-mod purity;
 /// Webhook receivers: who may post, what is bounded, what is answered.
 mod receivers;
 /// Records in the cluster: updates, pauses and Events.
