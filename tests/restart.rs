@@ -103,9 +103,9 @@ async fn a_rollout_that_failed_is_put_back_once_and_is_not_tried_again_after_a_r
 
     for restart in 0..2 {
         if restart == 0 {
-            agent.restart().await
+            agent.restart().await;
         } else {
-            agent.kill_and_begin().await
+            agent.kill_and_begin().await;
         }
         agent.polls("shop/web", 3).await;
         let view = agent.wait_for_image("web", "heldBack").await;

@@ -217,6 +217,9 @@ impl Agent {
                     self.hints.push(Hint { repository, tag: None, trigger }, now);
                 }
             }
+            Act::HintAt(repository, due) => {
+                self.hints.push(Hint { repository, tag: None, trigger: Trigger::Resync }, due);
+            }
             Act::Audit(line) => {
                 if let Some(told) = audit::told(&line) {
                     self.tell(told);

@@ -1,6 +1,7 @@
 //! Observation → candidates → admissions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -10,8 +11,13 @@ use super::observe::Observation;
 use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
+use crate::core::schedule::after;
 use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, Update, admit};
 use crate::core::workload::{Workload, WorkloadId};
+
+/// Some registries tell of a push before its tag can be read. A delivery that named such a tag is looked into once more after this; the
+/// second look has another trigger, so a tag that stays broken is left to the polls.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Decides for every workload that uses one of the repositories read.
@@ -52,6 +58,9 @@ impl Engine {
                 Looking::Unasked => {}
                 Looking::Unread(repository) => unread.push(repository),
                 Looking::Decided { candidate, reason, change } => {
+                    if let (Some(_), None, Some(image), Trigger::Webhook) = (&candidate, &change, &one.image, trigger) {
+                        self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
+                    }
                     decided.push(Decided { container: &one.container.name, selection: one.selection, change });
                     looks.push((one.container.name.clone(), Look { at: now, candidate, reason }));
                 }

@@ -93,8 +93,10 @@ pub enum Act {
     },
     /// Remove the record of a closed update that is not needed any more.
     Remove(UpdateId),
-    /// Look at repositories.
+    /// Look at repositories now.
     Hint(Vec<Repository>, Trigger),
+    /// Look at a repository once more at this time.
+    HintAt(Repository, Timestamp),
     /// Keep exactly these pauses.
     SavePauses(Vec<Pause>),
     /// Tell people on the workload.

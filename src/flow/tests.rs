@@ -174,6 +174,7 @@ impl World {
                 }
                 Act::Remove(id) => drop(self.durable.remove(&id)),
                 Act::Hint(repositories, _) => self.hints += repositories.len(),
+                Act::HintAt(..) => self.hints += 1,
                 Act::SavePauses(_) => self.send(Message::PausesSaved(Ok(()))),
                 Act::Answer(answer) => answer(),
                 Act::Tell(_) | Act::Audit(_) => {}
@@ -370,6 +371,23 @@ fn a_set_back_image_stays_back_when_every_record_is_lost() {
     world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
     world.run();
     assert_eq!(world.phases(), []);
+}
+
+#[test]
+fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    let look = |world: &mut World, trigger| {
+        let read = Read { tags: vec!["1.0.1".parse().unwrap()], digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
+        let repository = "ghcr.io/acme/web".parse().unwrap();
+        let observation = Observation { repository, access: Access::Anonymous, trigger, at: world.now, read: Ok(read) };
+        world.send(Message::Observed(vec![observation]));
+        world.run();
+    };
+    look(&mut world, Trigger::Webhook);
+    assert_eq!((world.hints, world.phases()), (1, vec![]));
+    look(&mut world, Trigger::Resync);
+    assert_eq!((world.hints, world.phases()), (1, vec![]));
 }
 
 #[test]

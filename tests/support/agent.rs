@@ -24,7 +24,7 @@ pub use workload::Workload;
 
 /// The longest a test waits for anything. A rollout that fails takes about ten seconds, a retry as long again; the rest is for machines
 /// that are busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at the API, which cannot be asked to say when something has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -46,7 +46,7 @@ struct Running {
 impl Agent {
     /// Builds the far ends, starts skeg and waits until it is ready.
     pub async fn start(setup: Setup) -> Self {
-        let agent = Self::start_unready(Stage::build(setup)).await;
+        let agent = Self::start_unready(Stage::build(&setup)).await;
         agent.until("skeg is ready", async || agent.is_ready().await).await;
         agent
     }
@@ -269,10 +269,10 @@ impl Agent {
                 }
             }
         });
-        match found.await {
-            Ok(found) => found,
-            Err(_) => panic!("in vain: {what}\n{}", self.story().await),
+        if let Ok(found) = found.await {
+            return found;
         }
+        panic!("in vain: {what}\n{}", self.story().await)
     }
 
     /// Waits until something holds.

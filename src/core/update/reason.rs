@@ -215,7 +215,7 @@ impl fmt::Display for Reason {
             Self::Rejected { by, saying: Some(saying) } => write!(f, "rejected by {by}: {saying}"),
             Self::NewerCandidate { tag } => write!(f, "superseded by {tag}"),
             Self::TagMoved { tag, now } => write!(f, "tag {tag} points at {now} now"),
-            Self::TagGone { tag } => write!(f, "tag {tag} is gone from the registry"),
+            Self::TagGone { tag } => write!(f, "the registry has no manifest for tag {tag}"),
             Self::NotChosen => f.write_str("the policy does not choose it any more"),
             Self::RulesChanged => f.write_str("the directives changed since people were asked"),
             Self::WorkloadGone => f.write_str("the workload is gone, or not managed any more"),

@@ -79,7 +79,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts the far ends, with everything in place.
-    pub fn build(setup: Setup) -> Self {
+    pub fn build(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let registry = Arc::new(EmbeddedRegistry::start(setup.access.clone()).unwrap());
         let host = registry.address().to_string();
@@ -97,7 +97,7 @@ impl Stage {
         for workload in &setup.workloads {
             kube.apply(workload.object(&host)).unwrap();
         }
-        let config = configuration(&setup, &host, &remote.url());
+        let config = configuration(setup, &host, &remote.url());
         let stage = Self { registry, kube, remote, folder, config, broken };
         stage.write("api", API_TOKEN);
         stage.write("hook", HOOK_TOKEN);
