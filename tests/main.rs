@@ -14,6 +14,9 @@ mod command_line;
 mod config;
 /// What a Kubernetes API server answers: the real one and the embedded one.
 mod conformance;
+/// What is not done, and what goes on when a part of the world is away.
+#[cfg(feature = "embedded")]
+mod degraded;
 /// Images in a folder of manifests are set by hand.
 mod edit;
 /// The real servers run, and the embedded ones answer like them.

@@ -127,15 +127,13 @@ impl Agent {
     }
 
     /// Reads the records once the cluster is known. In observe mode there are none to go by: nothing is written, so nothing is resumed.
-    fn load(&mut self) {
-        if !self.engine.acts() {
-            return self.handle(Message::Loaded { kept: Vec::new(), pauses: Vec::new() });
-        }
-        let (ports, mailbox) = (Arc::clone(&self.ports), self.mailbox.clone());
+    fn load(&self) {
+        let (ports, mailbox, acts) = (Arc::clone(&self.ports), self.mailbox.clone(), self.engine.acts());
         self.tasks.spawn(
             async move {
                 ports.workloads.filled().await;
-                let (kept, pauses) = journal::load(&ports).await;
+                let (kept, pauses) = if acts { journal::load(&ports).await } else { (Vec::new(), Vec::new()) };
+                ports.health.ready();
                 mailbox.send(Message::Loaded { kept, pauses }).await;
             }
             .boxed(),

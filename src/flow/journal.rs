@@ -74,10 +74,7 @@ pub async fn load(ports: &Ports) -> (Vec<Kept>, Vec<Pause>) {
     let mut tries = 0;
     loop {
         match try_load(ports).await {
-            Ok(loaded) => {
-                ports.health.ready();
-                return loaded;
-            }
+            Ok(loaded) => return loaded,
             Err(error) => {
                 tries += 1;
                 tracing::warn!(error = %error, attempt = tries, "records cannot be read, will be read again");

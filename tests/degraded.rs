@@ -1,0 +1,49 @@
+//! What skeg does not do, and how it goes on when a part of the world is away.
+
+use http::StatusCode;
+use skeg::embedded::registry::{Fault, Matcher, Operation};
+
+use crate::support::agent::{Agent, Setup, Workload, text};
+
+#[tokio::test]
+async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
+    let agent = Agent::start(Setup { mode: "observe", ..Setup::at_once() }).await;
+    agent.push("shop/web", "1.0.1");
+    let view = agent.wait_for_image("web", "heldBack").await;
+    assert_eq!(view["candidate"]["tag"], "1.0.1", "{view:#}");
+    agent.polls("shop/web", 2).await;
+    let writes: Vec<_> = agent.stage.kube.requests().into_iter().filter(|request| request.method != "GET").collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+    assert_eq!(agent.commits().len(), 0);
+    let (status, _) = agent.order("/v1/pause", serde_json::json!({"all": true})).await;
+    assert_ne!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_workload_of_a_gitops_controller_is_held_and_not_patched() {
+    let web = Workload::new("web", "shop/web", "1.0.0").annotation("argocd.argoproj.io/tracking-id", "shop:apps/Deployment:shop/web");
+    let agent = Agent::start(Setup::of([web])).await;
+    agent.push("shop/web", "1.0.1");
+    let held = agent.wait_for_phase("1.0.1", "Held").await;
+    assert_eq!(text(&held, "/reason/code"), "NoGitRemote", "{held:#}");
+    agent.polls("shop/web", 2).await;
+    assert_eq!((agent.patches().len(), agent.commits().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_read_is_told_disturbs_no_other_and_comes_back() {
+    let workloads = [Workload::new("web", "shop/web", "1.0.0"), Workload::new("api", "shop/api", "1.0.0")];
+    let agent = Agent::start(Setup::of(workloads)).await;
+    let broken = Matcher::of(Operation::Tags).in_repository("shop/web").always();
+    agent.stage.registry.fail_next(broken, Fault::Html);
+    agent.push("shop/web", "1.0.1");
+    agent.push("shop/api", "1.0.1");
+    let view = agent.wait_for_image("web", "degraded").await;
+    assert!(view["errors"].to_string().contains("shop/web"), "{view:#}");
+    agent.wait_for_workload("api", "Done").await;
+    assert!(agent.deployment_image("web").ends_with(":1.0.0"));
+
+    agent.stage.registry.clear_faults();
+    agent.wait_for_workload("web", "Done").await;
+    assert!(agent.deployment_image("web").ends_with(":1.0.1"));
+}
