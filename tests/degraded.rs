@@ -1,6 +1,7 @@
 //! What skeg does not do, and how it goes on when a part of the world is away.
 
 use http::StatusCode;
+use skeg::embedded::git::{GitFault, GitRequest};
 use skeg::embedded::registry::{Fault, Matcher, Operation};
 
 use crate::support::agent::{Agent, Setup, Workload, text};
@@ -46,4 +47,34 @@ async fn a_repository_that_cannot_be_read_is_told_disturbs_no_other_and_comes_ba
     agent.stage.registry.clear_faults();
     agent.wait_for_workload("web", "Done").await;
     assert!(agent.deployment_image("web").ends_with(":1.0.1"));
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_tags_are_one_list_like_any_other() {
+    let agent = Agent::start(Setup::at_once().without_polls()).await;
+    agent.wait_for_image("web", "current").await;
+    let digest = agent.stage.registry.digest_of("shop/web", "1.0.0").unwrap();
+    for build in 0..100_000 {
+        agent.stage.registry.retag("shop/web", &format!("0.9.{build}"), &digest).unwrap();
+    }
+    agent.push("shop/web", "1.0.1");
+    assert!(agent.deliver_webhook("shop/web", "1.0.1").await.is_success());
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.patches_done(), 1);
+}
+
+#[tokio::test]
+async fn a_git_remote_that_is_away_is_told_and_written_to_when_it_is_back() {
+    let agent = Agent::start(Setup::at_once()).await;
+    for _ in 0..100 {
+        agent.stage.remote.fail_next(GitRequest::FetchRefs, GitFault::Status(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Recording").await;
+    agent.until("the remote is told to be degraded", async || agent.get("/v1/status").await["remotes"][0]["state"] == "degraded").await;
+    assert!(agent.is_ready().await, "a remote that is away does not stop skeg");
+
+    agent.stage.remote.clear_plans();
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!((agent.patches_done(), agent.commits().len()), (1, 1));
 }
