@@ -178,11 +178,11 @@ impl Engine {
         self.acts.push(Act::SavePauses(self.pauses.all().to_vec()));
     }
 
-    pub(super) fn pauses_saved(&mut self, result: &Result<(), Box<str>>) {
-        for answer in self.pauses.take_answers() {
-            let result = result.clone();
+    pub(super) fn pauses_saved(&mut self, result: Result<(), Box<str>>, now: Timestamp) {
+        if let Some(answer) = self.pauses.saved(result.is_ok()) {
             self.acts.push(Act::Answer(Box::new(move || answer(result))));
         }
+        self.look_at_held(now);
     }
 }
 

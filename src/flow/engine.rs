@@ -174,7 +174,7 @@ impl Engine {
             Message::Observed(observations) => self.decide(&observations, now),
             Message::Outcome { id, input } => self.feed(&id, &input, now),
             Message::Written { id, result } => self.written(&id, result, now),
-            Message::PausesSaved(result) => self.pauses_saved(&result),
+            Message::PausesSaved(result) => self.pauses_saved(result, now),
             Message::Command(command) => self.obey(command, now),
             Message::Tick => {}
         }

@@ -1,5 +1,7 @@
 //! The pauses that are on.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 
 use crate::core::pause::{Pause, Scope};
@@ -12,12 +14,16 @@ pub type WhenSaved = Box<dyn FnOnce(Result<(), Box<str>>) + Send>;
 #[derive(Default)]
 pub struct PauseBook {
     pauses: Vec<Pause>,
-    answers: Vec<WhenSaved>,
+    /// What the record holds: a pause that is lifted stands until the record says so too.
+    durable: Vec<Pause>,
+    /// One for each save that is under way, the oldest first.
+    answers: VecDeque<WhenSaved>,
 }
 
 impl PauseBook {
     /// Takes over what was kept.
     pub fn load(&mut self, pauses: Vec<Pause>) {
+        self.durable.clone_from(&pauses);
         self.pauses = pauses;
     }
 
@@ -39,12 +45,19 @@ impl PauseBook {
 
     /// Notes who is to be answered when the next save has ended.
     pub fn answer_when_saved(&mut self, answer: WhenSaved) {
-        self.answers.push(answer);
+        self.answers.push_back(answer);
     }
 
-    /// Takes those who are to be answered.
-    pub fn take_answers(&mut self) -> Vec<WhenSaved> {
-        std::mem::take(&mut self.answers)
+    /// A save has ended: gives whom to answer. When it was the last one under way, what was wanted holds, or, when it failed, what the
+    /// record holds is what is wanted again.
+    pub fn saved(&mut self, is_durable: bool) -> Option<WhenSaved> {
+        let answer = self.answers.pop_front();
+        match (self.answers.is_empty(), is_durable) {
+            (true, true) => self.durable.clone_from(&self.pauses),
+            (true, false) => self.pauses.clone_from(&self.durable),
+            (false, _) => {}
+        }
+        answer
     }
 
     /// The pause that covers a workload, its own annotation included.
@@ -54,7 +67,7 @@ impl PauseBook {
             return Some("skeg.dev/pause is set on the workload".into());
         }
         let covers = |pause: &&Pause| pause.is_on(now) && pause.scope.covers(id);
-        self.pauses.iter().find(covers).map(|pause| pause.to_string().into())
+        self.pauses.iter().chain(&self.durable).find(covers).map(|pause| pause.to_string().into())
     }
 
     /// When the next pause ends by itself.
@@ -66,6 +79,7 @@ impl PauseBook {
     pub fn drop_ended(&mut self, now: Timestamp) -> bool {
         let before = self.pauses.len();
         self.pauses.retain(|pause| pause.is_on(now));
+        self.durable.retain(|pause| pause.is_on(now));
         self.pauses.len() != before
     }
 }

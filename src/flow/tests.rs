@@ -374,6 +374,30 @@ fn a_set_back_image_stays_back_when_every_record_is_lost() {
 }
 
 #[test]
+fn a_resume_that_is_not_recorded_lifts_nothing() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    let scope = crate::core::pause::Scope::All;
+    let pause = crate::core::pause::Pause { scope: scope.clone(), until: None, by: "user:ann".into(), at: world.now, reason: None };
+    world.send(Message::Command(Command::Pause { pause, reply: Box::new(|_| ()) }));
+    world.run();
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let resume = |world: &mut World, saved: Result<(), Box<str>>| {
+        world.send(Message::Command(Command::Resume { scope: scope.clone(), by: "user:ann".into(), reply: Box::new(|_| ()) }));
+        world.acts.retain(|act| !matches!(act, Act::SavePauses(_)));
+        world.run();
+        assert_eq!(world.phases(), [("1.0.1".to_owned(), "Held")], "not before it is recorded");
+        world.send(Message::PausesSaved(saved));
+        world.run();
+    };
+    resume(&mut world, Err("the API server is away".into()));
+    assert_eq!(world.phases(), [("1.0.1".to_owned(), "Held")]);
+    resume(&mut world, Ok(()));
+    assert_eq!(world.phases(), [("1.0.1".to_owned(), "Applying")]);
+}
+
+#[test]
 fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
