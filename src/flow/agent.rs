@@ -230,6 +230,9 @@ impl Agent {
 
     /// Tells people on the object. One try: what it says is in the record and the audit log too.
     fn tell(&self, told: Told) {
+        if !self.engine.acts() {
+            return;
+        }
         let ports = Arc::clone(&self.ports);
         self.finish(async move {
             if let Err(error) = ports.events.tell(&told).await {

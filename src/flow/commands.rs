@@ -162,7 +162,9 @@ impl Engine {
 
     fn resume_scope(&mut self, scope: &Scope, by: &str, reply: Reply<Lifted>, now: Timestamp) {
         let pauses = self.pauses.lift(scope);
-        let binds = |update: &&Update| update.binding().is_some() && scope.covers(&update.spec.workload);
+        let binds = |update: &&Update| {
+            (update.binding().is_some() || update.has_run() && !update.was_lifted()) && scope.covers(&update.spec.workload)
+        };
         let bound: Vec<Update> = self.updates().filter(binds).cloned().collect();
         for update in &bound {
             self.feed(&update.id, &Input::Lift { by: by.into() }, now);

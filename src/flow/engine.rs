@@ -225,6 +225,9 @@ impl Engine {
             self.slots.insert(update.id.clone(), Slot::loaded(update, version));
         }
         self.is_loaded = true;
+        for workload in self.workloads.all() {
+            self.looked.tell_mistakes(Some(&workload), &workload.id, &mut self.acts);
+        }
         let ids: Vec<UpdateId> = self.slots.keys().cloned().collect();
         self.compare_with_cluster(&ids, now);
         for id in &ids {

@@ -353,6 +353,33 @@ fn an_image_that_a_person_set_back_stays_theirs_until_resume_or_a_newer_candidat
 }
 
 #[test]
+fn an_undo_that_takes_the_mark_away_with_the_image_is_a_set_back_too() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let id = world.open();
+    world.outcome(&id, patched("ghcr.io/acme/web:1.0.1"));
+    world.outcome(&id, Input::Followed(Followed::Healthy));
+    world.run();
+    // `kubectl rollout undo` puts the annotations of the old revision back as well.
+    world.show("web", OLD, PATCH, None);
+    for _ in 0..3 {
+        world.later(300);
+        world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+        world.run();
+        assert_eq!(world.phases(), [("1.0.1".to_owned(), "Done")]);
+    }
+    let scope = crate::core::pause::Scope::All;
+    world.send(Message::Command(Command::Resume { scope, by: "user:ann".into(), reply: Box::new(|_| ()) }));
+    world.run();
+    world.later(300);
+    world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+    world.run();
+    assert!(world.phases().contains(&("1.0.1".to_owned(), "Applying")), "{:?}", world.phases());
+}
+
+#[test]
 fn a_set_back_image_stays_back_when_every_record_is_lost() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);

@@ -19,10 +19,18 @@ pub fn holds_back(workload: &Workload, selection: &Selection, change: &Change, k
 }
 
 fn by_record(update: &Update, selection: &Selection, change: &Change) -> Option<Reason> {
+    if update.has_run() && !update.was_lifted() && update.spec.changes.iter().any(|done| is_same(done, change)) {
+        // The very change was made before, and the image it replaced is back: whoever did that, with the mark or without it, wins.
+        return Some(Reason::Bound { update: update.id.name.clone(), because: "it was applied, and the image was set back".into() });
+    }
     let binding = update.binding()?;
     let bound = update.spec.changes.iter().find(|bound| bound.container == change.container && bound.repository == change.repository)?;
     covers(selection, &bound.tag, &bound.digest, change)
         .then(|| Reason::Bound { update: update.id.name.clone(), because: binding.reason.clone() })
+}
+
+fn is_same(done: &Change, change: &Change) -> bool {
+    done.container == change.container && done.from == change.from && done.digest == change.digest
 }
 
 /// The mark alone, when the record it names is lost: a restored digest stays back, and so does an image that was applied and then set back

@@ -7,7 +7,7 @@ use super::{Binding, Closed, Drift, Event, Input, Outcome, Phase, Update};
 
 pub(super) fn step(update: &Update, closed: &Closed, input: &Input, now: Timestamp) -> Step {
     match input {
-        Input::Lift { by } if closed.binding.is_some() => {
+        Input::Lift { by } if closed.binding.is_some() || (runs(closed) && !update.was_lifted()) => {
             let lifted = Closed { binding: None, ..closed.clone() };
             moves(update, Phase::Closed(lifted), Event::Lifted, format!("by {by}"), &[], now)
         }

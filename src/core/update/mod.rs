@@ -192,6 +192,16 @@ impl Update {
         }
     }
 
+    /// Whether its images became what runs.
+    pub fn has_run(&self) -> bool {
+        matches!(&self.phase, Phase::Closed(closed) if matches!(closed.outcome, Outcome::Done | Outcome::Unrecorded))
+    }
+
+    /// Whether somebody has said that it holds nothing back any more.
+    pub fn was_lifted(&self) -> bool {
+        self.history.iter().any(|entry| &*entry.event == Event::Lifted.as_str())
+    }
+
     /// The repositories of its images, each once.
     pub fn repositories(&self) -> Vec<Repository> {
         let mut repositories: Vec<Repository> = self.spec.changes.iter().map(|change| change.repository.clone()).collect();
