@@ -61,11 +61,19 @@ enum Command {
     /// Try policies without cluster and registry
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Read webhook deliveries without a server
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     Edit(edit::Edit),
     /// Print the definition of the `ImageUpdate` resource, for `kubectl apply -f -`
     Crd,
     /// Print the version
     Version,
+}
+
+#[derive(Subcommand, Debug)]
+enum WebhookCommand {
+    Decode(webhook_decode::WebhookDecode),
 }
 
 #[derive(Subcommand, Debug)]
@@ -134,6 +142,9 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Pause(pause) => in_runtime(pause.run()),
         Command::Resume(resume) => in_runtime(resume.run()),
         Command::Policy(PolicyCommand::Eval(eval)) => evaluate(&eval),
+        Command::Webhook(WebhookCommand::Decode(decode)) => {
+            ended(decode.run(&mut io::stdin().lock(), &mut io::stdout().lock(), &mut io::stderr().lock()))
+        }
         Command::Edit(edit) => ended(edit.run(&mut io::stdout().lock(), &mut io::stderr().lock())),
         Command::Crd => crd::print(),
         Command::Version => output::print(concat!("skeg ", env!("CARGO_PKG_VERSION"), "\n")),
