@@ -12,7 +12,7 @@ use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
 use crate::core::schedule::after;
-use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, Update, admit};
+use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, admit};
 use crate::core::workload::{Workload, WorkloadId};
 
 /// Some registries tell of a push before its tag can be read. A delivery that named such a tag is looked into once more after this; the
@@ -88,7 +88,7 @@ impl Engine {
             self.feed(&id, &Input::Supersede(reason), now);
         }
         if let Some(update) = admission.open
-            && !self.updates().any(|known: &Update| known.id == update.id)
+            && self.slots.get(&update.id).is_none()
         {
             self.open(update, now);
         }

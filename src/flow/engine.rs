@@ -3,7 +3,7 @@
 //! It is synchronous and owns no clock: [`Engine::handle`] takes a message and the time, feeds the core, and gives what is to be done as
 //! [`Act`]s. Around it [`agent`](super::agent) runs one task that carries them out; a simulator can do the same in its own time and order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,11 +12,12 @@ use super::commands::Command;
 use super::looked::Looked;
 use super::observe::Observation;
 use super::slot::{Consequences, Slot};
+use super::slots::Slots;
 use crate::core::hold::binding;
 use crate::core::image::Repository;
 use crate::core::pause::Pause;
 use crate::core::update::{
-    self, Effect, Event, Input, Outcome, Phase, Reason, Step, Surroundings, Trigger, Update, UpdateId, deadline, resume, step,
+    self, Effect, Event, Input, Phase, Reason, Step, Surroundings, Trigger, Update, UpdateId, deadline, resume, step,
 };
 use crate::core::workload::{Workload, WorkloadId};
 use crate::ports::cluster::Workloads;
@@ -141,9 +142,11 @@ pub struct Engine {
     pub(super) settings: Settings,
     pub(super) workloads: Arc<dyn Workloads>,
     pub(super) registry: Arc<dyn Registry>,
-    pub(super) slots: BTreeMap<UpdateId, Slot>,
+    pub(super) slots: Slots,
     /// Slots whose record is behind or being written, or that hold back an answer.
     pub(super) unsettled: BTreeSet<UpdateId>,
+    /// Updates that have closed and whose end has not been followed up yet.
+    ended: Vec<UpdateId>,
     pub(super) pauses: super::pauses::PauseBook,
     pub(super) looked: Looked,
     pub(super) acts: Vec<Act>,
@@ -157,8 +160,9 @@ impl Engine {
             settings,
             workloads,
             registry,
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             unsettled: BTreeSet::new(),
+            ended: Vec::new(),
             pauses: super::pauses::PauseBook::default(),
             looked: Looked::default(),
             acts: Vec::new(),
@@ -179,14 +183,16 @@ impl Engine {
             Message::Tick => {}
         }
         self.look_at_due(now);
+        self.follow_up(now);
         self.write_what_is_due(now);
         std::mem::take(&mut self.acts)
     }
 
     /// When the engine next wants to be woken.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let slots = self.slots.values().flat_map(|slot| [deadline(&slot.update), slot.retry_at()]);
-        slots.chain([self.pauses.deadline()]).flatten().min()
+        let updates = self.slots.open().map(deadline);
+        let writes = self.unsettled.iter().filter_map(|id| self.slots.get(id)).map(Slot::retry_at);
+        updates.chain(writes).chain([self.pauses.deadline()]).flatten().min()
     }
 
     /// Whether updates are admitted and carried out at all.
@@ -201,12 +207,12 @@ impl Engine {
 
     /// Every update in memory.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
-        self.slots.values().map(|slot| &slot.update)
+        self.slots.iter().map(|(_, slot)| &slot.update)
     }
 
     /// Whether everything decided is durable.
     pub fn is_durable(&self) -> bool {
-        self.slots.values().all(Slot::is_durable)
+        self.slots.iter().all(|(_, slot)| slot.is_durable())
     }
 
     /// Updates whose record is behind because it cannot be written.
@@ -216,29 +222,24 @@ impl Engine {
 
     /// The updates known for a workload.
     pub(super) fn known(&self, workload: &WorkloadId) -> Vec<&Update> {
-        self.updates().filter(|update| update.spec.workload == *workload).collect()
+        self.slots.of(workload).collect()
     }
 
     fn load(&mut self, kept: Vec<Kept>, pauses: Vec<Pause>, now: Timestamp) {
         self.pauses.load(pauses);
         for Kept { update, version } in kept {
-            self.slots.insert(update.id.clone(), Slot::loaded(update, version));
+            self.slots.insert(Slot::loaded(update, version));
         }
         self.is_loaded = true;
         for workload in self.workloads.all() {
             self.looked.tell_mistakes(Some(&workload), &workload.id, &mut self.acts);
         }
-        let ids: Vec<UpdateId> = self.slots.keys().cloned().collect();
-        self.compare_with_cluster(&ids, now);
-        for id in &ids {
-            let Some(slot) = self.slots.get(id) else { continue };
-            // What moved in the comparison carries its own effects.
-            if slot.is_durable() {
-                let effects = resume(&slot.update).into_iter();
-                let acts = effects.map(|effect| Act::Carry { effect, update: Box::new(slot.update.clone()) });
-                self.acts.extend(acts.collect::<Vec<_>>());
-            }
-        }
+        let workloads: Vec<WorkloadId> = self.slots.workloads().cloned().collect();
+        self.compare_with_cluster(&workloads, now);
+        // What moved in the comparison carries its own effects.
+        let unmoved = self.slots.iter().filter(|(_, slot)| slot.is_durable()).map(|(_, slot)| &slot.update);
+        let effects = |update: &Update| resume(update).into_iter().map(|effect| carry(effect, update)).collect::<Vec<_>>();
+        self.acts.extend(unmoved.flat_map(effects));
         self.look_at_held(now);
     }
 
@@ -249,35 +250,25 @@ impl Engine {
         for workload in ids {
             self.looked.tell_mistakes(self.workloads.get(workload).as_deref(), workload, &mut self.acts);
         }
-        let of_these = |update: &&Update| ids.contains(&update.spec.workload);
-        let updates: Vec<UpdateId> = self.updates().filter(of_these).map(|update| update.id.clone()).collect();
-        self.compare_with_cluster(&updates, now);
-        self.look_at_held(now);
+        self.compare_with_cluster(ids, now);
     }
 
-    /// Tells held updates and those that run how their workload has drifted.
-    fn compare_with_cluster(&mut self, ids: &[UpdateId], now: Timestamp) {
-        let mut workloads: Vec<WorkloadId> = Vec::new();
-        for id in ids {
-            let Some(slot) = self.slots.get(id) else { continue };
-            let workload = self.workloads.get(&slot.update.spec.workload);
-            if workload.is_none() && !self.workloads.knows(&slot.update.spec.workload.namespace) {
-                continue;
-            }
-            if !workloads.contains(&slot.update.spec.workload) {
-                workloads.push(slot.update.spec.workload.clone());
-            }
-            if matches!(slot.update.phase, Phase::Held(_))
-                && let Some(drift) = update::drift(&slot.update, workload.as_deref())
-            {
-                self.feed(id, &Input::Drift(drift), now);
-            }
-        }
+    /// Looks at the held updates of these workloads, and tells those whose images should run which of them a person has moved away.
+    fn compare_with_cluster(&mut self, workloads: &[WorkloadId], now: Timestamp) {
         for workload in workloads {
-            let Some(workload) = self.workloads.get(&workload) else { continue };
-            for (id, drift) in update::set_back(&self.known(&workload.id), &workload) {
-                self.feed(&id, &Input::Drift(drift), now);
+            let is_held = |update: &&Update| matches!(update.phase, Phase::Held(_));
+            let held: Vec<UpdateId> = self.slots.of(workload).filter(is_held).map(|update| update.id.clone()).collect();
+            for id in held {
+                self.look(&id, now);
             }
+            self.notice_set_back(workload, now);
+        }
+    }
+
+    fn notice_set_back(&mut self, workload: &WorkloadId, now: Timestamp) {
+        let Some(workload) = self.workloads.get(workload) else { return };
+        for (id, drift) in update::set_back(&self.known(&workload.id), &workload) {
+            self.feed(&id, &Input::Drift(drift), now);
         }
     }
 
@@ -291,7 +282,7 @@ impl Engine {
         };
         let mut slot = Slot::new(update.clone());
         slot.moved(update, Consequences { effects, lines: vec![line], ..Consequences::default() });
-        self.slots.insert(id.clone(), slot);
+        self.slots.insert(slot);
         self.unsettled.insert(id.clone());
         self.look(&id, now);
     }
@@ -303,58 +294,64 @@ impl Engine {
         }
     }
 
-    /// Looks at an update's gates and deadlines until it waits.
+    /// Looks at an update, its gates and its deadlines until it waits.
     fn look(&mut self, id: &UpdateId, now: Timestamp) {
         for _ in 0..MOVES_MAX {
             let Some(slot) = self.slots.get(id) else { return };
-            let around = self.surroundings(&slot.update, now);
-            if !self.take_step(id, &Input::Look(around), now) {
+            let input = self.seen(&slot.update, now);
+            if !self.take_step(id, &input, now) {
                 return;
             }
         }
     }
 
+    /// What a look shows. Whoever moved a held update to its patch on other grounds than it was admitted on would overwrite somebody:
+    /// the workload is compared at every look and not only when its change is told.
+    fn seen(&self, update: &Update, now: Timestamp) -> Input {
+        let id = &update.spec.workload;
+        let workload = self.workloads.get(id);
+        let is_comparable = matches!(update.phase, Phase::Held(_)) && (workload.is_some() || self.workloads.knows(&id.namespace));
+        let drift = is_comparable.then(|| update::drift(update, workload.as_deref())).flatten();
+        drift.map_or_else(|| Input::Look(self.surroundings(update, workload.as_deref(), now)), Input::Drift)
+    }
+
     /// One step; whether the update moved.
     fn take_step(&mut self, id: &UpdateId, input: &Input, now: Timestamp) -> bool {
         let Some(slot) = self.slots.get_mut(id) else { return false };
-        let before = slot.update.phase.as_str();
+        let (before, was_open) = (slot.update.phase.as_str(), slot.update.is_open());
         match step(&slot.update, input, now) {
             Step::Waits(reason) => {
                 if let Phase::Held(held) = &mut slot.update.phase {
                     held.waits = reason;
                 }
-                return false;
+                false
             }
             Step::Retries { to, effects } => {
+                self.acts.extend(effects.into_iter().map(|effect| carry(effect, &to)));
                 slot.update = to;
-                let update = &slot.update;
-                self.acts.extend(effects.into_iter().map(|effect| Act::Carry { effect, update: Box::new(update.clone()) }));
-                return false;
+                false
             }
             Step::Moves { to, event, effects } => {
                 let left = (before != to.phase.as_str()).then(|| (before, now.duration_since(slot.update.since)));
                 let line = AuditLine { at: now, event, detail: last_detail(&to), update: to.clone(), left };
-                slot.moved(to, Consequences { effects, lines: vec![line], ..Consequences::default() });
+                if was_open && !to.is_open() {
+                    self.ended.push(id.clone());
+                }
+                self.slots.change(id, |slot| slot.moved(to, Consequences { effects, lines: vec![line], ..Consequences::default() }));
                 self.unsettled.insert(id.clone());
+                true
             }
         }
-        let closed_now =
-            self.slots.get(id).is_some_and(|slot| !slot.update.is_open()) && !Outcome::ALL.iter().any(|end| end.as_str() == before);
-        if closed_now {
-            self.closed(id, now);
-        }
-        true
     }
 
     /// What the gates of an update are made from.
-    fn surroundings(&self, update: &Update, now: Timestamp) -> Surroundings {
+    fn surroundings(&self, update: &Update, workload: Option<&Workload>, now: Timestamp) -> Surroundings {
         let id = &update.spec.workload;
-        let workload = self.workloads.get(id);
         let known = self.known(id);
         Surroundings {
-            paused: self.pauses.over(id, workload.as_deref(), now),
-            barred: workload.as_ref().and_then(|workload| workload.owner).map(|owner| Reason::NoGitRemote { owner }),
-            bound: workload.as_ref().and_then(|workload| bound(update, workload, &known)),
+            paused: self.pauses.over(id, workload, now),
+            barred: workload.and_then(|workload| workload.owner).map(|owner| Reason::NoGitRemote { owner }),
+            bound: workload.and_then(|workload| bound(update, workload, &known)),
             crowded: self.crowded(update, &known),
         }
     }
@@ -364,11 +361,22 @@ impl Engine {
             return Some(Reason::OtherInFlight { update: other.id.name.clone() });
         }
         let limit = self.settings.in_flight;
-        let in_flight = self.updates().filter(|update| update.is_in_flight()).count();
-        (in_flight >= limit).then_some(Reason::InFlightLimit { limit })
+        (self.slots.in_flight() >= limit).then_some(Reason::InFlightLimit { limit })
     }
 
-    /// An update has just closed: older bindings it takes over are lifted, the workload is looked at again, others may have room now.
+    /// Follows up what has closed, and looks at the held ones, which may have room now and may close in their turn. A loop, for thousands
+    /// may end at one moment; it ends because nothing closes twice.
+    fn follow_up(&mut self, now: Timestamp) {
+        while !self.ended.is_empty() {
+            for id in std::mem::take(&mut self.ended) {
+                self.closed(&id, now);
+            }
+            self.look_at_held(now);
+        }
+    }
+
+    /// An update has closed: older bindings it takes over are lifted, and its workload is looked at again. What a person did to the
+    /// workload meanwhile is noticed first, so that the new look cannot undo it.
     fn closed(&mut self, id: &UpdateId, now: Timestamp) {
         let Some(update) = self.slots.get(id).map(|slot| slot.update.clone()) else { return };
         let known = self.known(&update.spec.workload);
@@ -376,16 +384,14 @@ impl Engine {
         for older in replaced {
             self.feed(&older, &Input::Lift { by: update.id.name.clone() }, now);
         }
+        self.notice_set_back(&update.spec.workload, now);
         self.acts.push(Act::Hint(update.repositories(), Trigger::Resync));
         self.prune(&update.spec.workload, now);
-        self.look_at_held(now);
     }
 
     /// Looks at every held update, the oldest first.
     pub(super) fn look_at_held(&mut self, now: Timestamp) {
-        let mut held: Vec<_> = self.updates().filter(|update| matches!(update.phase, Phase::Held(_))).collect();
-        held.sort_by_key(|update| update.created);
-        let ids: Vec<UpdateId> = held.into_iter().map(|update| update.id.clone()).collect();
+        let ids: Vec<UpdateId> = self.slots.held().cloned().collect();
         for id in ids {
             self.look(&id, now);
         }
@@ -396,7 +402,7 @@ impl Engine {
             self.look_at_held(now);
         }
         let due = |update: &&Update| deadline(update).is_some_and(|at| at <= now);
-        let ids: Vec<UpdateId> = self.updates().filter(due).map(|update| update.id.clone()).collect();
+        let ids: Vec<UpdateId> = self.slots.open().filter(due).map(|update| update.id.clone()).collect();
         for id in ids {
             self.look(&id, now);
         }
@@ -405,7 +411,8 @@ impl Engine {
     /// Writes the records that are behind. A new record waits until every older one of its workload is up to date: if skeg died in
     /// between, two open updates of one workload would be found.
     fn write_what_is_due(&mut self, now: Timestamp) {
-        let behind: Vec<WorkloadId> = self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter_map(Slot::keeps_waiting).collect();
+        let behind: BTreeSet<WorkloadId> =
+            self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter_map(Slot::keeps_waiting).collect();
         for id in &self.unsettled {
             let Some(slot) = self.slots.get_mut(id) else { continue };
             if slot.is_recorded() || !behind.contains(&slot.update.spec.workload) {
@@ -429,9 +436,13 @@ impl Engine {
     fn adopt(&mut self, kept: Kept) {
         self.acts.push(Act::Hint(kept.update.repositories(), Trigger::Resync));
         let effects = resume(&kept.update);
-        self.acts.extend(effects.into_iter().map(|effect| Act::Carry { effect, update: Box::new(kept.update.clone()) }));
-        self.slots.insert(kept.update.id.clone(), Slot::loaded(kept.update, kept.version));
+        self.acts.extend(effects.into_iter().map(|effect| carry(effect, &kept.update)));
+        self.slots.insert(Slot::loaded(kept.update, kept.version));
     }
+}
+
+fn carry(effect: Effect, update: &Update) -> Act {
+    Act::Carry { effect, update: Box::new(update.clone()) }
 }
 
 fn bound(update: &Update, workload: &Workload, known: &[&Update]) -> Option<Reason> {

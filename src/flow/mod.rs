@@ -28,6 +28,7 @@ pub mod observe;
 mod pauses;
 mod record;
 mod slot;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod verify;

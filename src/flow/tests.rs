@@ -107,7 +107,15 @@ impl World {
         world
     }
 
+    /// The watch shows the workload, and the engine is told.
     fn show(&mut self, name: &str, image: &str, annotations: &[(&str, &str)], mark: Option<Mark>) -> WorkloadId {
+        let id = self.show_untold(name, image, annotations, mark);
+        self.send(Message::Changed(vec![id.clone()]));
+        id
+    }
+
+    /// The watch shows the workload, and the engine is not told yet.
+    fn show_untold(&self, name: &str, image: &str, annotations: &[(&str, &str)], mark: Option<Mark>) -> WorkloadId {
         let containers = vec![Container { name: "web".into(), image: image.into(), init: false }];
         let defaults =
             Defaults { approvers: crate::core::directives::Approver::parse("user:ann").into_iter().collect(), ..Defaults::default() };
@@ -118,7 +126,6 @@ impl World {
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
         let workload = Workload { id: id.clone(), uid: format!("uid-{name}").into(), containers, directives, mark, owner: None };
         self.shown.0.lock().unwrap().insert(id.clone(), Arc::new(workload));
-        self.send(Message::Changed(vec![id.clone()]));
         id
     }
 
@@ -305,6 +312,33 @@ fn a_newer_candidate_takes_the_place_of_a_held_one_and_waits_for_one_in_flight()
     world.observe(&[("1.0.2", "c"), ("1.0.3", "d")]);
     world.run();
     assert_eq!(world.engine.updates().filter(|update| update.is_open()).count(), 1, "1.0.3 waits for 1.0.2");
+}
+
+#[test]
+fn a_vote_that_overtakes_the_news_of_stricter_rules_applies_nothing() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ASKED, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let id = world.open();
+    world.show_untold("web", OLD, &[("skeg.dev/policy", "patch"), ("skeg.dev/approvals", "2")], None);
+    world.vote(&id, Verdict::Approve);
+    world.run();
+    assert_eq!(world.phases(), [("1.0.1".to_owned(), "Superseded")]);
+    assert_eq!(world.effects().iter().filter(|effect| **effect == Effect::Apply).count(), 0);
+}
+
+#[test]
+fn two_thousand_requests_that_run_out_at_one_moment_end_one_by_one() {
+    let mut world = World::new(settings());
+    for number in 0..2_000 {
+        world.show(&format!("web{number}"), OLD, ASKED, None);
+    }
+    world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+    world.run();
+    world.later(90_000);
+    let ends = world.phases().into_iter().filter(|(_, phase)| *phase == "Expired").count();
+    assert_eq!((ends, world.phases().len()), (2_000, 2_000));
 }
 
 #[test]
