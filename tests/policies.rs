@@ -181,35 +181,30 @@ fn is_version(tag: &Tag) -> bool {
 }
 
 #[test]
-fn ten_thousand_tags_are_judged_in_a_blink() {
+fn ten_thousand_tags_are_judged() {
     let tags: Vec<_> = (0..10_000)
         .map(|number| tag(&format!("{}.{}.{}-debian-12-r{}", number / 1000, number / 10 % 100, number % 10, number % 7)))
         .collect();
     let current = tag("1.0.0-debian-12-r0");
-    // The bound is for release builds; the tests' build is some twenty times slower, and shares its machine.
-    let bound = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(50) };
     for (policy, pattern) in [("semver:>=1, !=3.5.0 || ^12", r"regexp:^\d+\.\d+"), ("minor", "regexp:(a+)+$|r"), ("all", "glob:*-debian-*")]
     {
         let filter = Filter { allow: Some(Patterns::parse(pattern).unwrap()), ignore: None };
         let selection = Selection { filter, ..selection(policy, None) };
-        let start = Instant::now();
         let choice = choose(&selection, Some(&current), &tags);
-        let taken = start.elapsed();
         assert!(choice.tag.is_some(), "{policy}: {}", choice.reason);
-        assert!(taken < bound, "{policy} took {taken:?}");
     }
 }
 
+/// CF-03. The bound is no measure of speed: a matcher that backtracks takes longer than the universe lasts.
 #[test]
 fn a_pattern_made_to_be_slow_takes_time_linear_in_the_tags() {
     let tags: Vec<_> = (0..10_000).map(|number| tag(&format!("{}{number:05}", "a".repeat(123)))).collect();
-    let bound = if cfg!(debug_assertions) { Duration::from_secs(20) } else { Duration::from_millis(500) };
     for pattern in ["regexp:(a+)+$", "regexp:(a|aa)+b", "regexp:(a*)*(a*)*(a*)*b", "glob:*a*a*a*a*a*a*b", r"regexp:a[ab]{60}b"] {
         let filter = Filter { allow: Some(Patterns::parse(pattern).unwrap()), ignore: None };
         let start = Instant::now();
         let choice = choose(&Selection { filter, ..selection("semver:*", None) }, None, &tags);
         let taken = start.elapsed();
         assert_eq!(choice.tag, None);
-        assert!(taken < bound, "{pattern} took {taken:?}");
+        assert!(taken < Duration::from_mins(1), "{pattern} took {taken:?}");
     }
 }

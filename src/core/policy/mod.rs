@@ -9,7 +9,6 @@
 
 mod digest;
 mod filter;
-mod natural;
 mod never;
 mod pattern;
 mod prerelease;

@@ -15,7 +15,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Bound;
 
-use super::version::{self, Version, compare_suffixes};
+use semver::Prerelease;
+
+use super::version::{self, Version};
 use crate::core::nearest::shown;
 
 /// A range with the text it was read from.
@@ -49,18 +51,11 @@ pub enum RangeError {
 /// One comparator: the versions between two bounds, or all others.
 #[derive(Clone, Debug)]
 struct Interval {
-    lower: Bound<Edge>,
-    upper: Bound<Edge>,
+    lower: Bound<semver::Version>,
+    upper: Bound<semver::Version>,
     negated: bool,
     /// Whether a pre-release is written in it.
     names_pre_release: bool,
-}
-
-/// Where an interval ends.
-#[derive(Clone, Debug)]
-struct Edge {
-    numbers: [u64; 3],
-    suffix: Box<str>,
 }
 
 impl Range {
@@ -92,32 +87,29 @@ impl Interval {
     fn contains(&self, version: &Version<'_>) -> bool {
         let above = match &self.lower {
             Bound::Unbounded => true,
-            Bound::Included(edge) => edge.place(version).is_ge(),
-            Bound::Excluded(edge) => edge.place(version).is_gt(),
+            Bound::Included(edge) => place(version, edge).is_ge(),
+            Bound::Excluded(edge) => place(version, edge).is_gt(),
         };
         let below = match &self.upper {
             Bound::Unbounded => true,
-            Bound::Included(edge) => edge.place(version).is_le(),
-            Bound::Excluded(edge) => edge.place(version).is_lt() && !edge.is_release_of(version),
+            Bound::Included(edge) => place(version, edge).is_le(),
+            Bound::Excluded(edge) => place(version, edge).is_lt() && !is_release_of(edge, version),
         };
         (above && below) != self.negated
     }
 }
 
-impl Edge {
-    /// Where `version` is, seen from here.
-    fn place(&self, version: &Version<'_>) -> Ordering {
-        version.numbers().cmp(&self.numbers).then_with(|| match (self.suffix.is_empty(), version.is_pre_release()) {
-            (true, true) => Ordering::Less,
-            (true, false) => Ordering::Equal,
-            (false, _) => compare_suffixes(version.suffix(), &self.suffix),
-        })
+/// Where `version` is, seen from `edge`. From a release, a variant is where its numbers are.
+fn place(version: &Version<'_>, edge: &semver::Version) -> Ordering {
+    if edge.pre.is_empty() && !version.is_pre_release() {
+        return version.numbers().cmp(&[edge.major, edge.minor, edge.patch]);
     }
+    version.place().cmp(edge)
+}
 
-    /// Whether this is the release that `version` has the numbers of.
-    fn is_release_of(&self, version: &Version<'_>) -> bool {
-        self.suffix.is_empty() && self.numbers == version.numbers()
-    }
+/// Whether `edge` is the release that `version` has the numbers of.
+fn is_release_of(edge: &semver::Version, version: &Version<'_>) -> bool {
+    edge.pre.is_empty() && version.numbers() == [edge.major, edge.minor, edge.patch]
 }
 
 // === reading ===
@@ -185,21 +177,16 @@ impl Operator {
 }
 
 /// A version of which the last numbers may be left open.
-struct Partial<'a> {
+struct Partial {
     /// The numbers that are given: up to three.
     given: Vec<u64>,
-    suffix: &'a str,
+    pre: Prerelease,
 }
 
-impl<'a> Partial<'a> {
-    fn parse(text: &'a str) -> Result<Self, RangeError> {
+impl Partial {
+    fn parse(text: &str) -> Result<Self, RangeError> {
         let wrong = || RangeError::Version(shown(text).into());
-        let rest = text.strip_prefix('v').unwrap_or(text);
-        let (rest, metadata) = rest.split_once('+').map_or((rest, None), |(rest, metadata)| (rest, Some(metadata)));
-        let (core, suffix) = rest.split_once('-').map_or((rest, None), |(core, suffix)| (core, Some(suffix)));
-        if !metadata.is_none_or(version::is_suffix) || !suffix.is_none_or(version::is_suffix) {
-            return Err(wrong());
-        }
+        let (core, _, pre) = version::split(text).ok_or_else(wrong)?;
         let (mut given, mut open) = (Vec::new(), false);
         for (place, part) in core.split('.').enumerate() {
             match part {
@@ -209,22 +196,23 @@ impl<'a> Partial<'a> {
                 _ => given.push(version::parse_number(part).ok_or_else(wrong)?),
             }
         }
-        Ok(Self { given, suffix: suffix.unwrap_or_default() })
+        Ok(Self { given, pre })
     }
 
     /// The lowest version it stands for.
-    fn floor(&self) -> Edge {
+    fn floor(&self) -> semver::Version {
         let number = |place: usize| self.given.get(place).copied().unwrap_or(0);
-        Edge { numbers: [number(0), number(1), number(2)], suffix: self.suffix.into() }
+        semver::Version { pre: self.pre.clone(), ..semver::Version::new(number(0), number(1), number(2)) }
     }
 
     /// The first version past those that share its first `kept` numbers; `None` past the largest number.
-    fn after(&self, kept: usize) -> Option<Edge> {
+    fn after(&self, kept: usize) -> Option<semver::Version> {
         let mut numbers = [0; 3];
         for (place, (number, given)) in numbers.iter_mut().zip(&self.given).take(kept).enumerate() {
             *number = if place + 1 == kept { given.checked_add(1)? } else { *given };
         }
-        Some(Edge { numbers, suffix: "".into() })
+        let [major, minor, patch] = numbers;
+        Some(semver::Version::new(major, minor, patch))
     }
 
     /// How many of its numbers `^` keeps: up to the first that is not zero, or all.
@@ -234,11 +222,11 @@ impl<'a> Partial<'a> {
 }
 
 /// The versions that `operator` and `partial` ask for; `text` is what is quoted in an error.
-fn interval(operator: Operator, partial: &Partial<'_>, text: &str) -> Result<Interval, RangeError> {
+fn interval(operator: Operator, partial: &Partial, text: &str) -> Result<Interval, RangeError> {
     let nothing = || RangeError::Nothing(shown(text).into());
     let after = |kept: usize| partial.after(kept).ok_or_else(|| RangeError::TooLarge(shown(text).into()));
     let floor = partial.floor();
-    let names_pre_release = !partial.suffix.is_empty();
+    let names_pre_release = !partial.pre.is_empty();
     let is_full = partial.given.len() == 3;
     if partial.given.is_empty() {
         let lower = if names_pre_release { Bound::Included(floor) } else { Bound::Unbounded };

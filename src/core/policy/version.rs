@@ -6,18 +6,21 @@
 //!
 //! Order: numbers; then pre-releases before finished versions; then suffixes as SemVer 2.0.0 section 11 compares
 //! pre-releases, except that digits inside an identifier count as a number (`rc9` before `rc10`); none is the greatest.
+//! SemVer's part of this is `semver::Version`; here a tag is brought into the form that it takes.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
-use super::natural;
+use semver::{BuildMetadata, Prerelease};
 
 /// Words in a suffix that mean "not finished yet". PRODUCT's list.
 const PRE_RELEASE_WORDS: [&str; 8] = ["alpha", "beta", "rc", "pre", "preview", "dev", "snapshot", "m"];
 
 /// A version that borrows its suffix from the tag. Equal means equal in order: `v1.0` is `1.0.0`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Version<'a> {
-    numbers: [u64; 3],
+    /// Its place among the versions of SemVer, where a variant is one more pre-release.
+    place: semver::Version,
     /// How many numbers were written, from 1 to 3.
     parts: u8,
     suffix: &'a str,
@@ -27,18 +30,7 @@ pub struct Version<'a> {
 impl<'a> Version<'a> {
     /// Reads a whole tag. `None` when it is no version, also when a number does not fit 64 bits.
     pub fn parse(tag: &'a str) -> Option<Self> {
-        let text = tag.strip_prefix('v').unwrap_or(tag);
-        // Build metadata has no say in the order (SemVer section 10). The grammar of tags has no `+`; lists given by hand may.
-        let text = match text.split_once('+') {
-            Some((text, metadata)) if is_suffix(metadata) => text,
-            Some(_) => return None,
-            None => text,
-        };
-        let (core, suffix) = match text.split_once('-') {
-            Some((core, suffix)) if is_suffix(suffix) => (core, suffix),
-            Some(_) => return None,
-            None => (text, ""),
-        };
+        let (core, suffix, pre) = split(tag)?;
         let mut numbers = [0; 3];
         let mut written = core.split('.');
         let mut parts = 0;
@@ -46,12 +38,19 @@ impl<'a> Version<'a> {
             *number = parse_number(text)?;
             parts += 1;
         }
-        written.next().is_none().then(|| Self { numbers, parts, suffix, is_pre_release: is_pre_release(suffix) })
+        let [major, minor, patch] = numbers;
+        let place = semver::Version { pre, ..semver::Version::new(major, minor, patch) };
+        written.next().is_none().then(|| Self { place, parts, suffix, is_pre_release: is_pre_release(suffix) })
     }
 
     /// Major, minor and patch; parts that are not written are 0.
     pub fn numbers(&self) -> [u64; 3] {
-        self.numbers
+        [self.place.major, self.place.minor, self.place.patch]
+    }
+
+    /// Its place among the versions of SemVer, where a variant is one more pre-release.
+    pub fn place(&self) -> &semver::Version {
+        &self.place
     }
 
     /// How many numbers are written: 1, 2 or 3.
@@ -85,11 +84,8 @@ impl<'a> Version<'a> {
 
 impl Ord for Version<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let is_final = |version: &Self| !version.is_pre_release;
-        self.numbers
-            .cmp(&other.numbers)
-            .then_with(|| is_final(self).cmp(&is_final(other)))
-            .then_with(|| compare_suffixes(self.suffix, other.suffix))
+        let rank = |version: &Self| (version.numbers(), !version.is_pre_release);
+        rank(self).cmp(&rank(other)).then_with(|| self.place.pre.cmp(&other.place.pre))
     }
 }
 
@@ -107,34 +103,50 @@ impl PartialEq for Version<'_> {
 
 impl Eq for Version<'_> {}
 
-/// Compares suffixes as SemVer compares pre-releases, with digits inside an identifier as numbers. No suffix is the greatest.
-pub fn compare_suffixes(left: &str, right: &str) -> Ordering {
-    match (left.is_empty(), right.is_empty()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Greater,
-        (false, true) => Ordering::Less,
-        (false, false) => compare_identifiers(left, right),
+/// Numbers, suffix, and the suffix as SemVer takes it. `None` when what follows the numbers is no version's.
+pub fn split(text: &str) -> Option<(&str, &str, Prerelease)> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    // Build metadata has no say in the order (SemVer section 10). The grammar of tags has no `+`; lists given by hand may.
+    let (text, metadata) = text.split_once('+').map_or((text, None), |(text, metadata)| (text, Some(metadata)));
+    if metadata.is_some_and(|metadata| metadata.is_empty() || BuildMetadata::new(metadata).is_err()) {
+        return None;
+    }
+    match text.split_once('-') {
+        Some((core, suffix)) => Some((core, suffix, pre_release(suffix)?)),
+        None => Some((text, "", Prerelease::EMPTY)),
     }
 }
 
-fn compare_identifiers(left: &str, right: &str) -> Ordering {
-    let (mut left, mut right) = (left.split('.'), right.split('.'));
-    loop {
-        match (left.next(), right.next()) {
-            (Some(a), Some(b)) => {
-                let order = match (is_number(a), is_number(b)) {
-                    (true, false) => Ordering::Less,
-                    (false, true) => Ordering::Greater,
-                    _ => natural::compare(a, b),
-                };
-                if order.is_ne() {
-                    return order;
-                }
-            }
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
+fn pre_release(suffix: &str) -> Option<Prerelease> {
+    let identifiers: Vec<_> = suffix.split('.').map(identifier).collect();
+    Prerelease::new(&identifiers.join(".")).ok().filter(|pre| !pre.is_empty())
+}
+
+/// The identifier, spelt so that SemVer's order (bare numbers by value, others by bytes) is by the numbers in it: leading zeros are
+/// left out, and beside letters the length of each number stands before it, as wide as any length.
+fn identifier(text: &str) -> String {
+    if is_number(text) {
+        return without_zeros(text).to_owned();
+    }
+    let mut spelt = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (letters, after) = rest.split_at(rest.find(|character: char| character.is_ascii_digit()).unwrap_or(rest.len()));
+        let (digits, after) = after.split_at(after.find(|character: char| !character.is_ascii_digit()).unwrap_or(after.len()));
+        spelt += letters;
+        if !digits.is_empty() {
+            let number = without_zeros(digits);
+            let _ = write!(spelt, "{:020}{number}", number.len());
         }
+        rest = after;
+    }
+    spelt
+}
+
+fn without_zeros(digits: &str) -> &str {
+    match digits.trim_start_matches('0') {
+        "" => "0",
+        number => number,
     }
 }
 
@@ -145,11 +157,6 @@ pub fn parse_number(text: &str) -> Option<u64> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Whether `text` is a series of identifiers as SemVer writes pre-releases; numbers may have leading zeros.
-pub fn is_suffix(text: &str) -> bool {
-    text.split('.').all(|identifier| !identifier.is_empty() && identifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
 }
 
 /// The runs of letters.
@@ -261,6 +268,9 @@ mod tests {
     #[test]
     fn digits_in_an_identifier_count_as_a_number() {
         check_ascending(&["1.0.0-rc9", "1.0.0-rc10", "1.0.0-debian-12-r9", "1.0.0-debian-12-r10", "1.0.0"]);
+        check_ascending(&["1.0.0-rc", "1.0.0-rc-", "1.0.0-rc0", "1.0.0-rc02", "1.0.0-rc2-", "1.0.0-rc2a", "1.0.0-rc10a", "1.0.0-rca"]);
+        check_ascending(&["1.0.0-rc18446744073709551616", "1.0.0-rc18446744073709551617", "1.0.0-rca"]);
+        check_ascending(&["1.0.0-9", "1.0.0-18446744073709551616", "1.0.0-a", "1.0.0-b.09", "1.0.0-b.10"]);
     }
 
     #[test]
