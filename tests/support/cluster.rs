@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use skeg::adapters::clock::SystemClock;
 use skeg::adapters::cluster::{ApiServer, Connection};
-use skeg::adapters::journal::crd;
 use skeg::core::directives::Rules;
 use skeg::core::image::{Digest, ImageRef, Pin};
 use skeg::core::update::{Change, Held, History, Phase, Plan, Reason, Spec, Trigger, Update, UpdateId};
@@ -33,7 +32,7 @@ impl Cluster {
 
     /// The same, served in another way.
     pub async fn with(options: Options) -> Self {
-        let kube = EmbeddedKube::start(Options { definitions: vec![crd::crd()], ..options }).unwrap();
+        let kube = EmbeddedKube::start(options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
         std::fs::write(&kubeconfig, kube.kubeconfig()).unwrap();

@@ -53,6 +53,7 @@ pub use status::ApiError;
 pub use write::Admission;
 
 use super::loopback::{Bound, Loopback};
+use crate::adapters::journal::crd::crd;
 use api::Api;
 use catalog::ResourceType;
 use faults::Faults;
@@ -68,7 +69,7 @@ const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 pub struct Options {
     /// The bearer token every request must carry; none by default.
     pub token: Option<String>,
-    /// `CustomResourceDefinition` objects that exist from the start; [`image_update_definition`] by default.
+    /// `CustomResourceDefinition` objects that exist from the start; by default that of `ImageUpdate`, as `skeg crd` prints it.
     pub definitions: Vec<Value>,
     /// Changes every object on its way into the store, as a mutating admission webhook does; none by default.
     pub admission: Option<Admission>,
@@ -80,7 +81,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { token: None, definitions: vec![image_update_definition()], admission: None, bookmark_every: BOOKMARK_EVERY, rollouts: None }
+        Self { token: None, definitions: vec![crd()], admission: None, bookmark_every: BOOKMARK_EVERY, rollouts: None }
     }
 }
 
@@ -266,42 +267,4 @@ impl EmbeddedKube {
             Ok(())
         })
     }
-}
-
-/// A definition of `ImageUpdate` with its rules on changes that otherwise takes any spec and status.
-pub fn image_update_definition() -> Value {
-    let rule = |rule: &str, message: &str| json!([{"rule": rule, "message": message}]);
-    let closed = "['Done', 'Unrecorded', 'RolledBack', 'Rejected', 'Expired', 'Superseded', 'Failed']";
-    let is_final = format!("self == oldSelf || !(oldSelf in {closed})");
-    let spec = json!({
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-        "x-kubernetes-validations": rule("self == oldSelf", "spec is immutable"),
-    });
-    let status = json!({
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-        "required": ["phase", "epoch"],
-        "properties": {
-            "phase": {"type": "string", "x-kubernetes-validations": rule(&is_final, "a closed phase is final")},
-            "epoch": {"type": "integer", "x-kubernetes-validations": rule("self >= oldSelf", "epoch never falls")},
-        },
-    });
-    let schema = json!({"type": "object", "required": ["spec", "status"], "properties": {"spec": spec, "status": status}});
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "imageupdates.skeg.dev"},
-        "spec": {
-            "group": "skeg.dev",
-            "scope": "Namespaced",
-            "names": {"kind": "ImageUpdate", "plural": "imageupdates", "singular": "imageupdate", "shortNames": ["iu"]},
-            "versions": [{
-                "name": "v1alpha1",
-                "served": true,
-                "storage": true,
-                "schema": {"openAPIV3Schema": schema},
-            }],
-        },
-    })
 }

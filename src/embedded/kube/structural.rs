@@ -13,6 +13,28 @@ use serde_json::{Map, Value, json};
 use super::object;
 use super::status::Problem;
 
+/// The keywords that are known here. A definition with another one is refused, so that none is silently without effect.
+pub const KEYWORDS: [&str; 18] = [
+    "additionalProperties",
+    "description",
+    "enum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "nullable",
+    "pattern",
+    "properties",
+    "required",
+    "type",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
+];
+
 /// Drops what the real server does not store: fields the schema does not name, and nulls. Whole numbers written as `1.0` become
 /// integers. Gives the paths of the unknown fields.
 pub fn prune(schema: &Value, object: &mut Value) -> Vec<String> {

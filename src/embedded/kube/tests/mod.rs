@@ -13,7 +13,7 @@ use kube::core::ApiResource;
 use serde_json::{Value, json};
 
 use super::object;
-use super::{EmbeddedKube, Options, image_update_definition};
+use super::{EmbeddedKube, Options, crd};
 
 /// Anything awaited here takes milliseconds; a hang should fail the test, not the run.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,8 +70,16 @@ fn image_update(name: &str, phase: &str) -> DynamicObject {
         "apiVersion": "skeg.dev/v1alpha1",
         "kind": "ImageUpdate",
         "metadata": {"name": name, "namespace": "shop", "labels": {"skeg.dev/open": "true"}},
-        "spec": {"attempt": 1},
-        "status": {"phase": phase, "epoch": 1},
+        "spec": {
+            "workload": {"kind": "Deployment", "name": "web", "uid": "u1"},
+            "changes": [{
+                "container": "web", "repository": "docker.io/team/web", "from": "team/web:1", "to": "team/web:2", "tag": "2",
+                "digest": format!("sha256:{}", "a1".repeat(32)),
+            }],
+            "policy": "major", "trigger": "poll", "approvals": 0, "approvalDeadline": "24h", "approvalValid": "72h",
+            "rollback": true, "rolloutTimeout": "10m", "pin": "tag", "plan": "patch", "attempt": 1,
+        },
+        "status": {"phase": phase, "epoch": 1, "since": "2026-01-01T00:00:00Z", "createdAt": "2026-01-01T00:00:00Z"},
     });
     serde_json::from_value(object).unwrap()
 }

@@ -172,6 +172,25 @@ async fn a_listing_that_was_compacted_cannot_be_continued() {
 }
 
 #[tokio::test]
+async fn image_updates_are_held_to_the_definition_that_skeg_installs() {
+    let kube = start();
+    kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})).unwrap();
+    let api = image_updates(&kube);
+    let refused = async |pointer: &str, value: Value| {
+        let mut update = image_update("web-1", "Held");
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        update.data.pointer_mut(parent).and_then(Value::as_object_mut).unwrap().insert(field.to_owned(), value);
+        assert_eq!(refusal(api.create(&PostParams::default(), &update).await), (422, "Invalid".to_owned()), "{pointer}");
+    };
+    refused("/spec/policy", Value::Null).await;
+    refused("/spec/changes", json!([])).await;
+    refused("/spec/plan", json!("moon")).await;
+    refused("/status/reason", json!("x".repeat(513))).await;
+    refused("/status/since", json!("yesterday")).await;
+    api.create(&PostParams::default(), &image_update("web-1", "Held")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_custom_resource_keeps_its_status_and_counts_every_change_of_it() {
     let kube = start();
     kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})).unwrap();
@@ -215,7 +234,7 @@ async fn a_type_without_definition_is_not_served_at_all() {
     let kube = start_with(Options { definitions: Vec::new(), ..Options::default() });
     let (code, reason) = refusal(image_updates(&kube).list(&ListParams::default()).await);
     assert_eq!((code, reason.as_str()), (404, "Failed to parse error data"), "the real server answers in plain text");
-    kube.apply(image_update_definition()).unwrap();
+    kube.apply(crd()).unwrap();
     assert!(image_updates(&kube).list(&ListParams::default()).await.unwrap().items.is_empty());
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::object;
 use super::super::status::Problem;
-use super::super::structural::{field_schema, joined};
+use super::super::structural::{KEYWORDS, field_schema, joined};
 
 /// What a rule asks of a change.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ fn check(schema: &Value, old: &Value, new: &Value, path: &str, problems: &mut Ve
     }
 }
 
-/// The rules of a definition's schema that cannot be evaluated here. `field` is where the schema is in the definition.
+/// The rules and keywords of a definition's schema that have no effect here. `field` is where the schema is in the definition.
 pub fn unreadable(schema: &Value, field: &str) -> Vec<Problem> {
     let stated = object::elements(schema, "/x-kubernetes-validations").iter().filter_map(|stated| object::text(stated, "/rule"));
     let here = stated.filter(|text| Rule::parse(text).is_none()).map(|text| {
@@ -74,6 +74,11 @@ pub fn unreadable(schema: &Value, field: &str) -> Vec<Problem> {
         Problem::invalid(format!("{field}.x-kubernetes-validations"), &json!(text), detail)
     });
     let mut problems: Vec<Problem> = here.collect();
+    let unknown = object::entries(schema, "").filter(|(keyword, _)| !KEYWORDS.contains(keyword));
+    problems.extend(
+        unknown
+            .map(|(keyword, value)| Problem::invalid(format!("{field}.{keyword}"), value, "the embedded API does not know this keyword")),
+    );
     for (name, schema) in object::entries(schema, "/properties") {
         problems.extend(unreadable(schema, &format!("{field}.properties[{name}]")));
     }
@@ -110,6 +115,18 @@ mod tests {
         let problems = unreadable(&schema, "schema");
         assert_eq!(problems.len(), 1);
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("schema.properties[list].items.x-kubernetes-validations")));
+    }
+
+    #[test]
+    fn a_definition_with_another_keyword_is_refused_by_its_place_and_the_one_of_image_updates_has_none() {
+        let schema = json!({"properties": {"oneOf": {"type": "string", "oneOf": [], "default": "a"}}});
+        let problems: Vec<String> = unreadable(&schema, "schema").iter().map(ToString::to_string).collect();
+        assert!(problems.iter().any(|problem| problem.starts_with("schema.properties[oneOf].oneOf: Invalid value")), "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.starts_with("schema.properties[oneOf].default: Invalid value")), "{problems:?}");
+        assert_eq!(problems.len(), 2);
+        let own = crate::adapters::journal::crd::crd();
+        let own = unreadable(&own["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "schema");
+        assert!(own.is_empty(), "{:?}", own.iter().map(ToString::to_string).collect::<Vec<_>>());
     }
 
     fn schema() -> Value {
