@@ -203,6 +203,10 @@ fn names_paths_and_grants_that_collide_are_told() {
             "skeg.toml:4:8: registry[1].host: docker.io has another entry for some of the same namespaces; merge them, or grant them to different namespaces",
         ],
     );
+    check(
+        "[[registry]]\nhost = 'a.b'\nnamespaces = ['shop']\ninsecure = true\n[[registry]]\nhost = 'a.b'\nnamespaces = ['billing']",
+        &["skeg.toml:5:1: registry[1].insecure: another entry of a.b says insecure = true; write the same in every entry of a host"],
+    );
     check("[server]\nprivate_listen = ':9300'", &["skeg.toml:2:18: server.private_listen: is the same as listen; write another port"]);
 }
 

@@ -45,8 +45,18 @@ impl Element for Registry {
     }
 
     fn clash(&self, earlier: &Self) -> Option<Clash> {
-        let clashes = self.host == earlier.host && self.namespaces.overlaps(&earlier.namespaces);
-        clashes.then(|| Clash {
+        if self.host != earlier.host {
+            return None;
+        }
+        // A login must not travel in the clear because another entry of the host allows it.
+        if self.insecure != earlier.insecure {
+            return Some(Clash {
+                key: "insecure",
+                what: format!("another entry of {} says insecure = {}", self.host, earlier.insecure),
+                advice: "write the same in every entry of a host",
+            });
+        }
+        self.namespaces.overlaps(&earlier.namespaces).then(|| Clash {
             key: "host",
             what: format!("{} has another entry for some of the same namespaces", self.host),
             advice: "merge them, or grant them to different namespaces",
