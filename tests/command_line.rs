@@ -251,3 +251,55 @@ async fn check_config_tries_what_is_named() {
     let parts: Vec<_> = checked["connections"].as_array().unwrap().iter().map(|tried| (&tried["part"], &tried["ok"])).collect();
     assert_eq!(serde_json::to_string(&parts).unwrap(), r#"[["cluster",false],["registry",false],["remote",false]]"#, "{checked}");
 }
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn check_config_logs_in_to_each_registry_and_tells_no_secret() {
+    use skeg::embedded::registry::{Access, EmbeddedRegistry, Login};
+    let login = || Login::new("robot", "s3cret");
+    let basic = EmbeddedRegistry::start(Access::Basic(login())).unwrap();
+    let token_life = Duration::from_mins(1);
+    let bearer = EmbeddedRegistry::start(Access::Bearer { login: login(), anonymous_pull: true, token_life }).unwrap();
+    let open = EmbeddedRegistry::start(Access::Anonymous).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("right"), "s3cret\n").unwrap();
+    std::fs::write(folder.path().join("wrong"), "c4nary\n").unwrap();
+    let entry = |registry: &EmbeddedRegistry, namespace: &str, file: &str| {
+        let credential = if file.is_empty() { String::new() } else { format!("username = 'robot'\npassword_file = '{file}'\n") };
+        format!("[[registry]]\nhost = '{}'\ninsecure = true\nnamespaces = ['{namespace}']\n{credential}", registry.address())
+    };
+    let mut config = "[cluster]\nkubeconfig = 'nowhere'\n".to_owned();
+    for registry in [&basic, &bearer] {
+        for (namespace, file) in [("a", "right"), ("b", "wrong"), ("c", "missing"), ("d", "")] {
+            config += &entry(registry, namespace, file);
+        }
+    }
+    config += &entry(&open, "a", "wrong");
+    let file = folder.path().join("skeg.toml");
+    std::fs::write(&file, config).unwrap();
+    let output = run(&["check-config", "--connect", "-o", "json", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tried: Vec<(bool, &str)> = checked["connections"].as_array().unwrap()[1..]
+        .iter()
+        .map(|tried| (tried["ok"].as_bool().unwrap(), tried["detail"].as_str().unwrap()))
+        .collect();
+    let missing = format!("not logged in: the login cannot be read: {}: entity not found", folder.path().join("missing").display());
+    let asks = "answers, and asks for a login; none is configured, so it can show public images only";
+    let token_server = format!("not logged in: the token server {} answered 401 Unauthorized (UNAUTHORIZED)", bearer.address());
+    assert_eq!(
+        tried,
+        [
+            (true, "answers, and takes the login of robot"),
+            (false, "not logged in: answered 401 Unauthorized (UNAUTHORIZED)"),
+            (false, &*missing),
+            (true, asks),
+            (true, "answers, and takes the login of robot"),
+            (false, &*token_server),
+            (false, &*missing),
+            (true, asks),
+            (true, "answers without a login: whether the configured one is good shows only with a repository"),
+        ]
+    );
+    assert!(!out(&output).contains("c4nary") && !String::from_utf8_lossy(&output.stderr).contains("c4nary"));
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skeg::adapters::clock::SystemClock;
-use skeg::adapters::registry::{CredentialProvider, RegistryAuth, RegistryClient, RegistryEntry};
+use skeg::adapters::registry::{CredentialProvider, Greeting, RegistryAuth, RegistryClient, RegistryEntry};
 use skeg::core::image::Repository;
 use skeg::embedded::registry::{Access as EmbeddedAccess, EmbeddedRegistry, Fault, Image, Login, Matcher};
 use skeg::ports::registry::{Access, Registry as _, RegistryError};
@@ -47,6 +47,7 @@ async fn check_reads(host: &str, login: Option<&Login>) {
     let repository = Repository::new(host, "team/app").unwrap();
 
     let reader = client(vec![entry(host, login)]);
+    assert_eq!(reader.greet(0).await, Ok(if login.is_some() { Greeting::LoggedIn } else { Greeting::Open }));
     assert_eq!(tags(&reader, &repository, TEAM).await.unwrap(), ["1.0.0", "1.1.0"]);
     let access = reader.access(&repository, TEAM);
     let found = reader.digest(&repository, &"1.0.0".parse().unwrap(), &access).await.unwrap();
@@ -55,6 +56,9 @@ async fn check_reads(host: &str, login: Option<&Login>) {
     assert_eq!(reader.index(&repository, &digest.parse().unwrap(), &access).await, Ok(None), "an image of one platform");
 
     if login.is_some() {
+        assert_eq!(client(vec![entry(host, None)]).greet(0).await, Ok(Greeting::AsksForLogin));
+        let refused = client(vec![entry(host, Some(&stranger()))]).greet(0).await;
+        assert!(matches!(refused, Err(RegistryError::Unauthorized { .. })), "{refused:?}");
         assert_eq!(reader.access(&repository, "other"), Access::Anonymous);
         let error = tags(&reader, &repository, "other").await.unwrap_err();
         assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");

@@ -3,22 +3,18 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use http::{Method, StatusCode};
 use serde::Serialize;
-use url::Url;
 
 use super::adapt;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::cluster::ApiServer;
-use crate::adapters::fetch::{Ask, Fetch, Reach};
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
+use crate::adapters::registry::{Greeting, RegistryClient};
 use crate::config::{Config, Credential, Registry};
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal as _;
-
-/// Bytes of a registry's answer to a version check, which is empty or an error in JSON.
-const VERSION_CHECK_BYTES_MAX: usize = 64 * 1024;
+use crate::ports::registry::RegistryError;
 
 /// What came of trying one thing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -44,7 +40,7 @@ impl Tried {
 pub async fn try_all(config: &Config) -> Vec<Tried> {
     let context = config.cluster.context.as_deref().unwrap_or("the current one");
     let mut tried = vec![Tried::new("cluster", context, cluster(config).await)];
-    tried.extend(join_all(config.registries.iter().map(registry)).await);
+    tried.extend(registries(config).await);
     tried.extend(remotes(config).await);
     tried
 }
@@ -57,36 +53,35 @@ async fn cluster(config: &Config) -> Result<String, String> {
     Ok(format!("answers, {} updates open or binding", records.kept.len()))
 }
 
-async fn registry(registry: &Registry) -> Tried {
-    let outcome = match secret(registry) {
-        Ok(()) => version_check(registry).await,
-        Err(missing) => Err(missing),
+/// Logs in to each registry, as far as it asks for that where no repository is named.
+async fn registries(config: &Config) -> Vec<Tried> {
+    let client = match RegistryClient::new(adapt::registries(config), Arc::new(SystemClock), Arc::new(|_, _| {})) {
+        Ok(client) => client,
+        Err(error) => return vec![Tried::new("registry", "all", Err(error.to_string()))],
     };
-    Tried::new("registry", &registry.host, outcome)
+    let greet = async |(place, registry): (usize, &Registry)| {
+        let outcome = client.greet(place).await;
+        Tried::new("registry", &registry.host, outcome.map(|greeting| greeted(registry, greeting)).map_err(unmet))
+    };
+    join_all(config.registries.iter().enumerate().map(greet)).await
 }
 
-fn secret(registry: &Registry) -> Result<(), String> {
-    match &registry.credential {
-        None => Ok(()),
-        Some(Credential::Basic { password: secret, .. } | Credential::Bearer(secret)) => {
-            secret.read().map(drop).map_err(|error| error.to_string())
-        }
+fn greeted(registry: &Registry, greeting: Greeting) -> String {
+    match (greeting, &registry.credential) {
+        (Greeting::Open, None) => "answers".to_owned(),
+        (Greeting::Open, Some(_)) => "answers without a login: whether the configured one is good shows only with a repository".to_owned(),
+        (Greeting::AsksForLogin, _) => "answers, and asks for a login; none is configured, so it can show public images only".to_owned(),
+        (Greeting::LoggedIn, Some(Credential::Basic { username, .. })) => format!("answers, and takes the login of {username}"),
+        (Greeting::LoggedIn, _) => "answers, and takes the token".to_owned(),
     }
 }
 
-/// Source: OCI distribution specification, "Endpoints", end-1: `GET /v2/` answers 200, or 401 when a login is needed. Whether the login is
-/// good shows only with a repository, and the configuration names none.
-async fn version_check(registry: &Registry) -> Result<String, String> {
-    let fetch = Fetch::new().map_err(|error| error.to_string())?;
-    let scheme = if registry.insecure { "http" } else { "https" };
-    let host = if &*registry.host == "docker.io" { "registry-1.docker.io" } else { &*registry.host };
-    let url = Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| error.to_string())?;
-    let ask = Ask { reach: Reach::Anywhere, ..Ask::new(Method::GET, url, VERSION_CHECK_BYTES_MAX) };
-    let answer = fetch.send(ask).await.map_err(|error| error.to_string())?;
-    match answer.status {
-        StatusCode::OK => Ok("answers".to_owned()),
-        StatusCode::UNAUTHORIZED => Ok("answers, and asks for a login".to_owned()),
-        status => Err(format!("answers {status} to the version check: not a registry, or its address is another")),
+/// The error without the repository, which nobody named.
+fn unmet(error: RegistryError) -> String {
+    match error {
+        RegistryError::Unauthorized { detail, .. } => format!("not logged in: {detail}"),
+        RegistryError::Malformed { detail, .. } | RegistryError::Unreachable { detail, .. } => detail,
+        RegistryError::RateLimited { .. } | RegistryError::NotFound { .. } => error.to_string(),
     }
 }
 

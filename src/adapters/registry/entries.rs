@@ -140,6 +140,11 @@ impl Entries {
         }
     }
 
+    /// Host of the entry at `place`, and whether it has a login.
+    pub fn at(&self, place: usize) -> Option<(&str, bool)> {
+        self.0.get(place).map(|entry| (entry.host.as_str(), entry.credential.is_some()))
+    }
+
     /// Whether the configuration names the host, and so whether a metric may.
     pub fn names(&self, registry: &str) -> bool {
         self.0.iter().any(|entry| entry.host == registry)

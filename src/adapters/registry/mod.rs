@@ -1,7 +1,7 @@
 //! Reads tags and digests from OCI registries over HTTP.
 //!
 //! ```text
-//!  tags.rs  manifests.rs      what is asked, and what an answer must look like
+//!  tags.rs  manifests.rs  greeting.rs      what is asked, and what an answer must look like
 //!        └──┬──┘
 //!       request.rs            one authorised exchange: login, one new login after a 401, status -> error
 //!      ┌────┼────────┐
@@ -18,6 +18,7 @@
 
 mod auth;
 mod entries;
+mod greeting;
 mod manifests;
 mod pacing;
 mod refusal;
@@ -35,6 +36,7 @@ use crate::ports::clock::Clock;
 use crate::ports::registry::{Access, Registry, RegistryError};
 
 pub use entries::{CONCURRENCY_DEFAULT, CredentialProvider, EntryError, RegistryEntry};
+pub use greeting::Greeting;
 pub use oci_distribution::secrets::RegistryAuth;
 
 use auth::Auth;

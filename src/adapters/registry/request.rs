@@ -33,6 +33,8 @@ pub(super) enum Purpose {
     Tags,
     /// A manifest.
     Manifest,
+    /// The version check, which is of no repository.
+    Version,
 }
 
 /// A question.
@@ -99,7 +101,13 @@ impl RegistryClient {
         if answer.status == StatusCode::UNAUTHORIZED { Err(target.refusal(&answer)) } else { Ok(answer) }
     }
 
-    async fn send(&self, target: &Target<'_>, question: &Question, authorization: Option<HeaderValue>) -> Result<Answer, RegistryError> {
+    /// The answer to `question` with this login or none, whatever the status; an error as [`RegistryClient::exchange`] has them.
+    pub(super) async fn send(
+        &self,
+        target: &Target<'_>,
+        question: &Question,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Answer, RegistryError> {
         let mut ask = Ask::new(question.method.clone(), question.url.clone(), question.body_bytes_max);
         ask.headers.insert(ACCEPT, question.accept.clone());
         ask.authorization = authorization;

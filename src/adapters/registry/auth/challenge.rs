@@ -5,7 +5,7 @@ use http::header::WWW_AUTHENTICATE;
 use http_auth::{ChallengeRef, parse_challenges};
 use url::Url;
 
-use crate::adapters::registry::request::Target;
+use crate::adapters::registry::request::{Purpose, Target};
 
 /// Challenges looked at in one answer. Registries send one or two.
 const CHALLENGES_READ_MAX: usize = 8;
@@ -33,10 +33,12 @@ pub(super) struct Bearer {
 }
 
 impl Bearer {
-    /// With the scope filled in that every registry understands, where the challenge has none.
-    pub fn for_repository(&self, target: &Target<'_>) -> Self {
-        let scope = self.scope.clone().unwrap_or_else(|| format!("repository:{}:pull", target.repository.path()));
-        Self { scope: Some(scope), ..self.clone() }
+    /// With the scope filled in that every registry understands, where the challenge has none. The version check is of no repository: what
+    /// its challenge names is an example.
+    pub fn for_purpose(&self, target: &Target<'_>, purpose: Purpose) -> Self {
+        let pull = || format!("repository:{}:pull", target.repository.path());
+        let scope = (purpose != Purpose::Version).then(|| self.scope.clone().unwrap_or_else(pull));
+        Self { scope, ..self.clone() }
     }
 }
 

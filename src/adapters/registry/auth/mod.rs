@@ -66,7 +66,7 @@ impl Auth {
             // Asking without a login again is what tells whether the registry has become open.
             return Ok(None);
         }
-        let authorization = self.authorization(client, target, &challenge, &login, None).await;
+        let authorization = self.authorization(client, target, purpose, &challenge, &login, None).await;
         if authorization.is_err() {
             // The registry may have moved its token server: let it say so anew.
             self.challenges().remove(&place);
@@ -86,7 +86,7 @@ impl Auth {
     ) -> Result<HeaderValue, RegistryError> {
         let challenge = challenge::read(headers).ok_or_else(|| target.unauthorized("asks for a login in no way that is known here"))?;
         let login = login(client, target)?;
-        let authorization = self.authorization(client, target, &challenge, &login, rejected).await?;
+        let authorization = self.authorization(client, target, purpose, &challenge, &login, rejected).await?;
         if rejected == Some(&authorization) {
             return Err(target.unauthorized("the login is refused"));
         }
@@ -98,6 +98,7 @@ impl Auth {
         &self,
         client: &RegistryClient,
         target: &Target<'_>,
+        purpose: Purpose,
         challenge: &Challenge,
         login: &RegistryAuth,
         rejected: Option<&HeaderValue>,
@@ -113,7 +114,7 @@ impl Auth {
                 bearer(token).ok_or_else(|| target.unauthorized("the configured token has characters that no token has"))
             }
             (Challenge::Bearer(challenge), RegistryAuth::Anonymous | RegistryAuth::Basic(..)) => {
-                self.token(client, target, challenge, login, rejected).await
+                self.token(client, target, challenge.for_purpose(target, purpose), login, rejected).await
             }
         }
     }
@@ -122,15 +123,11 @@ impl Auth {
         &self,
         client: &RegistryClient,
         target: &Target<'_>,
-        challenge: &Bearer,
+        challenge: Bearer,
         login: &RegistryAuth,
         rejected: Option<&HeaderValue>,
     ) -> Result<HeaderValue, RegistryError> {
-        let key = TokenKey {
-            registry: target.host.name.as_str().into(),
-            access: target.access.clone(),
-            challenge: challenge.for_repository(target),
-        };
+        let key = TokenKey { registry: target.host.name.as_str().into(), access: target.access.clone(), challenge };
         let now = client.clock.now();
         let fetch = token::fetch(client, target, &key.challenge, login);
         self.tokens.get(&key, rejected, now, fetch).await
