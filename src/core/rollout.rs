@@ -4,6 +4,7 @@
 //! How long an unfinished rollout may take is not judged here; the update's own deadline says that.
 
 mod digests;
+mod steady;
 mod waiting;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use crate::core::update::Change;
 use crate::core::workload::Container;
 
 use digests::foreign_digest;
+use steady::unsteady;
 use waiting::hopeless;
 
 /// What the cluster shows of a workload's rollout at one moment.
@@ -34,6 +36,8 @@ pub struct RolloutFacts {
     pub total: i32,
     /// Pods that are ready for long enough.
     pub available: i32,
+    /// How long a pod must be ready before it counts as available (`spec.minReadySeconds`).
+    pub min_ready_seconds: i32,
     /// Whether the rollout itself is paused (`spec.paused`).
     pub paused: bool,
     /// The message of the condition `Progressing` when it is `False` (`ProgressDeadlineExceeded`).
@@ -66,8 +70,12 @@ pub struct ContainerFacts {
     pub image: Box<str>,
     /// `imageID` of its status: mostly `repository@digest`; empty while the image is not pulled.
     pub image_id: Box<str>,
-    /// Whether it is ready.
+    /// Whether it is ready, for an init container: done.
     pub ready: bool,
+    /// Whether its readiness is asked of the program (a readiness probe), not only that it was started.
+    pub probed: bool,
+    /// Since when it has been running; `None` when it is not, or nobody says.
+    pub running_since: Option<Timestamp>,
     /// How often it was restarted.
     pub restarts: i32,
     /// Reason and message when it waits (`ImagePullBackOff`, `CrashLoopBackOff`, …).
@@ -89,6 +97,11 @@ pub enum Verdict {
     /// Not finished, and nothing says that it cannot finish.
     Progressing {
         /// What is still missing, for people.
+        missing: Box<str>,
+    },
+    /// Complete, but a container has not run long enough to tell that it stays up. Nothing speaks against it.
+    Settling {
+        /// Which one, for people.
         missing: Box<str>,
     },
     /// Every wanted pod is of the present template and available, none of an older one is left, and the digests are the approved ones.
@@ -114,7 +127,7 @@ pub enum Verdict {
 ///
 /// `indexes` is what is known about the make-up of images: an empty slice is right until this answers [`Verdict::DigestDiffers`]; then the
 /// caller may ask the registry what the approved and the found digest consist of, and judge again with the answer (see the module
-/// `digests` for why). `now` tells how long a pod has been trying.
+/// `digests` for why). `now` tells how long a pod has been trying, and a container running.
 ///
 /// The caller compares [`RolloutFacts::uid`] with the update's: facts of another object say nothing about this rollout.
 pub fn judge(facts: &RolloutFacts, changes: &[Change], applied: &[Box<str>], indexes: &[ImageIndex], now: Timestamp) -> Verdict {
@@ -129,7 +142,10 @@ pub fn judge(facts: &RolloutFacts, changes: &[Change], applied: &[Box<str>], ind
     }
     let complaint = facts.pods.iter().find_map(waiting::complaint);
     if is_complete(facts) && complaint.is_none() {
-        return if is_visible(facts, applied) { Verdict::Healthy } else { progressing("no pod of the new template shows its digest yet") };
+        if !is_visible(facts, applied) {
+            return progressing("no pod of the new template shows its digest yet");
+        }
+        return unsteady(facts, now).unwrap_or(Verdict::Healthy);
     }
     if let Some(why) = facts.pods.iter().find_map(|pod| hopeless(pod, now)).or_else(|| deadline_exceeded(facts, complaint.as_deref())) {
         return Verdict::Failed { why };

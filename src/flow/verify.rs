@@ -59,6 +59,8 @@ async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option
         Verdict::Failed { why } => Some(Followed::Failed { why }),
         Verdict::DigestDiffers { found } => Some(Followed::DigestDiffers { found }),
         Verdict::Moved { found } => Some(Followed::Drifted(Drift::ImageMoved { found })),
+        // The time is up and nothing speaks against it: `kubectl rollout status` was content before.
+        Verdict::Settling { .. } => (now >= rollout.deadline).then_some(Followed::Healthy),
         Verdict::Progressing { missing } => (now >= rollout.deadline).then_some(Followed::TimedOut { missing }),
     }
 }

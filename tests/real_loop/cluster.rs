@@ -101,7 +101,7 @@ pub fn deployment(name: &str, image: &str, annotations: &Value) -> Value {
             "selector": { "matchLabels": { "app": name } },
             "template": {
                 "metadata": { "labels": { "app": name } },
-                "spec": { "containers": [{ "name": "app", "image": image }] },
+                "spec": { "containers": [{ "name": "app", "image": image, "readinessProbe": { "tcpSocket": { "port": 8080 } } }] },
             },
         },
     })

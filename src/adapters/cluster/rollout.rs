@@ -115,10 +115,11 @@ struct Deployment {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct DeploymentSpec {
     /// One when it is not written (`k8s.io/api/apps/v1`).
     replicas: Option<i32>,
+    min_ready_seconds: i32,
     paused: bool,
     selector: Selector,
     template: Template,
@@ -153,10 +154,11 @@ struct PodSpec {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ContainerSpec {
     name: Box<str>,
     image: Box<str>,
+    readiness_probe: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -210,6 +212,13 @@ struct ContainerStatus {
 #[serde(default)]
 struct ContainerState {
     waiting: Option<Waiting>,
+    running: Option<Running>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Running {
+    started_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize, Default)]
@@ -240,9 +249,9 @@ impl PodSpec {
         self.containers.into_iter().map(container(false)).chain(self.init_containers.into_iter().map(container(true)))
     }
 
-    fn image_of(&self, name: &str) -> Box<str> {
+    fn container(&self, name: &str) -> Option<&ContainerSpec> {
         let mut all = self.containers.iter().chain(&self.init_containers);
-        all.find(|container| &*container.name == name).map(|container| container.image.clone()).unwrap_or_default()
+        all.find(|container| &*container.name == name)
     }
 }
 
@@ -263,6 +272,7 @@ impl Deployment {
             updated: self.status.updated_replicas,
             total: self.status.replicas,
             available: self.status.available_replicas,
+            min_ready_seconds: self.spec.min_ready_seconds,
             paused: self.spec.paused,
             pods,
         }
@@ -278,13 +288,18 @@ impl Pod {
         let unschedulable = |condition: &&Condition| &*condition.r#type == "PodScheduled" && &*condition.status == "False";
         let unschedulable = self.status.conditions.iter().find(unschedulable).map(|condition| condition.message.clone());
         let statuses = self.status.container_statuses.into_iter().chain(self.status.init_container_statuses);
-        let container = |status: ContainerStatus| ContainerFacts {
-            image: self.spec.image_of(&status.name),
-            name: status.name,
-            image_id: status.image_id,
-            ready: status.ready,
-            restarts: status.restart_count,
-            waiting: status.state.waiting.map(|waiting| (waiting.reason, waiting.message)),
+        let container = |status: ContainerStatus| {
+            let spec = self.spec.container(&status.name);
+            ContainerFacts {
+                image: spec.map(|spec| spec.image.clone()).unwrap_or_default(),
+                probed: spec.is_some_and(|spec| spec.readiness_probe.is_some()),
+                name: status.name,
+                image_id: status.image_id,
+                ready: status.ready,
+                running_since: status.state.running.and_then(|running| running.started_at),
+                restarts: status.restart_count,
+                waiting: status.state.waiting.map(|waiting| (waiting.reason, waiting.message)),
+            }
         };
         Some(PodFacts {
             name: self.metadata.name,

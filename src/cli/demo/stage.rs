@@ -208,6 +208,7 @@ spec:
       containers:
         - name: web
           image: {image}
+          readinessProbe: {{httpGet: {{path: /, port: 8080}}}}
 "#
     )
 }
@@ -227,7 +228,7 @@ fn deployment(image: &str) -> serde_json::Value {
             "selector": {"matchLabels": {"app": "web"}},
             "template": {
                 "metadata": {"labels": {"app": "web"}},
-                "spec": {"containers": [{"name": "web", "image": image}]},
+                "spec": {"containers": [{"name": "web", "image": image, "readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}]},
             },
         },
     })

@@ -71,6 +71,7 @@ fn check(edit: impl FnOnce(&mut RolloutFacts), expected: &str) {
     let verdict = judged(&facts, 30);
     let told = match &verdict {
         Verdict::Progressing { missing } => format!("progressing: {missing}"),
+        Verdict::Settling { missing } => format!("settling: {missing}"),
         Verdict::Healthy => "healthy".to_owned(),
         Verdict::Failed { why } => format!("failed: {why}"),
         Verdict::DigestDiffers { found } => format!("differs: {found}"),
@@ -201,6 +202,55 @@ fn a_pod_that_still_crashes_keeps_a_rollout_from_being_healthy_whatever_the_coun
     let mut facts = waiting("CrashLoopBackOff", 1);
     (facts.total, facts.available) = (2, 2);
     assert!(matches!(judged(&facts, 1), Verdict::Progressing { .. }));
+}
+
+/// A complete rollout, `after_seconds` after the first container of its first pod started for the last time.
+fn check_steady(edit: impl FnOnce(&mut RolloutFacts), after_seconds: i64, expected: &str) {
+    check(
+        |facts| {
+            facts.pods[0].containers[0].running_since = Some(at(30 - after_seconds));
+            edit(facts);
+        },
+        expected,
+    );
+}
+
+#[test]
+fn a_container_without_a_probe_is_healthy_only_when_it_has_run_for_a_while() {
+    let told = |runs| format!("settling: container web of pod web-1 has no readiness probe and runs for {runs} of 10 s");
+    check_steady(|_| (), 0, &told(0));
+    check_steady(|_| (), 9, &told(9));
+    check_steady(|_| (), 10, "healthy");
+    check_steady(|facts| facts.pods[0].containers[0].probed = true, 0, "healthy");
+    check_steady(|facts| facts.min_ready_seconds = 5, 0, "healthy");
+}
+
+#[test]
+fn a_container_that_came_up_again_after_a_crash_has_to_stay_up_for_longer() {
+    let restarted = |facts: &mut RolloutFacts| facts.pods[0].containers[0].restarts = 1;
+    let told = "progressing: container web of pod web-1 has no readiness probe and runs for 59 of 60 s after 1 restarts";
+    check_steady(restarted, 59, told);
+    check_steady(restarted, 60, "healthy");
+    // A container that was never restarted is younger: what was restarted is told, as it decides.
+    check_steady(
+        |facts| {
+            restarted(facts);
+            facts.pods[1].containers[0].running_since = Some(at(30));
+        },
+        59,
+        told,
+    );
+}
+
+#[test]
+fn a_container_that_has_just_ended_is_not_healthy_though_the_counts_are_still_complete() {
+    check(|facts| facts.pods[1].containers[0].ready = false, "progressing: container web of pod web-2 is not ready");
+}
+
+#[test]
+fn a_node_whose_clock_is_ahead_delays_a_rollout_by_little() {
+    check_steady(|_| (), -60, "settling: container web of pod web-1 has no readiness probe and runs for 0 of 10 s");
+    check_steady(|_| (), -61, "healthy");
 }
 
 #[track_caller]

@@ -68,8 +68,9 @@ impl Workload {
     /// As the cluster has it.
     pub fn object(&self, registry: &str) -> Value {
         let annotations: serde_json::Map<String, Value> = self.annotations.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        let container =
-            |(name, repository, tag): &(String, String, String)| json!({"name": name, "image": format!("{registry}/{repository}:{tag}")});
+        // With a probe a container is healthy as soon as it is ready.
+        let probe = json!({"httpGet": {"path": "/", "port": 8080}});
+        let container = |(name, repository, tag): &(String, String, String)| json!({"name": name, "image": format!("{registry}/{repository}:{tag}"), "readinessProbe": probe});
         json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",

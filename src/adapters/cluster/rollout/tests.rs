@@ -10,7 +10,7 @@ fn deployment() -> Value {
             "name": "web", "namespace": "shop", "uid": "d1", "generation": 4, "annotations": {REVISION: "3"},
         },
         "spec": {
-            "replicas": 2, "paused": true,
+            "replicas": 2, "paused": true, "minReadySeconds": 5,
             "selector": {"matchLabels": {"app": "web"}},
             "template": {"spec": {"containers": [{"name": "web", "image": "web:2"}], "initContainers": [{"name": "init", "image": "init:1"}]}},
         },
@@ -30,6 +30,7 @@ fn the_status_of_a_deployment_is_read() {
     let facts = read::<Deployment>(deployment()).unwrap().facts(Vec::new());
     assert_eq!((facts.wanted, facts.updated, facts.total, facts.available), (2, 2, 3, 1));
     assert_eq!((facts.generation, facts.observed_generation, facts.paused, &*facts.uid), (4, 4, true, "d1"));
+    assert_eq!(facts.min_ready_seconds, 5);
     assert_eq!((facts.progress_exceeded.as_deref(), facts.replica_failure.as_deref()), (Some("timed out"), Some("exceeded quota")));
     assert_eq!(facts.containers.iter().map(|container| &*container.image).collect::<Vec<_>>(), ["web:2", "init:1"]);
 }
@@ -63,6 +64,19 @@ fn a_pod_shows_its_containers_with_the_image_it_was_given() {
     assert_eq!((&*web.name, &*web.image, web.ready, web.restarts), ("web", "mirror/web:2", false, 2));
     assert_eq!(web.waiting, Some(("ImagePullBackOff".into(), "no such tag".into())));
     assert_eq!((&*facts.containers[1].image_id, &facts.containers[1].waiting), ("init@sha256:1", &None));
+}
+
+#[test]
+fn a_container_shows_since_when_it_runs_and_whether_it_is_probed() {
+    let status = |name: &str| json!({"name": name, "ready": true, "state": {"running": {"startedAt": "2026-11-23T10:00:00Z"}}});
+    let pod = json!({
+        "spec": {"containers": [{"name": "web", "readinessProbe": {"tcpSocket": {"port": 80}}}, {"name": "side", "readinessProbe": null}]},
+        "status": {"containerStatuses": [status("web"), status("side")]},
+    });
+    let facts = read::<Pod>(pod).unwrap().facts().unwrap();
+    let seen: Vec<_> = facts.containers.iter().map(|container| (container.probed, container.running_since)).collect();
+    let since = Some("2026-11-23T10:00:00Z".parse().unwrap());
+    assert_eq!(seen, [(true, since), (false, since)]);
 }
 
 #[test]
