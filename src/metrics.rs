@@ -134,6 +134,12 @@ struct GitPush {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Noticed {
+    channel: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Namespace {
     namespace: String,
 }
@@ -155,6 +161,8 @@ pub struct Metrics {
     git_commits: Family<GitRemote, Counter>,
     git_pushes: Family<GitPush, Counter>,
     directive_errors: Family<Namespace, Count>,
+    tags_behind: Family<Namespace, Count>,
+    notices: Family<Noticed, Counter>,
     leader: Count,
     lead_time_seconds: Histogram,
     restore_seconds: Histogram,
@@ -177,6 +185,8 @@ impl Metrics {
             git_commits: Family::default(),
             git_pushes: Family::default(),
             directive_errors: Family::default(),
+            tags_behind: Family::default(),
+            notices: Family::default(),
             leader: Gauge::default(),
             lead_time_seconds: phase_buckets(),
             restore_seconds: phase_buckets(),
@@ -202,6 +212,8 @@ impl Metrics {
         to.register("git_commits", "Commits pushed", self.git_commits.clone());
         to.register("git_pushes", "Pushes tried", self.git_pushes.clone());
         to.register("directive_errors", "Workloads held because of wrong directives", self.directive_errors.clone());
+        to.register("tags_behind", "Tags that policies would move to and that do not run", self.tags_behind.clone());
+        to.register("notices", "Notices to people", self.notices.clone());
         to.register("leader", "Whether this process is the one that acts", self.leader.clone());
         to.register("lead_time_seconds", "Time from admission to a healthy rollout", self.lead_time_seconds.clone());
         to.register("restore_seconds", "Time from a failed rollout to the previous image", self.restore_seconds.clone());
@@ -277,10 +289,18 @@ impl Metrics {
 
     /// Workloads with wrong directives by namespace, as of now. A namespace that is not named has none.
     pub fn set_directive_errors<'a>(&self, counts: impl IntoIterator<Item = (&'a str, usize)>) {
-        self.directive_errors.clear();
-        for (namespace, count) in counts {
-            self.directive_errors.get_or_create(&Namespace { namespace: namespace.to_owned() }).set(signed(count));
-        }
+        set_by_namespace(&self.directive_errors, counts);
+    }
+
+    /// Tags that policies would move to and that do not run, by namespace, as of now; namespaces without managed workloads are not named.
+    pub fn set_tags_behind<'a>(&self, counts: impl IntoIterator<Item = (&'a str, usize)>) {
+        set_by_namespace(&self.tags_behind, counts);
+    }
+
+    /// People were told something, or could not be. `channel` is `events` for the workload's own Events, else a configured channel.
+    pub fn noticed(&self, channel: &str, arrived: bool) {
+        let outcome = if arrived { "done" } else { "failed" };
+        self.notices.get_or_create(&Noticed { channel: channel.to_owned(), outcome }).inc();
     }
 
     /// Whether this process is the one that acts.
@@ -307,6 +327,13 @@ impl Metrics {
 /// From a second, which a patch takes, to the three days that a granted approval may wait.
 fn phase_buckets() -> Histogram {
     Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0])
+}
+
+fn set_by_namespace<'a>(family: &Family<Namespace, Count>, counts: impl IntoIterator<Item = (&'a str, usize)>) {
+    family.clear();
+    for (namespace, count) in counts {
+        family.get_or_create(&Namespace { namespace: namespace.to_owned() }).set(signed(count));
+    }
 }
 
 fn signed(count: usize) -> i64 {
@@ -347,6 +374,8 @@ mod tests {
         metrics.delivery("native", Delivery::Full);
         metrics.committed("manifests", 1);
         metrics.pushed("manifests", Push::Overtaken);
+        metrics.noticed("events", false);
+        metrics.set_tags_behind([("shop", 2)]);
         metrics.set_leader(true);
         metrics.lead_time(Duration::from_secs(70));
         metrics.restored(Duration::from_secs(3));
@@ -359,6 +388,8 @@ mod tests {
             "skeg_webhook_deliveries_total{source=\"native\",outcome=\"full\"} 1",
             "skeg_git_commits_total{remote=\"manifests\"} 1",
             "skeg_git_pushes_total{remote=\"manifests\",outcome=\"overtaken\"} 1",
+            "skeg_notices_total{channel=\"events\",outcome=\"failed\"} 1",
+            "skeg_tags_behind{namespace=\"shop\"} 2",
             "skeg_leader 1",
             "skeg_lead_time_seconds_count 1",
             "skeg_restore_seconds_sum 3.0",

@@ -17,7 +17,7 @@ use crate::adapters::cluster::{ApiServer, ConfigMapPauses, KubernetesEvents, Sco
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
-use crate::adapters::registry::RegistryClient;
+use crate::adapters::registry::{RegistryClient, Seen};
 use crate::adapters::tasks::Tasks;
 use crate::config::{Config, Listen, Mode};
 use crate::core::schedule::after;
@@ -119,7 +119,10 @@ fn ports(
     let metrics = Arc::new(Metrics::new(config.registries.iter().map(|registry| registry.host.clone())));
     metrics.set_leader(config.cluster.mode == Mode::Act);
     let counted = Arc::clone(&metrics);
-    let observer = Arc::new(move |host: &str, status: &str| counted.registry_request(host, status.parse().ok()));
+    let observer = Arc::new(move |host: &str, seen: Seen<'_>| match seen {
+        Seen::Answer(status) => counted.registry_request(host, status.parse().ok()),
+        Seen::Wait(waited) => counted.registry_waited(host, waited),
+    });
     let registry = RegistryClient::new(adapt::registries(config), Arc::clone(clock), observer)?;
     let git = GitRemotes::new(adapt::remotes(config), &config.server.cache_dir.join("git"), clock)?;
     let (happened, _) = broadcast::channel(HAPPENED_MAX);

@@ -10,8 +10,10 @@ use crate::support::agent::{Agent, Setup, Workload, text};
 async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
     let agent = Agent::start(Setup { mode: "observe", ..Setup::at_once() }).await;
     agent.push("shop/web", "1.0.1");
-    let view = agent.wait_for_image("web", "heldBack").await;
-    assert_eq!(view["candidate"]["tag"], "1.0.1", "{view:#}");
+    agent.push("shop/web", "1.0.2");
+    agent.until("the newest tag is the candidate", async || agent.image_view("web").await["candidate"]["tag"] == "1.0.2").await;
+    agent.wait_for_image("web", "heldBack").await;
+    assert_eq!(agent.metrics("skeg_tags_behind").await, [r#"skeg_tags_behind{namespace="shop"} 2"#]);
     agent.polls("shop/web", 2).await;
     let writes: Vec<_> = agent.stage.kube.requests().into_iter().filter(|request| request.method != "GET").collect();
     assert!(writes.is_empty(), "{writes:#?}");

@@ -150,11 +150,12 @@ fn the_choice_is_never_lower_than_the_current_tag_nor_dependent_on_the_order_of_
         let selection = selection(policy, prerelease);
         let current = some_tag(&mut random);
         let mut tags: Vec<_> = (0..random.usize(..30)).map(|_| some_tag(&mut random)).collect();
-        let Choice { tag: chosen, reason } = choose(&selection, Some(&current), &tags);
+        let Choice { tag: chosen, reason, qualifying } = choose(&selection, Some(&current), &tags);
         random.shuffle(&mut tags);
         let again = choose(&selection, Some(&current), &tags).tag;
         assert_eq!(chosen, again, "round {round}: {policy} from {current} among {tags:?}");
         assert!(!reason.is_empty());
+        assert_eq!(qualifying > 0, chosen.is_some());
         let Some(chosen) = chosen else {
             stayed += 1;
             continue;

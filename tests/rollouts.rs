@@ -9,6 +9,7 @@ use skeg::embedded::kube::{Fault, Matcher, Options, Resolution, Rollouts};
 use skeg::ports::cluster::{Cluster as _, ClusterError, ImagePatch, Reading};
 use tokio::time::timeout;
 
+use crate::support::agent::{Agent, Setup, Workload};
 use crate::support::cluster::{Cluster, DEADLINE, clock, deployment, id, update_of};
 
 const OLD: &str = "ghcr.io/acme/web:1.0.0";
@@ -220,10 +221,18 @@ async fn resolve(image: String) -> Resolution {
 
 /// Sets the image under the update's digest and follows its rollout until `is_end`.
 async fn follow(image: &str, approved: char, progress_deadline: u32, is_end: impl Fn(&Verdict) -> bool) -> Verdict {
-    let rollouts = Rollouts { ready_after: std::time::Duration::from_millis(5), ..Rollouts::new(resolve) };
-    let cluster = Cluster::with(Options { rollouts: Some(rollouts), ..Options::default() }).await;
     let mut object = deployment("web", OLD, &json!({}));
     object["spec"]["progressDeadlineSeconds"] = progress_deadline.into();
+    for container in object["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap() {
+        container["readinessProbe"] = json!({"tcpSocket": {"port": 8080}});
+    }
+    follow_of(object, image, approved, is_end).await
+}
+
+/// The same for this Deployment.
+async fn follow_of(object: serde_json::Value, image: &str, approved: char, is_end: impl Fn(&Verdict) -> bool) -> Verdict {
+    let rollouts = Rollouts { ready_after: std::time::Duration::from_millis(5), ..Rollouts::new(resolve) };
+    let cluster = Cluster::with(Options { rollouts: Some(rollouts), ..Options::default() }).await;
     let stored = cluster.kube.apply(object).unwrap();
     let running = |kube: &skeg::embedded::kube::EmbeddedKube| {
         kube.get("apps/v1", "Deployment", "shop", "web").unwrap()["status"]["availableReplicas"] == 2
@@ -253,6 +262,27 @@ fn is_decided(verdict: &Verdict) -> bool {
 #[tokio::test]
 async fn a_rollout_that_comes_up_with_the_approved_digest_is_healthy() {
     assert_eq!(follow(NEW, 'a', 60, is_decided).await, Verdict::Healthy);
+}
+
+#[tokio::test]
+async fn without_a_probe_a_rollout_that_has_just_come_up_is_not_healthy_yet() {
+    let Verdict::Settling { missing } = follow_of(deployment("web", OLD, &json!({})), NEW, 'a', is_decided).await else {
+        panic!("decided")
+    };
+    assert!(missing.contains("has no readiness probe"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_rollout_that_nothing_speaks_against_is_healthy_when_its_time_is_up() {
+    let web = Workload::new("web", "shop/web", "1.0.0").unprobed().directive("rollout-timeout", "3s").directive("write-back", "off");
+    let agent = Agent::start(Setup::of([web])).await;
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Verifying").await;
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.metrics("skeg_lead_time_seconds_count").await, ["skeg_lead_time_seconds_count 1"]);
+    agent.wait_for("people are told on the workload", async || agent.metrics("skeg_notices_total").await.pop()).await;
+    assert_eq!(agent.metrics("skeg_notices_total").await, [r#"skeg_notices_total{channel="events",outcome="done"} 1"#]);
+    assert_eq!(agent.metrics("skeg_tags_behind").await, [r#"skeg_tags_behind{namespace="shop"} 0"#]);
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub struct Picked {
     pub tag: Tag,
     /// Why this one, in one sentence without a full stop.
     pub reason: Box<str>,
+    /// How many tags the policy would move to, this one included.
+    pub qualifying: usize,
 }
 
 /// Why a container stays at its image.
@@ -78,7 +80,7 @@ fn pick<'t>(image: &ImageRef, selection: &Selection, tags_of: &dyn Fn(&Repositor
     let choice = policy::choose(selection, Some(&current), tags);
     let reason = choice.reason.into();
     match choice.tag {
-        Some(tag) => Ok(Picked { tag, reason }),
+        Some(tag) => Ok(Picked { tag, reason, qualifying: choice.qualifying }),
         None => Err(NotSelected::Policy(reason)),
     }
 }

@@ -80,6 +80,8 @@ pub struct Agent {
     under_way: Arc<AtomicUsize>,
     reading: Arc<tokio::sync::Semaphore>,
     is_stopping: bool,
+    /// Whether the gauges of workloads are to be brought up to date.
+    is_gauge_old: bool,
 }
 
 impl Agent {
@@ -98,6 +100,7 @@ impl Agent {
             under_way: Arc::default(),
             reading: Arc::new(tokio::sync::Semaphore::new(READING_MAX)),
             is_stopping: false,
+            is_gauge_old: false,
             ports,
         };
         (agent, mailbox)
@@ -117,7 +120,6 @@ impl Agent {
                 ids = ports.workloads.changed() => {
                     self.polls.reconcile(&ports.workloads.all(), ports.clock.now());
                     self.handle(Message::Changed(ids));
-                    audit::gauge_directives(&self.ports);
                 }
                 () = hints.pushed() => {}
                 () = sleep_until(&ports, wake) => self.wake(),
@@ -149,6 +151,7 @@ impl Agent {
 
     fn handle(&mut self, message: Message) {
         let now = self.ports.clock.now();
+        let has_looked = matches!(message, Message::Changed(_) | Message::Observed(_) | Message::Loaded { .. });
         let acts = self.engine.handle(message, now);
         let has_moved = acts.iter().any(|act| matches!(act, Act::Audit(_)));
         for act in acts {
@@ -156,6 +159,12 @@ impl Agent {
         }
         if has_moved {
             audit::gauge_updates(&self.ports, &self.engine);
+        }
+        // Every workload is counted, so of many messages the last one pays for it.
+        self.is_gauge_old |= has_looked;
+        if self.is_gauge_old && self.inbox.is_empty() {
+            self.is_gauge_old = false;
+            audit::gauge_workloads(&self.ports, &self.engine);
         }
     }
 
@@ -235,7 +244,9 @@ impl Agent {
         }
         let ports = Arc::clone(&self.ports);
         self.finish(async move {
-            if let Err(error) = ports.events.tell(&told).await {
+            let outcome = ports.events.tell(&told).await;
+            ports.metrics.noticed("events", outcome.is_ok());
+            if let Err(error) = outcome {
                 tracing::warn!(workload = %told.workload, error = %error, "event not written");
             }
             None

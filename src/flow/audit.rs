@@ -40,6 +40,10 @@ fn count(ports: &Ports, line: &AuditLine) {
     match (line.event, &line.update.phase) {
         (Event::Closed, Phase::Closed(closed)) => {
             ports.metrics.closed(closed.outcome, line.update.spec.trigger);
+            // Where nothing is written back, an update that became healthy is done with that.
+            if closed.outcome == Outcome::Done && line.left.is_some_and(|(phase, _)| phase == "Verifying") {
+                ports.metrics.lead_time(age);
+            }
             if closed.outcome == Outcome::RolledBack
                 && let Some((_, spent)) = line.left
             {
@@ -61,13 +65,18 @@ pub fn gauge_updates(ports: &Ports, engine: &Engine) {
     ports.metrics.set_approvals_waiting(engine.updates().filter(|update| waits_for_votes(update)).count());
 }
 
-/// Brings the gauge of wrong directives up to date: workloads by namespace.
-pub fn gauge_directives(ports: &Ports) {
-    let mut wrong: BTreeMap<Box<str>, usize> = BTreeMap::new();
-    for workload in ports.workloads.all().iter().filter(|workload| workload.directives.is_err()) {
-        *wrong.entry(workload.id.namespace.clone()).or_default() += 1;
+/// Brings the gauges of workloads up to date, by namespace: wrong directives, and tags that qualify and do not run.
+pub fn gauge_workloads(ports: &Ports, engine: &Engine) {
+    let (mut wrong, mut behind): (BTreeMap<Box<str>, usize>, BTreeMap<Box<str>, usize>) = Default::default();
+    for workload in ports.workloads.all() {
+        if workload.directives.is_err() {
+            *wrong.entry(workload.id.namespace.clone()).or_default() += 1;
+        } else {
+            *behind.entry(workload.id.namespace.clone()).or_default() += engine.tags_behind(&workload);
+        }
     }
     ports.metrics.set_directive_errors(wrong.iter().map(|(namespace, count)| (&**namespace, *count)));
+    ports.metrics.set_tags_behind(behind.iter().map(|(namespace, count)| (&**namespace, *count)));
 }
 
 fn waits_for_votes(update: &Update) -> bool {

@@ -61,8 +61,12 @@ impl Engine {
                     if let (Some(_), None, Some(image), Trigger::Webhook) = (&candidate, &change, &one.image, trigger) {
                         self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
                     }
+                    let behind = if candidate.is_some() { one.outcome.as_ref().map_or(0, |picked| picked.qualifying) } else { 0 };
                     decided.push(Decided { container: &one.container.name, selection: one.selection, change });
-                    looks.push((one.container.name.clone(), Look { at: now, candidate, reason }));
+                    looks.push((
+                        one.container.name.clone(),
+                        Look { at: now, image: one.container.image.clone(), behind, candidate, reason },
+                    ));
                 }
             }
         }

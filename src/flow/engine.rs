@@ -205,6 +205,11 @@ impl Engine {
         self.is_loaded
     }
 
+    /// How many tags the workload's containers are behind what their policies would move to.
+    pub fn tags_behind(&self, workload: &Workload) -> usize {
+        self.looked.behind(workload)
+    }
+
     /// Every update in memory.
     pub fn updates(&self) -> impl Iterator<Item = &Update> {
         self.slots.iter().map(|(_, slot)| &slot.update)

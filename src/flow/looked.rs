@@ -8,7 +8,7 @@ use super::engine::Act;
 use super::observe::Observation;
 use crate::core::directives::DirectiveError;
 use crate::core::image::{Repository, Tag};
-use crate::core::workload::{Workload, WorkloadId};
+use crate::core::workload::{Container, Workload, WorkloadId};
 use crate::ports::events::Told;
 use crate::ports::registry::Access;
 
@@ -17,6 +17,10 @@ use crate::ports::registry::Access;
 pub struct Look {
     /// When.
     pub at: Timestamp,
+    /// The image text that the container had then.
+    pub image: Box<str>,
+    /// How many tags its policy would move to.
+    pub behind: usize,
     /// The tag that the policy chooses, when it is not the present one.
     pub candidate: Option<Tag>,
     /// Why there is no update, when there is none: a code and a sentence.
@@ -54,6 +58,12 @@ impl Looked {
     /// The newest look at a container.
     pub fn at(&self, workload: &WorkloadId, container: &str) -> Option<&Look> {
         self.looks.get(workload)?.iter().find(|(name, _)| **name == *container).map(|(_, look)| look)
+    }
+
+    /// How many tags a workload's containers are behind, as they are now.
+    pub fn behind(&self, workload: &Workload) -> usize {
+        let look = |container: &Container| self.at(&workload.id, &container.name).filter(|look| look.image == container.image);
+        workload.containers.iter().filter_map(look).map(|look| look.behind).sum()
     }
 
     /// Notes that a repository could not be read, or that it could again.

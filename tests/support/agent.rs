@@ -205,6 +205,13 @@ impl Agent {
         answer.json().await.unwrap()
     }
 
+    /// The lines of `/metrics` that begin with this.
+    pub async fn metrics(&self, start: &str) -> Vec<String> {
+        let url = format!("http://{}/metrics", self.running().skeg.private);
+        let text = self.client.get(url).bearer_auth(API_TOKEN).send().await.unwrap().text().await.unwrap();
+        text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect()
+    }
+
     /// Gives an order; the answer's status and body.
     pub async fn order(&self, path: &str, body: Value) -> (StatusCode, Value) {
         let url = format!("http://{}{path}", self.running().skeg.private);

@@ -26,6 +26,7 @@ mod request;
 mod tags;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -44,9 +45,17 @@ use entries::Entries;
 use pacing::Pacing;
 use request::Target;
 
-/// Told of every request that was sent: the host as the configuration names it (`other` when it does not), and the status, or
-/// `unreachable`. Both are small closed sets, fit for a metric's labels.
-pub type Observer = Arc<dyn Fn(&str, &str) + Send + Sync>;
+/// Told of everything [`Seen`] at a host, by the name the configuration has for it (`other` when it has none).
+pub type Observer = Arc<dyn Fn(&str, Seen<'_>) + Send + Sync>;
+
+/// What is told of a host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen<'a> {
+    /// A request was answered with this status; `unreachable` when it was not. A small closed set, fit for a metric's label.
+    Answer(&'a str),
+    /// A request waited this long because the host had asked for it.
+    Wait(Duration),
+}
 
 /// The registries, whichever host a repository names.
 pub struct RegistryClient {

@@ -44,6 +44,8 @@ struct Quiet {
 
 /// A turn at a host; dropping it lets the next request go.
 pub(super) struct Turn {
+    /// How long it was waited for because the host asked for that.
+    pub waited: Duration,
     pace: Arc<Pace>,
     _permit: OwnedSemaphorePermit,
 }
@@ -60,13 +62,14 @@ impl Pacing {
         let pace =
             self.pace(host, concurrency).ok_or_else(|| unreachable(format!("more than {HOSTS_MAX} registries are in use at once")))?;
         let in_line = async {
+            let mut waited = Duration::ZERO;
             loop {
-                self.wait_out(&pace, host).await?;
+                waited += self.wait_out(&pace, host).await?;
                 let permit = Arc::clone(&pace.places).acquire_owned().await;
                 let permit = permit.map_err(|_| unreachable("the registry client is closed".to_owned()))?;
                 // Whoever was ahead in line may just have been told to slow down.
                 if pace.quiet().until <= self.clock.now() {
-                    return Ok(Turn { pace: Arc::clone(&pace), _permit: permit });
+                    return Ok(Turn { waited, pace: Arc::clone(&pace), _permit: permit });
                 }
             }
         };
@@ -74,7 +77,8 @@ impl Pacing {
         turn.unwrap_or_else(|_| Err(unreachable(format!("no turn within {} s", TURN_DEADLINE.as_secs()))))
     }
 
-    async fn wait_out(&self, pace: &Pace, host: &str) -> Result<(), RegistryError> {
+    /// Waits until the host may be asked again; gives how long that was.
+    async fn wait_out(&self, pace: &Pace, host: &str) -> Result<Duration, RegistryError> {
         let until = pace.quiet().until;
         let left = Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default();
         if left > QUIET_WAITED_OUT_MAX {
@@ -83,7 +87,7 @@ impl Pacing {
         if !left.is_zero() {
             self.clock.sleep_until(until).await;
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Notes that the host asks to be left alone, for `retry_after` or else for a time of our choosing. Returns how long it is
@@ -174,7 +178,7 @@ mod tests {
         let mut waiting = std::pin::pin!(pacing.turn("a.test", 4));
         assert!(waiting.as_mut().now_or_never().is_none());
         clock.advance(Duration::from_secs(5));
-        assert!(waiting.await.is_ok());
+        assert_eq!(waiting.await.unwrap().waited, Duration::from_secs(5));
     }
 
     #[tokio::test]

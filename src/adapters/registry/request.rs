@@ -4,10 +4,10 @@ use http::header::ACCEPT;
 use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
-use super::RegistryClient;
 use super::entries::Host;
 use super::pacing::Pacing;
 use super::refusal::{malformed, no_answer, refusal};
+use super::{RegistryClient, Seen};
 use crate::adapters::fetch::{Answer, Ask, FetchError, retry_after, same_origin};
 use crate::core::image::Repository;
 use crate::ports::registry::{Access, RegistryError};
@@ -123,8 +123,11 @@ impl RegistryClient {
         let mut tries = 1;
         loop {
             let turn = self.pacing.turn(line.host, line.concurrency).await?;
+            if !turn.waited.is_zero() {
+                self.tell(line.host, Seen::Wait(turn.waited));
+            }
             let answer = self.fetch.send(ask.clone()).await;
-            self.observe(line.host, answer.as_ref());
+            self.tell(line.host, Seen::Answer(status(answer.as_ref())));
             let answer = answer.map_err(|error| no_answer(line.host, repository, &error))?;
             let wait = retry_after(&answer.headers, self.clock.now());
             let is_busy =
@@ -141,14 +144,16 @@ impl RegistryClient {
         }
     }
 
-    fn observe(&self, host: &str, answer: Result<&Answer, &FetchError>) {
-        let host = if self.entries.names(host) { host } else { "other" };
-        let status = match answer {
-            // A status that no document knows would be a label that somebody made up.
-            Ok(answer) if answer.status.canonical_reason().is_none() => "other",
-            Ok(answer) => answer.status.as_str(),
-            Err(_) => "unreachable",
-        };
-        (self.observer)(host, status);
+    fn tell(&self, host: &str, seen: Seen<'_>) {
+        (self.observer)(if self.entries.names(host) { host } else { "other" }, seen);
+    }
+}
+
+fn status<'a>(answer: Result<&'a Answer, &FetchError>) -> &'a str {
+    match answer {
+        // A status that no document knows would be a label that somebody made up.
+        Ok(answer) if answer.status.canonical_reason().is_none() => "other",
+        Ok(answer) => answer.status.as_str(),
+        Err(_) => "unreachable",
     }
 }

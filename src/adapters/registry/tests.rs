@@ -76,7 +76,13 @@ fn client_for(host: &str, login: Option<RegistryAuth>) -> (RegistryClient, Arc<H
         credential: login.map(|login| Arc::new(move || Ok(login.clone())) as CredentialProvider),
         ..RegistryEntry::new(host)
     };
-    let observer: Observer = Arc::new(move |host, status| seen.lock().unwrap().push(format!("{host} {status}")));
+    let observer: Observer = Arc::new(move |host, what| {
+        let what = match what {
+            Seen::Answer(status) => status.to_owned(),
+            Seen::Wait(waited) => format!("waited {waited:?}"),
+        };
+        seen.lock().unwrap().push(format!("{host} {what}"));
+    });
     let client = RegistryClient::new(vec![entry], Arc::clone(&clock) as Arc<dyn Clock>, observer).unwrap();
     (client, clock, requests)
 }
@@ -256,6 +262,8 @@ async fn a_short_rate_limit_in_the_middle_of_a_listing_is_waited_out() {
     };
     assert_eq!(tags.unwrap().len(), 1503);
     assert_eq!(bench.registry.requests().len(), 3);
+    let seen = bench.requests.lock().unwrap();
+    assert_eq!(seen.iter().filter(|seen| seen.contains(" waited ")).count(), 1, "{seen:?}");
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ pub struct Choice {
     pub tag: Option<Tag>,
     /// Why, in one sentence without a full stop.
     pub reason: String,
+    /// How many tags qualify, the chosen one included.
+    pub qualifying: usize,
 }
 
 /// What becomes of one tag.
@@ -52,7 +54,8 @@ pub struct Evaluation<'a> {
 pub fn choose(selection: &Selection, current: Option<&Tag>, tags: &[Tag]) -> Choice {
     let listed: Vec<_> = tags.iter().map(|tag| Listed { tag: tag.as_str(), digest: None }).collect();
     let evaluation = evaluate(selection, current.map(Tag::as_str), None, &listed);
-    Choice { tag: evaluation.chosen().and_then(|at| tags.get(at)).cloned(), reason: evaluation.reason() }
+    let tag = evaluation.chosen().and_then(|at| tags.get(at)).cloned();
+    Choice { tag, reason: evaluation.reason(), qualifying: evaluation.qualifying() }
 }
 
 /// Says of every tag what becomes of it. Tags are texts here, since a list given by hand may hold anything.
@@ -123,9 +126,14 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// How many tags qualify.
+    fn qualifying(&self) -> usize {
+        self.judgement.refusals.iter().filter(|refusal| refusal.is_none()).count()
+    }
+
     /// What the chosen tag is among the others.
     fn rank(&self) -> String {
-        match self.judgement.refusals.iter().filter(|refusal| refusal.is_none()).count() {
+        match self.qualifying() {
             1 => format!("the only one of {} that qualifies", tags(self.tags.len())),
             qualifying => format!("the highest of {} that qualify", tags(qualifying)),
         }

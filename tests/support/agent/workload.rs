@@ -14,12 +14,13 @@ pub struct Workload {
     /// Name, repository and tag of each container.
     pub containers: Vec<(String, String, String)>,
     annotations: Vec<(String, String)>,
+    is_probed: bool,
 }
 
 impl Workload {
     /// Runs `repository:tag` with the policy `patch` and nobody to ask; its container has its name.
     pub fn new(name: &str, repository: &str, tag: &str) -> Self {
-        let workload = Self { name: name.to_owned(), containers: Vec::new(), annotations: Vec::new() };
+        let workload = Self { name: name.to_owned(), containers: Vec::new(), annotations: Vec::new(), is_probed: true };
         workload.container(name, repository, tag).directive("policy", "patch")
     }
 
@@ -42,6 +43,12 @@ impl Workload {
         self.annotations.retain(|(known, _)| known != key);
         self.annotations.push((key.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Without readiness probes, so that its containers have to run for a while before they count as healthy.
+    #[must_use]
+    pub fn unprobed(self) -> Self {
+        Self { is_probed: false, ..self }
     }
 
     /// Where Git declares it.
@@ -68,8 +75,7 @@ impl Workload {
     /// As the cluster has it.
     pub fn object(&self, registry: &str) -> Value {
         let annotations: serde_json::Map<String, Value> = self.annotations.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        // With a probe a container is healthy as soon as it is ready.
-        let probe = json!({"httpGet": {"path": "/", "port": 8080}});
+        let probe = if self.is_probed { json!({"httpGet": {"path": "/", "port": 8080}}) } else { Value::Null };
         let container = |(name, repository, tag): &(String, String, String)| json!({"name": name, "image": format!("{registry}/{repository}:{tag}"), "readinessProbe": probe});
         json!({
             "apiVersion": "apps/v1",
