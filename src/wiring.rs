@@ -24,7 +24,7 @@ use crate::core::schedule::after;
 use crate::flow::agent::{Agent, Options};
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
-use crate::flow::{Health, Ports, Recorder};
+use crate::flow::{Health, Ports, Prompts, Recorder};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Private, Webhooks};
@@ -135,6 +135,7 @@ fn ports(
         events: Arc::new(KubernetesEvents::new(api.clone(), Arc::clone(clock))),
         git: Arc::new(git),
         approver: approver.unwrap_or_else(|| Arc::new(LogApprover)),
+        prompts: Prompts::default(),
         clock: Arc::clone(clock),
         recorder: Recorder::default(),
         metrics,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::core::failure::Failure;
-use crate::core::update::Update;
+use crate::core::update::{Phase, Prompt, Update};
 use crate::ports::approver::Approver;
 
 /// Writes requests to the log. Votes come by the command line or the API.
@@ -11,12 +11,10 @@ pub struct LogApprover;
 
 #[async_trait]
 impl Approver for LogApprover {
-    async fn ask(&self, update: &Update) -> Result<(), Failure> {
-        tracing::info!(update.id = %update.id, approval.votes = update.approvals(), "waits for approval: skeg approve {}", update.id);
-        Ok(())
-    }
-
-    async fn revise(&self, _: &Update) -> Result<(), Failure> {
-        Ok(())
+    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
+        if matches!(&update.phase, Phase::Held(held) if held.granted.is_none()) && update.votes.is_empty() {
+            tracing::info!(update.id = %update.id, approval.votes = update.approvals(), "waits for approval: skeg approve {}", update.id);
+        }
+        Ok(None)
     }
 }

@@ -258,6 +258,9 @@ impl Agent {
         if self.is_stopping {
             return;
         }
+        if matches!(effect, Effect::Ask | Effect::Revise) && !self.ports.prompts.take_up(&update) {
+            return;
+        }
         let ports = Arc::clone(&self.ports);
         let run = async move {
             let input = effects::carry_out(&ports, effect, &update).await?;

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use super::Ports;
 use super::engine::{AuditLine, Engine};
 use crate::core::notice;
-use crate::core::update::{Event, Outcome, Phase, Update};
+use crate::core::update::{Entry, Event, Outcome, Phase, Update};
 use crate::ports::events::Told;
 use crate::telemetry;
 
 /// Writes the line, counts it and passes it on.
 pub fn write(ports: &Ports, line: AuditLine) {
-    if let Some(entry) = line.update.history.iter().last() {
-        telemetry::audit_update(&line.update, entry);
-    }
+    let entry = Entry { at: line.at, event: line.event.as_str().into(), detail: line.detail.clone() };
+    telemetry::audit_update(&line.update, &entry);
     count(ports, &line);
     // Nobody has to listen.
     let _ = ports.happened.send(Arc::new(line));

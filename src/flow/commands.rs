@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Answer, Engine};
-use crate::core::hold::approval::{self, VoteRefused};
+use super::engine::{Act, Answer, AuditLine, Engine};
+use crate::core::hold::approval::{self, Admitted, VoteRefused};
+use crate::core::hold::voter::Ballot;
 use crate::core::pause::{Pause, Scope};
-use crate::core::update::{self, Input, Outcome, Phase, Trigger, Update, UpdateId, Vote};
+use crate::core::update::{self, Event, Input, Outcome, Phase, Trigger, Update, UpdateId};
 
 /// What a person wants, and who is to be answered.
 pub enum Command {
@@ -13,8 +14,8 @@ pub enum Command {
     Vote {
         /// On which update.
         id: UpdateId,
-        /// The vote; its time is set by the engine.
-        vote: Vote,
+        /// The vote, and who gives it.
+        ballot: Ballot,
         /// Takes the update as it stands once the vote is durable.
         reply: Reply<Update>,
     },
@@ -86,7 +87,7 @@ impl Engine {
             return self.acts.push(Act::Answer(refused(command, refusal)));
         }
         match command {
-            Command::Vote { id, vote, reply } => self.vote(&id, Vote { at: now, ..vote }, reply, now),
+            Command::Vote { id, ballot, reply } => self.vote(&id, ballot, reply, now),
             Command::Retry { id, by, reply } => self.retry(&id, &by, reply, now),
             Command::Pause { pause, reply } => {
                 self.pauses.set(pause.clone());
@@ -105,17 +106,20 @@ impl Engine {
         }
     }
 
-    fn vote(&mut self, id: &UpdateId, vote: Vote, reply: Reply<Update>, now: Timestamp) {
+    fn vote(&mut self, id: &UpdateId, ballot: Ballot, reply: Reply<Update>, now: Timestamp) {
         let Some(slot) = self.slots.get(id) else {
             let id = id.clone();
             return self.acts.push(Act::Answer(Box::new(move || reply(Err(CommandRefused::NotFound(id))))));
         };
-        if let Err(refusal) = approval::admits(&slot.update, &vote) {
-            return self.acts.push(Act::Answer(Box::new(move || reply(Err(refusal.into())))));
-        }
-        let is_repeated = slot.update.votes.iter().any(|earlier| earlier.voter == vote.voter && earlier.verdict == vote.verdict);
-        if !is_repeated {
-            self.feed(id, &Input::Vote(vote), now);
+        match approval::admits(&slot.update, &ballot) {
+            Ok(Admitted::Repeats) => {}
+            Ok(Admitted::Counts) => self.feed(id, &Input::Vote(ballot), now),
+            Err(refusal) => {
+                let detail = format!("{}: {refusal}", ballot.voter.name()).into();
+                let line = AuditLine { at: now, event: Event::VoteRefused, update: slot.update.clone(), detail, left: None };
+                self.acts.push(Act::Audit(Box::new(line)));
+                return self.acts.push(Act::Answer(Box::new(move || reply(Err(refusal.into())))));
+            }
         }
         self.answer_with(id, reply);
     }

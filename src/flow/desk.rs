@@ -12,10 +12,11 @@ use super::Ports;
 use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused, Reply};
 use super::engine::{Engine, Message};
+use crate::core::hold::voter::{self, Voter};
 use crate::core::image::ImageRef;
 use crate::core::pause::{Pause, Scope};
 use crate::core::schedule::after;
-use crate::core::update::{Phase, Update, UpdateId, Vote};
+use crate::core::update::{Phase, Update, UpdateId};
 use crate::core::workload::{Container, Workload};
 use crate::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
 use crate::http::view::{
@@ -86,10 +87,10 @@ impl Desk for EngineDesk {
 
     async fn vote(&self, caller: &Caller, id: &UpdateId, ballot: Ballot) -> Result<UpdateView, Refusal> {
         refuse_override(&ballot.saying)?;
-        let vote =
-            Vote { voter: caller.as_str().into(), verdict: ballot.verdict, at: self.ports.clock.now(), reason: ballot.saying.reason };
+        let voter = Voter::Caller(caller.as_str().into());
+        let ballot = voter::Ballot { voter, verdict: ballot.verdict, content: None, reason: ballot.saying.reason };
         let id = id.clone();
-        self.order(|reply| Command::Vote { id, vote, reply }).await.map(|update| view(&update))
+        self.order(|reply| Command::Vote { id, ballot, reply }).await.map(|update| view(&update))
     }
 
     async fn retry(&self, caller: &Caller, id: &UpdateId, saying: Saying) -> Result<UpdateView, Refusal> {
@@ -161,7 +162,9 @@ fn refusal(refused: CommandRefused) -> Refusal {
     use crate::core::hold::approval::VoteRefused;
     match refused {
         CommandRefused::NotFound(id) => Refusal::NoUpdate(id),
-        CommandRefused::Vote(refused @ VoteRefused::NotApprover { .. }) => Refusal::NotAllowed(refused.to_string()),
+        CommandRefused::Vote(refused @ (VoteRefused::NotApprover { .. } | VoteRefused::OtherTeam { .. })) => {
+            Refusal::NotAllowed(refused.to_string())
+        }
         CommandRefused::Vote(refused) => Refusal::Conflict(refused.to_string()),
         CommandRefused::Unfit(why) => Refusal::Conflict(why),
         CommandRefused::Observing => Refusal::Observing,

@@ -4,7 +4,6 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 
-use super::ask::Telling;
 use super::{Ports, apply, ask, record, verify};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::update::{Applied, Effect, Followed, Input, Phase, Recorded, Restored, Update};
@@ -16,6 +15,9 @@ pub async fn carry_out(ports: &Ports, effect: Effect, update: &Update) -> Option
     let Ok(input) = AssertUnwindSafe(outcome(ports, effect, update)).catch_unwind().await else {
         tracing::error!(update.id = %update.id, effect = ?effect, "carrying out an effect panicked");
         ports.metrics.panicked();
+        if matches!(effect, Effect::Ask | Effect::Revise) {
+            ports.prompts.end(&update.id);
+        }
         return panicked(effect);
     };
     input
@@ -23,14 +25,7 @@ pub async fn carry_out(ports: &Ports, effect: Effect, update: &Update) -> Option
 
 async fn outcome(ports: &Ports, effect: Effect, update: &Update) -> Option<Input> {
     match (effect, &update.phase) {
-        (Effect::Ask, _) => {
-            ask::tell(ports, update, Telling::Ask).await;
-            None
-        }
-        (Effect::Revise, _) => {
-            ask::tell(ports, update, Telling::Revise).await;
-            None
-        }
+        (Effect::Ask | Effect::Revise, _) => ask::show(ports, &update.id).await.map(Input::Prompted),
         (Effect::Apply, _) => Some(Input::Applied(apply::apply(ports, update).await)),
         (Effect::Follow, Phase::Verifying(verifying)) => Some(Input::Followed(verify::follow(ports, update, &verifying.rollout).await)),
         (Effect::Restore, Phase::Restoring(restoring)) => Some(Input::Restored(apply::restore(ports, update, &restoring.rollout).await)),

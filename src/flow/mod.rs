@@ -13,6 +13,7 @@ pub mod agent;
 mod apply;
 mod ask;
 pub mod audit;
+pub mod ballots;
 pub mod commands;
 mod decide;
 pub mod desk;
@@ -48,6 +49,7 @@ use crate::ports::journal::Journal;
 use crate::ports::pauses::Pauses;
 use crate::ports::registry::Registry;
 
+pub use ask::Prompts;
 pub use health::Health;
 pub use record::Recorder;
 
@@ -69,6 +71,8 @@ pub struct Ports {
     pub git: Arc<dyn Git>,
     /// Asking people.
     pub approver: Arc<dyn Approver>,
+    /// What is shown to the people who are asked.
+    pub prompts: Prompts,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Write-backs that wait for their turn.

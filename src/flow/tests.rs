@@ -11,8 +11,9 @@ use super::engine::{Act, Engine, Message, Settings, Written};
 use super::observe::{Observation, Read};
 use crate::core::directives::{Defaults, skeg};
 use crate::core::failure::Failure;
+use crate::core::hold::voter::{Ballot, Voter};
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
-use crate::core::update::{Applied, Drift, Effect, Followed, Input, Mark, Phase, Restored, Trigger, Update, UpdateId, Verdict, Vote};
+use crate::core::update::{Applied, Drift, Effect, Followed, Input, Mark, Phase, Restored, Trigger, Update, UpdateId, Verdict};
 use crate::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use crate::flow::commands::Command;
 use crate::ports::cluster::Workloads;
@@ -222,9 +223,9 @@ impl World {
     fn vote(&mut self, id: &UpdateId, verdict: Verdict) -> Arc<Mutex<Option<bool>>> {
         let answer = Arc::new(Mutex::new(None));
         let told = answer.clone();
-        let vote = Vote { voter: "user:ann".into(), verdict, at: self.now, reason: None };
+        let ballot = Ballot { voter: Voter::Caller("user:ann".into()), verdict, content: None, reason: None };
         let reply = Box::new(move |result: Result<Update, _>| *told.lock().unwrap() = Some(result.is_ok()));
-        self.send(Message::Command(Command::Vote { id: id.clone(), vote, reply }));
+        self.send(Message::Command(Command::Vote { id: id.clone(), ballot, reply }));
         answer
     }
 }

@@ -1,16 +1,36 @@
-//! Asking people for their votes.
+//! Asking people for their votes, and taking them.
 
 use async_trait::async_trait;
 
 use crate::core::failure::Failure;
-use crate::core::update::Update;
+use crate::core::hold::voter::Ballot;
+use crate::core::update::{Prompt, Update, UpdateId};
 
-/// Where people are asked. Votes come back as inputs, never as an answer of these calls.
+/// Where people are asked. Their votes come back by [`Votes`], never as an answer of this call.
 #[async_trait]
 pub trait Approver: Send + Sync {
-    /// Asks for votes on the update. Asking again for the same update must not ask people twice.
-    async fn ask(&self, update: &Update) -> Result<(), Failure>;
+    /// Shows the update as it stands: asks for votes while it needs some, and afterwards shows what became of it where people were asked.
+    ///
+    /// Gives where it can be seen, which is then recorded and comes back as [`Update::prompt`]; `None` where nothing is to be kept. The
+    /// same update may be shown any number of times, also after a failure that hid a success: people must not be asked twice. No two
+    /// calls for one update run at once, and the states of an update come in their order.
+    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure>;
+}
 
-    /// Shows the votes so far, or how it ended, where people were asked.
-    async fn revise(&self, update: &Update) -> Result<(), Failure>;
+/// Where votes are counted.
+#[async_trait]
+pub trait Votes: Send + Sync {
+    /// Casts a ballot. The update as it stands afterwards, once that is durable.
+    async fn cast(&self, id: UpdateId, ballot: Ballot) -> Result<Update, NotCast>;
+}
+
+/// Why a ballot was not counted.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotCast {
+    /// It does not count; the sentence is for the person.
+    #[error("{0}")]
+    Refused(String),
+    /// Whether it counts is not known: it could not be made durable in time, or skeg is stopping. Voting again is harmless.
+    #[error("{0}")]
+    NotDurable(String),
 }

@@ -128,6 +128,7 @@ pub fn update_of(deployment: &Value, from: &str, to: &str, digest: &Digest) -> U
         since: now,
         created: now,
         votes: Vec::new(),
+        prompt: None,
         epoch: 0,
         history: History::default(),
     }

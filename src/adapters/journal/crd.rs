@@ -275,8 +275,8 @@ fn commit() -> Value {
 
 fn prompt() -> Value {
     object(
-        "Where people were asked, as the channel names the message.",
-        json!({ "channel": text(LABEL_CHARS_MAX), "timestamp": text(LABEL_CHARS_MAX) }),
+        "Where people were asked, as the channel names the message, and whether it shows how the update ended.",
+        json!({ "channel": text(LABEL_CHARS_MAX), "timestamp": text(LABEL_CHARS_MAX), "ended": { "type": "boolean" } }),
         &["channel", "timestamp"],
     )
 }

@@ -11,8 +11,8 @@ use crate::core::directives::{Approver, GitPlace, Rules};
 use crate::core::duration;
 use crate::core::image::Pin;
 use crate::core::update::{
-    Applying, Binding, Change, Closed, CommitRecord, Entry, Held, Outcome, Phase, Plan, Reason, Recording, Restoring, Rollout, Spec,
-    Trigger, Update, UpdateId, Verdict, Verifying, Vote,
+    Applying, Binding, Change, Closed, CommitRecord, Entry, Held, Outcome, Phase, Plan, Prompt, Reason, Recording, Restoring, Rollout,
+    Spec, Trigger, Update, UpdateId, Verdict, Verifying, Vote,
 };
 use crate::core::workload::{WorkloadId, WorkloadKind};
 use crate::ports::journal::{Kept, Unreadable, Version};
@@ -40,9 +40,10 @@ fn update(resource: resource::Resource, id: UpdateId) -> Result<Update, String> 
     let mut status = resource.status;
     let votes = std::mem::take(&mut status.votes).into_iter().map(vote).collect();
     let history = std::mem::take(&mut status.history).into_iter().map(entry).collect();
+    let prompt = status.prompt.take().map(prompt);
     let (since, created, epoch) = (status.since, status.created_at, status.epoch);
     let phase = phase(status, &spec.changes)?;
-    Ok(Update { id, spec: spec.into(), phase, since, created, votes, epoch, history })
+    Ok(Update { id, spec: spec.into(), phase, since, created, votes, prompt, epoch, history })
 }
 
 fn spec(spec: resource::Spec, id: &UpdateId) -> Result<Spec, String> {
@@ -159,6 +160,10 @@ fn vote(vote: resource::Vote) -> Vote {
 
 fn commit(commit: resource::Commit) -> CommitRecord {
     CommitRecord { remote: commit.remote, id: commit.id, path: commit.path }
+}
+
+fn prompt(prompt: resource::Prompt) -> Prompt {
+    Prompt { channel: prompt.channel, message: prompt.timestamp, ended: prompt.ended }
 }
 
 fn binding(binding: resource::Binding) -> Binding {

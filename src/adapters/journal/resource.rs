@@ -117,6 +117,8 @@ pub(super) struct Status {
     pub(super) trouble: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<Commit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) prompt: Option<Prompt>,
     pub(super) epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) binding: Option<Binding>,
@@ -162,6 +164,15 @@ pub(super) struct Commit {
     pub(super) remote: Box<str>,
     pub(super) id: Box<str>,
     pub(super) path: Box<str>,
+}
+
+#[derive(Serialize, Deserialize, Debug)]
+pub(super) struct Prompt {
+    pub(super) channel: Box<str>,
+    pub(super) timestamp: Box<str>,
+    /// Whether the message shows how the update ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ended: bool,
 }
 
 #[derive(Serialize, Deserialize, Debug)]

@@ -10,8 +10,8 @@ use super::*;
 use crate::core::directives::{Approver, GitPlace, Rules};
 use crate::core::image::{Digest, Pin};
 use crate::core::update::{
-    Applying, Binding, Change, Closed, CommitRecord, Entry, HISTORY_MAX, Held, Outcome, Phase, Plan, Reason, Recording, Restoring, Rollout,
-    Spec, Trigger, VOTES_MAX, Verdict, Verifying, Vote,
+    Applying, Binding, Change, Closed, CommitRecord, Entry, HISTORY_MAX, Held, Outcome, Phase, Plan, Prompt, Reason, Recording, Restoring,
+    Rollout, Spec, Trigger, VOTES_MAX, Verdict, Verifying, Vote,
 };
 use crate::core::workload::{WorkloadId, WorkloadKind};
 
@@ -229,6 +229,7 @@ fn any_update(rng: &mut Rng) -> Update {
         since: time(rng),
         created: time(rng),
         votes: (0..rng.usize(..=votes_max)).map(|_| vote(rng)).collect(),
+        prompt: maybe(rng, |rng| Prompt { channel: word(rng).into(), message: text(rng, 30).into(), ended: rng.bool() }),
         epoch: rng.u64(..1 << 40),
         history: (0..rng.usize(..HISTORY_MAX)).map(|_| Entry { at: time(rng), event: word(rng).into(), detail: sentence(rng) }).collect(),
     }

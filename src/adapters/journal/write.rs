@@ -11,7 +11,7 @@ use super::{BINDING, OPEN};
 use crate::core::directives::{GitPlace, Rules};
 use crate::core::duration;
 use crate::core::image::Pin;
-use crate::core::update::{Binding, Change, CommitRecord, Entry, Phase, Plan, Reason, Rollout, Spec, Update, Verdict, Vote};
+use crate::core::update::{Binding, Change, CommitRecord, Entry, Phase, Plan, Prompt, Reason, Rollout, Spec, Update, Verdict, Vote};
 use crate::ports::journal::Version;
 
 /// The object that records the update; with the version that it is to replace, when there is one.
@@ -104,6 +104,7 @@ fn status(update: &Update) -> resource::Status {
         retry_at: None,
         trouble: None,
         commit: None,
+        prompt: update.prompt.as_ref().map(prompt),
         epoch: update.epoch,
         binding: None,
         history: update.history.iter().map(entry).collect(),
@@ -178,6 +179,10 @@ fn vote(vote: &Vote) -> resource::Vote {
 
 fn commit(commit: &CommitRecord) -> resource::Commit {
     resource::Commit { remote: commit.remote.clone(), id: commit.id.clone(), path: commit.path.clone() }
+}
+
+fn prompt(prompt: &Prompt) -> resource::Prompt {
+    resource::Prompt { channel: prompt.channel.clone(), timestamp: prompt.message.clone(), ended: prompt.ended }
 }
 
 fn binding(binding: &Binding) -> resource::Binding {

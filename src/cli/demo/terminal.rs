@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::core::failure::Failure;
-use crate::core::update::{Update, UpdateId};
+use crate::core::update::{Prompt, Update, UpdateId};
 use crate::ports::approver::Approver;
 
 /// Passes each request on once.
@@ -25,16 +25,12 @@ impl Terminal {
 
 #[async_trait]
 impl Approver for Terminal {
-    async fn ask(&self, update: &Update) -> Result<(), Failure> {
+    /// The story tells every vote and every end by itself.
+    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
         let is_new = self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(update.id.clone());
         if is_new && self.requests.send(update.clone()).await.is_err() {
             return Err(Failure::transient("the demo has ended"));
         }
-        Ok(())
-    }
-
-    /// The story tells every vote and every end by itself.
-    async fn revise(&self, _: &Update) -> Result<(), Failure> {
-        Ok(())
+        Ok(None)
     }
 }

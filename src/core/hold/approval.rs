@@ -1,9 +1,10 @@
-//! Votes, quorum and deadline.
+//! Votes, quorum and deadline: who may vote, and what counts.
 
 use jiff::Timestamp;
 
 use super::Gate;
-use crate::core::update::{Held, Phase, Reason, Update, VOTES_MAX, Vote};
+use super::voter::Ballot;
+use crate::core::update::{Held, Outcome, Phase, Reason, Update, VOTES_MAX, Verdict};
 
 /// Whether the votes are complete, still awaited, or too late.
 pub fn gate(update: &Update, held: &Held, now: Timestamp) -> Gate {
@@ -59,6 +60,24 @@ pub enum VoteRefused {
         /// Who may.
         approvers: String,
     },
+    /// The voter belongs to another workspace than skeg, or Slack does not say to which.
+    #[error("{voter} is not of the workspace that skeg asks in")]
+    OtherTeam {
+        /// Who tried.
+        voter: Box<str>,
+    },
+    /// The click came from another channel than the request is in.
+    #[error("{update} was asked for in another channel")]
+    OtherChannel {
+        /// Its name.
+        update: Box<str>,
+    },
+    /// The voter was shown other digests than the update has.
+    #[error("{update} is not what was shown: its digests are others")]
+    OtherContent {
+        /// Its name.
+        update: Box<str>,
+    },
     /// More voters than a record keeps.
     #[error("{update} has {VOTES_MAX} votes already")]
     TooMany {
@@ -67,9 +86,26 @@ pub enum VoteRefused {
     },
 }
 
-/// Whether the vote may be cast on the update as it stands. A voter who voted before changes that vote.
-pub fn admits(update: &Update, vote: &Vote) -> Result<(), VoteRefused> {
+/// What becomes of a ballot that is admitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Admitted {
+    /// It is a new vote, or changes an earlier one.
+    Counts,
+    /// The same person has voted the same before, and that stands: nothing changes.
+    Repeats,
+}
+
+/// Whether the ballot may be cast on the update as it stands. A voter who voted before changes that vote.
+pub fn admits(update: &Update, ballot: &Ballot) -> Result<Admitted, VoteRefused> {
     let name = update.id.name.clone();
+    ballot.voter.is_in_place(update)?;
+    // The name is a hash of forty bits; what is approved must not hang on nobody finding two changes that share one.
+    if ballot.content.as_ref().is_some_and(|shown| **shown != *update.content()) {
+        return Err(VoteRefused::OtherContent { update: name });
+    }
+    if repeats(update, ballot) {
+        return Ok(Admitted::Repeats);
+    }
     match &update.phase {
         Phase::Closed(closed) => {
             Err(VoteRefused::Closed { update: name, phase: closed.outcome.as_str(), reason: closed.reason.to_string() })
@@ -79,16 +115,35 @@ pub fn admits(update: &Update, vote: &Vote) -> Result<(), VoteRefused> {
         }
         Phase::Held(_) if update.spec.rules.approvals == 0 => Err(VoteRefused::NotNeeded { update: name }),
         Phase::Held(_) => {
+            let voter = ballot.voter.name();
             let approvers = &update.spec.rules.approvers;
-            if !approvers.iter().any(|approver| approver.as_str() == &*vote.voter) {
+            if !approvers.iter().any(|approver| ballot.voter.is(approver)) {
                 let named: Vec<_> = approvers.iter().map(crate::core::directives::Approver::as_str).collect();
                 let approvers = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
-                return Err(VoteRefused::NotApprover { voter: vote.voter.clone(), update: name, approvers });
+                return Err(VoteRefused::NotApprover { voter, update: name, approvers });
             }
-            if update.votes.len() >= VOTES_MAX && !update.votes.iter().any(|earlier| earlier.voter == vote.voter) {
+            if update.votes.len() >= VOTES_MAX && !update.votes.iter().any(|earlier| earlier.voter == voter) {
                 return Err(VoteRefused::TooMany { update: name });
             }
-            Ok(())
+            Ok(Admitted::Counts)
         }
     }
 }
+
+/// Whether the same person has voted the same before, and the update has not ended against it.
+fn repeats(update: &Update, ballot: &Ballot) -> bool {
+    let voter = ballot.voter.name();
+    let has_voted = update.votes.iter().any(|earlier| earlier.voter == voter && earlier.verdict == ballot.verdict);
+    let stands = match &update.phase {
+        Phase::Closed(closed) => match closed.outcome {
+            Outcome::Rejected => ballot.verdict == Verdict::Reject,
+            Outcome::Done | Outcome::Unrecorded | Outcome::RolledBack | Outcome::Failed => ballot.verdict == Verdict::Approve,
+            Outcome::Superseded | Outcome::Expired => false,
+        },
+        Phase::Held(_) | Phase::Applying(_) | Phase::Verifying(_) | Phase::Recording(_) | Phase::Restoring(_) => true,
+    };
+    has_voted && stands
+}
+
+#[cfg(test)]
+mod tests;

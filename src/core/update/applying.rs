@@ -31,6 +31,7 @@ pub(super) fn step(update: &Update, applying: &Applying, input: &Input, now: Tim
         | Input::Followed(_)
         | Input::Restored(_)
         | Input::Recorded(_)
+        | Input::Prompted(_)
         | Input::Lift { .. } => Step::Waits(waits(applying)),
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn step(update: &Update, closed: &Closed, input: &Input, now: Timesta
         | Input::Followed(_)
         | Input::Restored(_)
         | Input::Recorded(_)
+        | Input::Prompted(_)
         | Input::Lift { .. } => Step::Waits(closed.reason.clone()),
     }
 }

@@ -15,8 +15,12 @@ pub enum Event {
     Admitted,
     /// People were asked.
     Asked,
+    /// The request can be seen where people were asked, or shows there how the update ended.
+    Prompted,
     /// Somebody voted.
     Voted,
+    /// A vote did not count. In the audit log only.
+    VoteRefused,
     /// The needed votes are complete.
     Granted,
     /// Every gate is open, the patch follows.
@@ -49,7 +53,9 @@ impl Event {
         match self {
             Self::Admitted => "admitted",
             Self::Asked => "asked",
+            Self::Prompted => "prompted",
             Self::Voted => "voted",
+            Self::VoteRefused => "vote-refused",
             Self::Granted => "granted",
             Self::Applying => "applying",
             Self::Patched => "patched",

@@ -4,16 +4,17 @@ use jiff::Timestamp;
 
 use super::step::{Step, closes, moves};
 use super::{Applying, Binding, Closed, Drift, Effect, Event, Held, Input, Outcome, Phase, Reason, Surroundings, Update, Verdict, Vote};
+use crate::core::hold::voter::Ballot;
 use crate::core::hold::{self, Gate, approval};
 use crate::core::schedule::after;
 
 pub(super) fn step(update: &Update, held: &Held, input: &Input, now: Timestamp) -> Step {
     match input {
         Input::Look(around) => look(update, held, around, now),
-        Input::Vote(vote) => cast(update, held, vote, now),
+        Input::Vote(ballot) => cast(update, held, ballot, now),
         Input::Drift(drift) => supersede(update, drift.reason(), now),
         Input::Supersede(reason) => supersede(update, reason.clone(), now),
-        Input::Applied(_) | Input::Followed(_) | Input::Restored(_) | Input::Recorded(_) | Input::Lift { .. } => {
+        Input::Applied(_) | Input::Followed(_) | Input::Restored(_) | Input::Recorded(_) | Input::Prompted(_) | Input::Lift { .. } => {
             Step::Waits(held.waits.clone())
         }
     }
@@ -48,19 +49,20 @@ fn ask(update: &Update, held: &Held, now: Timestamp) -> Step {
     moves(update, Phase::Held(asked), Event::Asked, format!("{} votes needed by {expires:.0}", rules.approvals), &[Effect::Ask], now)
 }
 
-fn cast(update: &Update, held: &Held, vote: &Vote, now: Timestamp) -> Step {
+fn cast(update: &Update, held: &Held, ballot: &Ballot, now: Timestamp) -> Step {
     if let Gate::Refused(reason) = approval::gate(update, held, now) {
         return expire(update, reason, now);
     }
-    if approval::admits(update, vote).is_err() {
+    if approval::admits(update, ballot).is_err() {
         return Step::Waits(held.waits.clone());
     }
+    let vote = ballot.vote(now);
     let mut voted = update.clone();
     voted.votes.retain(|earlier| earlier.voter != vote.voter);
     voted.votes.push(vote.clone());
     match vote.verdict {
-        Verdict::Reject => reject(&voted, vote, now),
-        Verdict::Approve => approve(&voted, held, vote, now),
+        Verdict::Reject => reject(&voted, &vote, now),
+        Verdict::Approve => approve(&voted, held, &vote, now),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Everything that can reach an update.
 
-use super::{CommitRecord, Rollout, Vote};
+use super::{CommitRecord, Prompt, Rollout};
 use crate::core::failure::Failure;
+use crate::core::hold::voter::Ballot;
 use crate::core::image::{Digest, Tag};
 use crate::core::update::Reason;
 
@@ -11,7 +12,7 @@ pub enum Input {
     /// Time has passed or something around the update changed: the gates are to be looked at again.
     Look(Surroundings),
     /// A person voted.
-    Vote(Vote),
+    Vote(Ballot),
     /// The workload is not what it was.
     Drift(Drift),
     /// A newer decision takes its place.
@@ -24,6 +25,8 @@ pub enum Input {
     Restored(Restored),
     /// What came of [`Effect::WriteBack`](super::Effect::WriteBack).
     Recorded(Recorded),
+    /// What came of [`Effect::Ask`](super::Effect::Ask) and [`Effect::Revise`](super::Effect::Revise): where people see it.
+    Prompted(Prompt),
     /// A person lifts what a closed update holds back, or something newer makes it pointless.
     Lift {
         /// Who or what.

@@ -21,6 +21,7 @@ mod id;
 mod input;
 mod mark;
 mod phase;
+mod prompt;
 mod reason;
 mod recording;
 mod resume;
@@ -32,6 +33,7 @@ mod verifying;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::core::directives::Rules;
 use crate::core::image::{Digest, Repository, Tag};
@@ -45,6 +47,7 @@ pub use id::UpdateId;
 pub use input::{Applied, Drift, Followed, Input, Recorded, Restored, Surroundings};
 pub use mark::Mark;
 pub use phase::{Applying, Binding, Closed, CommitRecord, Held, Outcome, Phase, Recording, Restoring, Rollout, Verifying};
+pub use prompt::Prompt;
 pub use reason::Reason;
 pub use resume::{deadline, resume};
 pub use step::{Step, step};
@@ -67,6 +70,8 @@ pub struct Update {
     pub created: Timestamp,
     /// The votes given, one for each voter.
     pub votes: Vec<Vote>,
+    /// Where people see the request; `None` until it is known to be there, and where nobody is asked in a chat.
+    pub prompt: Option<Prompt>,
     /// The lease's transition count of the writer that moved it last; 0 while there is no lease.
     pub epoch: u64,
     /// What happened to it, the newest last, bounded.
@@ -208,6 +213,20 @@ impl Update {
         repositories.sort();
         repositories.dedup();
         repositories
+    }
+
+    /// What the votes are for, in one digest: the only change's own, or the hash of those of all changes.
+    pub fn content(&self) -> String {
+        match self.spec.changes.as_slice() {
+            [only] => only.digest.to_string(),
+            changes => {
+                let mut hash = Sha256::new();
+                for change in changes {
+                    hash.update(change.digest.as_str());
+                }
+                format!("sha256:{}", hex::encode(hash.finalize()))
+            }
+        }
     }
 
     /// Votes for it.

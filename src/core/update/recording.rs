@@ -33,6 +33,7 @@ pub(super) fn step(update: &Update, recording: &Recording, input: &Input, now: T
         | Input::Applied(_)
         | Input::Followed(_)
         | Input::Restored(_)
+        | Input::Prompted(_)
         | Input::Lift { .. } => Step::Waits(waits(recording)),
     }
 }

@@ -8,6 +8,7 @@ use super::{Effect, Phase, Update};
 pub fn resume(update: &Update) -> Vec<Effect> {
     match &update.phase {
         Phase::Held(held) if held.asked.is_some() && held.granted.is_none() => vec![Effect::Ask],
+        Phase::Closed(_) if update.prompt.as_ref().is_some_and(|prompt| !prompt.ended) => vec![Effect::Revise],
         Phase::Held(_) | Phase::Closed(_) => Vec::new(),
         Phase::Applying(_) => vec![Effect::Apply],
         Phase::Verifying(_) => vec![Effect::Follow],

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, Entry, Event, Input, Phase, Reason, Update, applying, closed, held, recording, verifying};
+use super::{Effect, Entry, Event, Input, Phase, Prompt, Reason, Update, applying, closed, held, recording, verifying};
 
 /// What an input does to an update.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,6 +29,11 @@ pub enum Step {
 
 /// Feeds one input to an update. The caller feeds `Input::Look` again after every move, until the update waits.
 pub fn step(update: &Update, input: &Input, now: Timestamp) -> Step {
+    if let Input::Prompted(prompt) = input
+        && update.prompt.as_ref() != Some(prompt)
+    {
+        return prompted(update, prompt, now);
+    }
     match &update.phase {
         Phase::Held(held) => held::step(update, held, input, now),
         Phase::Applying(applying) => applying::step(update, applying, input, now),
@@ -37,6 +42,15 @@ pub fn step(update: &Update, input: &Input, now: Timestamp) -> Step {
         Phase::Recording(recording) => recording::step(update, recording, input, now),
         Phase::Closed(closed) => closed::step(update, closed, input, now),
     }
+}
+
+/// Where people see it is the same fact in every phase. What happened while it was being posted is shown next.
+fn prompted(update: &Update, prompt: &Prompt, now: Timestamp) -> Step {
+    let is_as_posted = matches!(update.phase, Phase::Held(_)) && update.votes.is_empty();
+    let effects: &[Effect] = if prompt.ended || is_as_posted { &[] } else { &[Effect::Revise] };
+    let detail = format!("{} in {}{}", prompt.message, prompt.channel, if prompt.ended { ", the end" } else { "" });
+    let shown = Update { prompt: Some(prompt.clone()), ..update.clone() };
+    moves(&shown, update.phase.clone(), Event::Prompted, detail, effects, now)
 }
 
 /// The move of `update` to `phase`.
@@ -52,7 +66,7 @@ pub(super) fn moves(update: &Update, phase: Phase, event: Event, detail: impl In
 
 /// The move of `update` to its end.
 pub(super) fn closes(update: &Update, end: super::Closed, now: Timestamp) -> Step {
-    let was_asked = update.history.iter().any(|entry| &*entry.event == Event::Asked.as_str());
+    let was_asked = update.prompt.is_some() || update.history.iter().any(|entry| &*entry.event == Event::Asked.as_str());
     let effects: &[Effect] = if was_asked { &[Effect::Revise] } else { &[] };
     let detail = format!("{}: {}", end.outcome.as_str(), end.reason);
     moves(update, Phase::Closed(end), Event::Closed, detail, effects, now)

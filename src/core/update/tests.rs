@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::core::directives::{Approver, GitPlace, Rules};
 use crate::core::failure::Failure;
+use crate::core::hold::voter::{Ballot, Voter};
 use crate::core::image::Pin;
 use crate::core::workload::{WorkloadId, WorkloadKind};
 
@@ -47,7 +48,17 @@ fn held(rules: Rules) -> Update {
     let spec =
         Spec { workload, uid: "uid".into(), changes, policy: "patch".into(), trigger: Trigger::Poll, rules, plan: Plan::Patch, attempt: 1 };
     let phase = Phase::Held(Held { waits: Reason::Approval { given: 0, needed }, asked: None, expires: None, paused: None, granted: None });
-    Update { id, spec: Arc::new(spec), phase, since: START, created: START, votes: vec![], epoch: 0, history: History::default() }
+    Update {
+        id,
+        spec: Arc::new(spec),
+        phase,
+        since: START,
+        created: START,
+        votes: vec![],
+        prompt: None,
+        epoch: 0,
+        history: History::default(),
+    }
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -55,7 +66,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn vote(voter: &str, verdict: Verdict) -> Input {
-    Input::Vote(Vote { voter: voter.into(), verdict, at: START, reason: None })
+    Input::Vote(Ballot { voter: Voter::Caller(voter.into()), verdict, content: None, reason: None })
 }
 
 fn free() -> Input {
@@ -90,6 +101,10 @@ fn live(mut update: Update, inputs: &[(i64, Input)]) -> (Update, Vec<Effect>) {
 fn check(update: Update, inputs: &[(i64, Input)], phase: &str, effects: &[Effect], binds: bool) {
     let (end, issued) = live(update, inputs);
     assert_eq!((end.phase.as_str(), issued.as_slice(), end.binding().is_some()), (phase, effects, binds));
+}
+
+fn prompt(message: &str, ended: bool) -> Prompt {
+    Prompt { channel: "C1".into(), message: message.into(), ended }
 }
 
 fn patched() -> Input {
@@ -206,6 +221,23 @@ fn a_failed_rollout_is_put_back_once_and_binds() {
 }
 
 #[test]
+fn where_a_request_can_be_seen_is_kept_and_what_it_misses_is_shown() {
+    use Effect::{Apply, Ask, Follow, Revise};
+    let posted = |second| (second, Input::Prompted(prompt("1.1", false)));
+    let (asked, issued) = live(held(rules(1)), &[(0, free()), posted(1), posted(2)]);
+    assert_eq!((asked.prompt.as_ref(), issued.as_slice()), (Some(&prompt("1.1", false)), [Ask].as_slice()));
+    assert_eq!(asked.history.iter().count(), 2, "recorded once");
+    let yes = || vote("user:ann", Verdict::Approve);
+    check(asked.clone(), &[(3, yes())], "Applying", &[Revise, Apply], false);
+    check(held(rules(1)), &[(0, free()), (1, yes()), (2, patched()), posted(3)], "Verifying", &[Ask, Revise, Apply, Follow, Revise], false);
+
+    let (closed, _) = live(asked, &[(3, vote("user:ann", Verdict::Reject))]);
+    assert_eq!(resume(&closed), [Revise], "the end is still to be shown");
+    let (shown, issued) = live(closed, &[(4, Input::Prompted(prompt("1.1", true)))]);
+    assert_eq!((issued, resume(&shown)), (vec![], vec![]));
+}
+
+#[test]
 fn trouble_is_tried_again_until_a_stated_end() {
     let trouble = || Input::Applied(Applied::Failed(Failure::transient("busy")));
     let (update, issued) = live(held(rules(0)), &[(0, free()), (1, trouble()), (60, free())]);
@@ -245,7 +277,7 @@ fn any_input(random: &mut fastrand::Rng) -> Input {
         _ => Drift::ImageMoved { found: if random.bool() { "ghcr.io/acme/web:1.0.0".into() } else { "other:1".into() } },
     };
     let verdict = if random.u8(..4) == 0 { Verdict::Reject } else { Verdict::Approve };
-    match random.u8(..16) {
+    match random.u8(..17) {
         0..4 => Input::Look(Surroundings {
             paused: random.bool().then(|| "all".into()),
             barred: (random.u8(..8) == 0).then_some(Reason::NoGitRemote { owner: crate::core::workload::GitOpsOwner::Flux }),
@@ -263,6 +295,7 @@ fn any_input(random: &mut fastrand::Rng) -> Input {
         ),
         13 => Input::Restored(random.choice([Restored::Back, Restored::Failed(failure), Restored::Drifted(drift)]).unwrap()),
         14 => random.choice([committed(), Input::Recorded(Recorded::Failed(failure))]).unwrap(),
+        15 => Input::Prompted(prompt(random.choice(["1.1", "2.2"]).unwrap(), random.bool())),
         _ => Input::Lift { by: "ann".into() },
     }
 }
@@ -273,7 +306,7 @@ fn is_legal(from: &Phase, to: &Phase) -> bool {
     match (from, to) {
         (Held(_), Held(_) | Applying(_))
         | (Applying(_), Applying(_) | Verifying(_))
-        | (Verifying(_), Restoring(_) | Recording(_))
+        | (Verifying(_), Verifying(_) | Restoring(_) | Recording(_))
         | (Restoring(_), Restoring(_))
         | (Recording(_), Recording(_)) => true,
         (Held(_), Closed(end)) => matches!(end.outcome, Outcome::Superseded | Outcome::Rejected | Outcome::Expired),

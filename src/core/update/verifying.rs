@@ -28,6 +28,7 @@ pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: T
         | Input::Applied(_)
         | Input::Restored(_)
         | Input::Recorded(_)
+        | Input::Prompted(_)
         | Input::Lift { .. } => Step::Waits(Reason::Underway { doing: "following the rollout" }),
     }
 }
@@ -95,6 +96,7 @@ pub(super) fn step_restoring(update: &Update, restoring: &Restoring, input: &Inp
         | Input::Applied(_)
         | Input::Followed(_)
         | Input::Recorded(_)
+        | Input::Prompted(_)
         | Input::Lift { .. } => Step::Waits(restoring.why.clone()),
     }
 }
