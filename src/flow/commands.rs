@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use super::engine::{Act, Answer, AuditLine, Engine};
 use crate::core::hold::approval::{self, Admitted, VoteRefused};
+use crate::core::hold::binding;
 use crate::core::hold::voter::Ballot;
 use crate::core::pause::{Pause, Scope};
 use crate::core::update::{self, Event, Input, Outcome, Phase, Trigger, Update, UpdateId};
+use crate::core::workload::Workload;
 
 /// What a person wants, and who is to be answered.
 pub enum Command {
@@ -141,8 +143,15 @@ impl Engine {
         };
         match closed.outcome {
             Outcome::Done => Err(CommandRefused::Unfit(format!("{} is done, there is nothing to try again", update.id))),
+            Outcome::Unrecorded if closed.binding.is_some() => {
+                Err(CommandRefused::Unfit(format!("{} was set back, there is nothing to record", update.id)))
+            }
             Outcome::Unrecorded => {
-                let next = update::again(update, &self.known(&update.spec.workload), now);
+                let known = self.known(&update.spec.workload);
+                if let Some(other) = known.iter().find(|other| other.is_in_flight()) {
+                    return Err(CommandRefused::Unfit(format!("{} of the same workload is not finished", other.id)));
+                }
+                let next = update::again(update, &known, now);
                 let id = next.id.clone();
                 self.open(next, now);
                 Ok(id)
@@ -166,9 +175,7 @@ impl Engine {
 
     fn resume_scope(&mut self, scope: &Scope, by: &str, reply: Reply<Lifted>, now: Timestamp) {
         let pauses = self.pauses.lift(scope);
-        let binds = |update: &&Update| {
-            (update.binding().is_some() || update.has_run() && !update.was_lifted()) && scope.covers(&update.spec.workload)
-        };
+        let binds = |update: &&Update| scope.covers(&update.spec.workload) && self.holds_back(update);
         let bound: Vec<Update> = self.updates().filter(binds).cloned().collect();
         for update in &bound {
             self.feed(&update.id, &Input::Lift { by: by.into() }, now);
@@ -177,6 +184,13 @@ impl Engine {
         let lifted = Lifted { pauses, bindings: bound.into_iter().map(|update| update.id).collect() };
         self.save_pauses(Box::new(move |saved| reply(saved.map(|()| lifted))));
         self.look_at_held(now);
+    }
+
+    /// Whether the update binds, or its image was moved away and that was not noticed.
+    fn holds_back(&self, update: &Update) -> bool {
+        let is_moved =
+            |workload: &Workload| binding::moved_away(workload, &self.known(&workload.id)).any(|left| left.update.id == update.id);
+        update.binding().is_some() || self.workloads.get(&update.spec.workload).is_some_and(|workload| is_moved(&workload))
     }
 
     fn save_pauses(&mut self, reply: Box<dyn FnOnce(Result<(), CommandRefused>) + Send>) {

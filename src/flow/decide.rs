@@ -30,29 +30,36 @@ impl Engine {
             let trouble = observation.read.as_ref().err().map(ToString::to_string);
             self.looked.note_trouble(&observation.repository, now, trouble);
         }
-        let trigger = observations.iter().map(|observation| observation.trigger).max().unwrap_or(Trigger::Poll);
         let mut ids: Vec<WorkloadId> =
             observations.iter().flat_map(|one| self.workloads.using(&one.repository)).map(|workload| workload.id.clone()).collect();
         ids.sort();
         ids.dedup();
         for id in ids {
             if let Some(workload) = self.workloads.get(&id) {
-                self.decide_for(&workload, &observations, trigger, now);
+                self.decide_for(&workload, &observations, now);
             }
         }
     }
 
-    fn decide_for(&mut self, workload: &Workload, observations: &[&Observation], trigger: Trigger, now: Timestamp) {
+    /// Decides for one workload. Its repositories may have been read for different reasons: each container goes by the one of its own.
+    fn decide_for(&mut self, workload: &Workload, observations: &[&Observation], now: Timestamp) {
         let Ok(directives) = &workload.directives else { return };
         let namespace = &workload.id.namespace;
-        let seen = |repository: &Repository| {
+        let observed = |repository: &Repository| {
             let access = self.registry.access(repository, namespace);
-            observations.iter().find(|one| one.repository == *repository && one.access == access)?.read.as_ref().ok()
+            observations.iter().find(|one| one.repository == *repository && one.access == access)
         };
+        let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();
         let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| read.tags.as_slice()));
-        let is_unasked = |name: &str| trigger == Trigger::Webhook && directives.watch_of(name).trigger == TriggerKind::Poll;
+        let trigger_of = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.trigger);
+        let is_unasked = |name: &str, trigger| trigger == Trigger::Webhook && directives.watch_of(name).trigger == TriggerKind::Poll;
         let (mut looks, mut decided, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-        for one in wanted.iter().filter(|one| !is_unasked(&one.container.name)) {
+        for one in &wanted {
+            // An image text that cannot be read has no repository, and needs no reading to be told.
+            let trigger = trigger_of(one).unwrap_or(Trigger::Poll);
+            if is_unasked(&one.container.name, trigger) {
+                continue;
+            }
             let digests = |image: &ImageRef| seen(image.repository()).map(|read| &read.digests);
             match look_at(one, digests) {
                 Looking::Unasked => {}
@@ -62,7 +69,7 @@ impl Engine {
                         self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
                     }
                     let behind = if candidate.is_some() { one.outcome.as_ref().map_or(0, |picked| picked.qualifying) } else { 0 };
-                    decided.push(Decided { container: &one.container.name, selection: one.selection, change });
+                    decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change });
                     looks.push((
                         one.container.name.clone(),
                         Look { at: now, image: one.container.image.clone(), behind, candidate, reason },
@@ -70,7 +77,7 @@ impl Engine {
                 }
             }
         }
-        let admission = admit(workload, &decided, &self.known(&workload.id), trigger, now);
+        let admission = admit(workload, &decided, &self.known(&workload.id), now);
         for (container, mut look) in looks {
             if let Some((_, reason)) = admission.waits.iter().find(|(waiting, _)| *waiting == container) {
                 look.reason = Some(told(reason));

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::commands::Command;
 use super::looked::Looked;
 use super::observe::Observation;
-use super::slot::{Consequences, Slot};
+use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
 use crate::core::hold::binding;
 use crate::core::image::Repository;
@@ -151,6 +151,8 @@ pub struct Engine {
     pub(super) looked: Looked,
     pub(super) acts: Vec<Act>,
     is_loaded: bool,
+    /// When records that have grown too old are looked for again.
+    pub(super) prune_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -167,6 +169,7 @@ impl Engine {
             looked: Looked::default(),
             acts: Vec::new(),
             is_loaded: false,
+            prune_at: None,
         }
     }
 
@@ -184,6 +187,7 @@ impl Engine {
         }
         self.look_at_due(now);
         self.follow_up(now);
+        self.prune_due(now);
         self.write_what_is_due(now);
         std::mem::take(&mut self.acts)
     }
@@ -192,7 +196,7 @@ impl Engine {
     pub fn deadline(&self) -> Option<Timestamp> {
         let updates = self.slots.open().map(deadline);
         let writes = self.unsettled.iter().filter_map(|id| self.slots.get(id)).map(Slot::retry_at);
-        updates.chain(writes).chain([self.pauses.deadline()]).flatten().min()
+        updates.chain(writes).chain([self.pauses.deadline(), self.prune_at]).flatten().min()
     }
 
     /// Whether updates are admitted and carried out at all.
@@ -240,12 +244,14 @@ impl Engine {
             self.looked.tell_mistakes(Some(&workload), &workload.id, &mut self.acts);
         }
         let workloads: Vec<WorkloadId> = self.slots.workloads().cloned().collect();
+        let outstanding: Vec<(UpdateId, Effect)> =
+            self.slots.open().flat_map(|update| resume(update).into_iter().map(|effect| (update.id.clone(), effect))).collect();
         self.compare_with_cluster(&workloads, now);
-        // What moved in the comparison carries its own effects.
-        let unmoved = self.slots.iter().filter(|(_, slot)| slot.is_durable()).map(|(_, slot)| &slot.update);
-        let effects = |update: &Update| resume(update).into_iter().map(|effect| carry(effect, update)).collect::<Vec<_>>();
-        self.acts.extend(unmoved.flat_map(effects));
+        // What moved to another phase in the comparison carries its own effects.
+        let due = outstanding.iter().filter_map(|(id, effect)| Some((self.slots.get(id)?, *effect)));
+        self.acts.extend(due.filter(|(slot, effect)| is_due(*effect, &slot.update)).map(|(slot, effect)| carry(effect, &slot.update)));
         self.look_at_held(now);
+        self.prune_at = Some(now);
     }
 
     fn changed(&mut self, ids: &[WorkloadId], now: Timestamp) {
@@ -355,7 +361,10 @@ impl Engine {
         let known = self.known(id);
         Surroundings {
             paused: self.pauses.over(id, workload, now),
-            barred: workload.and_then(|workload| workload.owner).map(|owner| Reason::NoGitRemote { owner }),
+            barred: match workload {
+                None => Some(Reason::NotSeen),
+                Some(workload) => workload.owner.map(|owner| Reason::NoGitRemote { owner }),
+            },
             bound: workload.and_then(|workload| bound(update, workload, &known)),
             crowded: self.crowded(update, &known),
         }
@@ -385,7 +394,8 @@ impl Engine {
     fn closed(&mut self, id: &UpdateId, now: Timestamp) {
         let Some(update) = self.slots.get(id).map(|slot| slot.update.clone()) else { return };
         let known = self.known(&update.spec.workload);
-        let replaced: Vec<UpdateId> = binding::replaced_by(&update, &known).into_iter().cloned().collect();
+        let workload = self.workloads.get(&update.spec.workload).filter(|workload| workload.uid == update.spec.uid);
+        let replaced: Vec<UpdateId> = binding::replaced_by(&update, workload.as_deref(), &known).into_iter().cloned().collect();
         for older in replaced {
             self.feed(&older, &Input::Lift { by: update.id.name.clone() }, now);
         }

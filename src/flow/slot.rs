@@ -149,7 +149,7 @@ impl Slot {
 }
 
 /// Whether the effect still belongs to the phase the update is in.
-fn is_due(effect: Effect, update: &Update) -> bool {
+pub fn is_due(effect: Effect, update: &Update) -> bool {
     use crate::core::update::Phase;
     match effect {
         Effect::Ask => matches!(update.phase, Phase::Held(_)),

@@ -86,6 +86,8 @@ struct World {
     acts: Vec<Act>,
     carried: Vec<(Effect, Update)>,
     hints: usize,
+    /// The Git remotes that are granted to the namespace.
+    remotes: Vec<Box<str>>,
     now: Timestamp,
 }
 
@@ -103,31 +105,40 @@ impl World {
         let shown = Arc::new(Shown::default());
         let now = Timestamp::UNIX_EPOCH;
         let engine = Engine::new(settings, shown.clone(), Arc::new(OneAccess));
-        let mut world = Self { engine, shown, durable: BTreeMap::new(), acts: vec![], carried: vec![], hints: 0, now };
+        let mut world = Self { engine, shown, durable: BTreeMap::new(), acts: vec![], carried: vec![], hints: 0, remotes: vec![], now };
         world.send(Message::Loaded { kept: vec![], pauses: vec![] });
         world
     }
 
-    /// The watch shows the workload, and the engine is told.
+    /// The watch shows a workload of one container, and the engine is told.
     fn show(&mut self, name: &str, image: &str, annotations: &[(&str, &str)], mark: Option<Mark>) -> WorkloadId {
-        let id = self.show_untold(name, image, annotations, mark);
-        self.send(Message::Changed(vec![id.clone()]));
-        id
+        let workload = self.workload(name, &[("web", image)], annotations, mark);
+        self.put(workload)
     }
 
-    /// The watch shows the workload, and the engine is not told yet.
-    fn show_untold(&self, name: &str, image: &str, annotations: &[(&str, &str)], mark: Option<Mark>) -> WorkloadId {
-        let containers = vec![Container { name: "web".into(), image: image.into(), init: false }];
-        let defaults =
-            Defaults { approvers: crate::core::directives::Approver::parse("user:ann").into_iter().collect(), ..Defaults::default() };
+    fn workload(&self, name: &str, containers: &[(&str, &str)], annotations: &[(&str, &str)], mark: Option<Mark>) -> Workload {
+        let container = |(name, image): &(&str, &str)| Container { name: (*name).into(), image: (*image).into(), init: false };
+        let containers: Vec<Container> = containers.iter().map(container).collect();
+        let approvers = crate::core::directives::Approver::parse("user:ann").into_iter().collect();
+        let defaults = Defaults { approvers, git_remotes: self.remotes.clone(), ..Defaults::default() };
         let directives = match skeg::parse(annotations.iter().copied(), &containers, &defaults) {
             Ok(directives) => Ok(directives.unwrap()),
             Err(mistakes) => Err(mistakes),
         };
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        let workload = Workload { id: id.clone(), uid: format!("uid-{name}").into(), containers, directives, mark, owner: None };
-        self.shown.0.lock().unwrap().insert(id.clone(), Arc::new(workload));
+        Workload { id, uid: format!("uid-{name}").into(), containers, directives, mark, owner: None }
+    }
+
+    fn put(&mut self, workload: Workload) -> WorkloadId {
+        let id = workload.id.clone();
+        self.put_untold(workload);
+        self.send(Message::Changed(vec![id.clone()]));
         id
+    }
+
+    /// The watch shows the workload, and the engine is not told yet.
+    fn put_untold(&self, workload: Workload) {
+        self.shown.0.lock().unwrap().insert(workload.id.clone(), Arc::new(workload));
     }
 
     fn send(&mut self, message: Message) {
@@ -142,16 +153,14 @@ impl World {
 
     /// The registry was read: these tags, each with a digest of its own.
     fn observe(&mut self, tags: &[(&str, &str)]) {
+        let observation = self.observation("ghcr.io/acme/web", Trigger::Poll, tags);
+        self.send(Message::Observed(vec![observation]));
+    }
+
+    fn observation(&self, repository: &str, trigger: Trigger, tags: &[(&str, &str)]) -> Observation {
         let digests = tags.iter().map(|(tag, content)| (tag.parse().unwrap(), Some(digest(content)))).collect();
         let read = Read { tags: tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect(), digests };
-        let repository = "ghcr.io/acme/web".parse().unwrap();
-        self.send(Message::Observed(vec![Observation {
-            repository,
-            access: Access::Anonymous,
-            trigger: Trigger::Poll,
-            at: self.now,
-            read: Ok(read),
-        }]));
+        Observation { repository: repository.parse().unwrap(), access: Access::Anonymous, trigger, at: self.now, read: Ok(read) }
     }
 
     /// Carries out what is wanted: records are written (or not), the rest is noted. `fail` says whether a write fails.
@@ -238,6 +247,9 @@ fn patched(image: &str) -> Input {
     Input::Applied(Applied::Patched { applied: vec![image.into()] })
 }
 
+/// What people do to what was applied.
+mod set_back;
+
 #[test]
 fn an_update_whose_gates_are_open_is_created_as_applying_in_one_write() {
     let mut world = World::new(settings());
@@ -322,7 +334,7 @@ fn a_vote_that_overtakes_the_news_of_stricter_rules_applies_nothing() {
     world.observe(&[("1.0.1", "b")]);
     world.run();
     let id = world.open();
-    world.show_untold("web", OLD, &[("skeg.dev/policy", "patch"), ("skeg.dev/approvals", "2")], None);
+    world.put_untold(world.workload("web", &[("web", OLD)], &[("skeg.dev/policy", "patch"), ("skeg.dev/approvals", "2")], None));
     world.vote(&id, Verdict::Approve);
     world.run();
     assert_eq!(world.phases(), [("1.0.1".to_owned(), "Superseded")]);

@@ -283,7 +283,7 @@ fn prompt() -> Value {
 
 fn binding() -> Value {
     object(
-        "Present while this closed update still holds its digests back from the workload.",
+        "Present while this update, once closed, holds its digests back from the workload.",
         json!({ "reason": text(DETAIL_CHARS_MAX), "at": time(), "by": text(PERSON_CHARS_MAX) }),
         &["reason", "at"],
     )

@@ -122,7 +122,13 @@ fn phase(status: resource::Status, changes: &[Change]) -> Result<Phase, String> 
         }),
         "Applying" => Phase::Applying(Applying { tries, retry_at: status.retry_at, trouble: status.trouble }),
         "Verifying" => Phase::Verifying(Verifying { rollout: the_rollout()? }),
-        "Recording" => Phase::Recording(Recording { rollout: some_rollout()?, tries, retry_at: status.retry_at, trouble: status.trouble }),
+        "Recording" => Phase::Recording(Recording {
+            rollout: some_rollout()?,
+            tries,
+            retry_at: status.retry_at,
+            trouble: status.trouble,
+            set_back: status.binding.map(binding),
+        }),
         "Restoring" => {
             let why = status.rollout.as_ref().and_then(|rollout| rollout.why.as_deref()).or(status.reason.as_deref());
             let why = Reason::read(why.unwrap_or_default());

@@ -281,7 +281,8 @@ fn phase(rng: &mut Rng, changes: usize) -> Phase {
         2 => Phase::Verifying(Verifying { rollout: rollout(rng, changes) }),
         3 => {
             let rollout = maybe(rng, |rng| rollout(rng, changes));
-            Phase::Recording(Recording { rollout, tries, retry_at, trouble: maybe(rng, sentence) })
+            let trouble = maybe(rng, sentence);
+            Phase::Recording(Recording { rollout, tries, retry_at, trouble, set_back: maybe(rng, binding) })
         }
         4 => Phase::Restoring(Restoring { rollout: rollout(rng, changes), why: reason(rng), tries, retry_at }),
         _ => Phase::Closed(Closed {
@@ -289,9 +290,13 @@ fn phase(rng: &mut Rng, changes: usize) -> Phase {
             reason: reason(rng),
             rollout: maybe(rng, |rng| rollout(rng, changes)),
             commit: maybe(rng, |rng| CommitRecord { remote: word(rng).into(), id: text(rng, 40).into(), path: text(rng, 200).into() }),
-            binding: maybe(rng, |rng| Binding { reason: sentence(rng), at: time(rng), by: maybe(rng, |rng| text(rng, 50).into()) }),
+            binding: maybe(rng, binding),
         }),
     }
+}
+
+fn binding(rng: &mut Rng) -> Binding {
+    Binding { reason: sentence(rng), at: time(rng), by: maybe(rng, |rng| text(rng, 50).into()) }
 }
 
 fn rollout(rng: &mut Rng, changes: usize) -> Rollout {

@@ -136,6 +136,7 @@ fn with_phase(status: resource::Status, update: &Update) -> resource::Status {
             tries: tries(recording.tries),
             retry_at: recording.retry_at,
             trouble: recording.trouble.as_deref().map(detail),
+            binding: recording.set_back.as_ref().map(binding),
             ..status
         },
         Phase::Restoring(restoring) => resource::Status {

@@ -1,36 +1,43 @@
 //! What a person or a failed rollout holds back.
 
-use crate::core::image::{Digest, Tag};
 use crate::core::policy::{Selection, is_newer};
-use crate::core::update::{Change, Mark, Outcome, Phase, Reason, Update, UpdateId};
+use crate::core::update::{Change, Left, Mark, Outcome, Phase, Reason, Update, UpdateId, left};
 use crate::core::workload::Workload;
 
 /// How many attempts at one change the mark is compared with when no record is left. More tries at one image than this need a person.
 const ATTEMPTS_COMPARED: u32 = 8;
 
-/// What holds `change` back: an earlier update that binds, or skeg's mark on the workload when no record is left.
+/// What holds `change` back: an earlier update that binds, an image that was moved away from what skeg left there, or skeg's mark on the
+/// workload when no record is left. Records of an earlier workload of the same name say nothing of this one.
 ///
 /// A binding covers its digest and everything not newer in the policy's order.
 pub fn holds_back(workload: &Workload, selection: &Selection, change: &Change, known: &[&Update]) -> Option<Reason> {
-    known
-        .iter()
-        .find_map(|update| by_record(update, selection, change))
-        .or_else(|| workload.mark.as_ref().and_then(|mark| by_mark(workload, mark, change, known)))
+    let known: Vec<&Update> = known.iter().copied().filter(|update| update.spec.uid == workload.uid).collect();
+    let by_record = known.iter().find_map(|update| by_record(update, selection, change));
+    let by_move = || by_move(workload, selection, change, &known);
+    by_record.or_else(by_move).or_else(|| workload.mark.as_ref().and_then(|mark| by_mark(workload, mark, change, &known)))
 }
 
 fn by_record(update: &Update, selection: &Selection, change: &Change) -> Option<Reason> {
-    if update.has_run() && !update.was_lifted() && update.spec.changes.iter().any(|done| is_same(done, change)) {
-        // The very change was made before, and the image it replaced is back: whoever did that, with the mark or without it, wins.
-        return Some(Reason::Bound { update: update.id.name.clone(), because: "it was applied, and the image was set back".into() });
-    }
     let binding = update.binding()?;
     let bound = update.spec.changes.iter().find(|bound| bound.container == change.container && bound.repository == change.repository)?;
-    covers(selection, &bound.tag, &bound.digest, change)
-        .then(|| Reason::Bound { update: update.id.name.clone(), because: binding.reason.clone() })
+    covers(selection, bound, change).then(|| Reason::Bound { update: update.id.name.clone(), because: binding.reason.clone() })
 }
 
-fn is_same(done: &Change, change: &Change) -> bool {
-    done.container == change.container && done.from == change.from && done.digest == change.digest
+/// The container does not show what skeg left there. Whoever did that wins, also before it was noticed, and also when skeg's mark went with
+/// the image, as `kubectl rollout undo` does it.
+fn by_move(workload: &Workload, selection: &Selection, change: &Change, known: &[&Update]) -> Option<Reason> {
+    let left = moved_away(workload, known).find(|left| left.change.container == change.container)?;
+    let is_held = left.change.repository == change.repository && covers(selection, left.change, change);
+    let because = "it was applied, and the image was set back";
+    is_held.then(|| Reason::Bound { update: left.update.id.name.clone(), because: because.into() })
+}
+
+/// What closed updates left in the workload and it does not show, unless somebody has lifted that.
+pub fn moved_away<'a>(workload: &Workload, known: &[&'a Update]) -> impl Iterator<Item = Left<'a>> {
+    let shows = |left: &Left<'_>| workload.container(&left.change.container).is_some_and(|container| *container.image == *left.image);
+    let is_moved = move |left: &Left<'_>| !left.update.is_open() && !left.update.was_lifted() && !shows(left);
+    left(&workload.uid, workload.mark.as_ref(), known).into_iter().filter(is_moved)
 }
 
 /// The mark alone, when the record it names is lost: a restored digest stays back, and so does an image that was applied and then set back
@@ -54,19 +61,26 @@ fn names_this(workload: &Workload, mark: &Mark, change: &Change) -> bool {
     (1..=ATTEMPTS_COMPARED).any(|attempt| UpdateId::derive(&workload.id, &workload.uid, changes, attempt).name == mark.update)
 }
 
-fn covers(selection: &Selection, tag: &Tag, digest: &Digest, change: &Change) -> bool {
-    change.digest == *digest || !is_newer(selection, &change.tag, tag)
+fn covers(selection: &Selection, bound: &Change, change: &Change) -> bool {
+    change.digest == bound.digest || !is_newer(selection, &change.tag, &bound.tag)
 }
 
-/// The binding updates among `known` that `closed` makes pointless: it changed the same containers and either runs or binds in their place.
-pub fn replaced_by<'a>(closed: &Update, known: &[&'a Update]) -> Vec<&'a UpdateId> {
+/// The binding updates among `known` that `closed` makes pointless: it changed the same containers, and runs in their place or holds back
+/// all that they do.
+pub fn replaced_by<'a>(closed: &Update, workload: Option<&Workload>, known: &[&'a Update]) -> Vec<&'a UpdateId> {
     let Phase::Closed(end) = &closed.phase else { return Vec::new() };
-    let takes_over = matches!(end.outcome, Outcome::Done | Outcome::Unrecorded) || end.binding.is_some();
-    let changes = |update: &Update, container: &str| update.spec.changes.iter().any(|change| &*change.container == container);
+    let runs = matches!(end.outcome, Outcome::Done | Outcome::Unrecorded) && end.binding.is_none();
+    let directives = workload.and_then(|workload| workload.directives.as_ref().ok().map(|directives| (workload, directives)));
+    let selection = |change: &Change| directives.and_then(|(workload, all)| all.selection_of(workload.container(&change.container)?));
+    let takes_over = |older: &Change| {
+        let newer = closed.spec.changes.iter().find(|newer| newer.container == older.container);
+        let is_covered = |newer| selection(older).is_some_and(|selection| covers(selection, newer, older));
+        newer.is_some_and(|newer| runs || (end.binding.is_some() && newer.repository == older.repository && is_covered(newer)))
+    };
     known
         .iter()
-        .filter(|update| takes_over && update.binding().is_some() && update.id != closed.id && update.created <= closed.created)
-        .filter(|update| update.spec.changes.iter().all(|change| changes(closed, &change.container)))
+        .filter(|update| update.binding().is_some() && update.id != closed.id && update.created <= closed.created)
+        .filter(|update| update.spec.changes.iter().all(takes_over))
         .map(|update| &update.id)
         .collect()
 }

@@ -17,6 +17,8 @@ pub struct Decided<'a> {
     pub container: &'a str,
     /// How its tags are chosen.
     pub selection: &'a Selection,
+    /// What made skeg look.
+    pub trigger: Trigger,
     /// The change that is due; `None` when the container shows what the policy chooses.
     pub change: Option<Change>,
 }
@@ -34,7 +36,7 @@ pub struct Admission {
 
 /// Decides for one workload. `known` are all updates that are kept for it, open and closed; containers that are not in `decided` were
 /// not looked at, and what is held for them stays.
-pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], trigger: Trigger, now: Timestamp) -> Admission {
+pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], now: Timestamp) -> Admission {
     let mut admission = Admission::default();
     let Ok(directives) = &workload.directives else { return admission };
     let known: Vec<&Update> = known.iter().copied().filter(|update| update.spec.uid == workload.uid).collect();
@@ -43,7 +45,7 @@ pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], tr
         let Some(change) = &one.change else { continue };
         match binding::holds_back(workload, one.selection, change, &known) {
             Some(reason) => admission.waits.push((one.container.into(), reason)),
-            None => due.push((one.selection, change.clone())),
+            None => due.push((one, change.clone())),
         }
     }
     for update in known.iter().filter(|update| matches!(update.phase, Phase::Held(_))) {
@@ -61,12 +63,12 @@ pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], tr
         admission.waits.extend(due.into_iter().map(|(_, change)| (change.container, reason.clone())));
         return admission;
     }
-    admission.open = Some(open(workload, directives, due, &known, trigger, now));
+    admission.open = Some(open(workload, directives, due, &known, now));
     admission
 }
 
 /// Why a held update ends, seen what was decided now; `None` when it stays.
-fn outdated(update: &Update, decided: &[Decided<'_>], due: &[(&Selection, Change)]) -> Option<Reason> {
+fn outdated(update: &Update, decided: &[Decided<'_>], due: &[(&Decided<'_>, Change)]) -> Option<Reason> {
     update.spec.changes.iter().find_map(|held| {
         decided.iter().find(|one| one.container == &*held.container)?;
         match due.iter().map(|(_, change)| change).find(|change| change.container == held.container) {
@@ -80,16 +82,10 @@ fn outdated(update: &Update, decided: &[Decided<'_>], due: &[(&Selection, Change
     })
 }
 
-fn open(
-    workload: &Workload,
-    directives: &Directives,
-    due: Vec<(&Selection, Change)>,
-    known: &[&Update],
-    trigger: Trigger,
-    now: Timestamp,
-) -> Update {
-    let mut policies: Vec<String> = due.iter().map(|(selection, _)| selection.policy.to_string()).collect();
+fn open(workload: &Workload, directives: &Directives, due: Vec<(&Decided<'_>, Change)>, known: &[&Update], now: Timestamp) -> Update {
+    let mut policies: Vec<String> = due.iter().map(|(one, _)| one.selection.policy.to_string()).collect();
     policies.dedup();
+    let trigger = due.iter().map(|(one, _)| one.trigger).max().unwrap_or(Trigger::Poll);
     let changes: Vec<Change> = due.into_iter().map(|(_, change)| change).collect();
     let attempt = next_attempt(&changes, known);
     let spec = Spec {
@@ -98,7 +94,7 @@ fn open(
         policy: policies.join("; ").into(),
         trigger,
         rules: directives.rules.clone(),
-        plan: if workload.owner.is_some() { Plan::Git } else { Plan::Patch },
+        plan: Plan::of(workload),
         attempt,
         changes,
     };
@@ -111,11 +107,8 @@ fn open(
 pub fn again(update: &Update, known: &[&Update], now: Timestamp) -> Update {
     let attempt = next_attempt(&update.spec.changes, known);
     let spec = Spec { attempt, trigger: Trigger::Command, ..(*update.spec).clone() };
-    let rollout = match &update.phase {
-        Phase::Closed(closed) => closed.rollout.clone(),
-        _ => None,
-    };
-    fresh(spec, Phase::Recording(Recording { rollout, tries: 0, retry_at: None, trouble: None }), now)
+    let rollout = update.phase.rollout().cloned();
+    fresh(spec, Phase::Recording(Recording { rollout, tries: 0, retry_at: None, trouble: None, set_back: None }), now)
 }
 
 /// One more than the highest kept attempt at the same change.

@@ -1,17 +1,18 @@
-//! Inputs when closed: the phase is final, only what it holds back may change.
+//! Inputs when closed: the phase is final, only what it holds back may change. What was lifted once stays lifted: the next attempt at the
+//! change is what a person may set back then.
 
 use jiff::Timestamp;
 
 use super::step::{Step, moves};
-use super::{Binding, Closed, Drift, Event, Input, Outcome, Phase, Update};
+use super::{Binding, Closed, Drift, Event, Input, Phase, Update};
 
 pub(super) fn step(update: &Update, closed: &Closed, input: &Input, now: Timestamp) -> Step {
     match input {
-        Input::Lift { by } if closed.binding.is_some() || (runs(closed) && !update.was_lifted()) => {
+        Input::Lift { by } if closed.binding.is_some() || (closed.rollout.is_some() && !update.was_lifted()) => {
             let lifted = Closed { binding: None, ..closed.clone() };
             moves(update, Phase::Closed(lifted), Event::Lifted, format!("by {by}"), &[], now)
         }
-        Input::Drift(drift @ Drift::ImageMoved { .. }) if runs(closed) && closed.binding.is_none() => {
+        Input::Drift(drift @ Drift::ImageMoved { .. }) if closed.binding.is_none() && !update.was_lifted() => {
             let reason = drift.reason().to_string();
             let binding = Binding { reason: reason.as_str().into(), at: now, by: None };
             let bound = Closed { binding: Some(binding), ..closed.clone() };
@@ -28,9 +29,4 @@ pub(super) fn step(update: &Update, closed: &Closed, input: &Input, now: Timesta
         | Input::Prompted(_)
         | Input::Lift { .. } => Step::Waits(closed.reason.clone()),
     }
-}
-
-/// Whether the update's image is what should run.
-fn runs(closed: &Closed) -> bool {
-    matches!(closed.outcome, Outcome::Done | Outcome::Unrecorded)
 }

@@ -1,17 +1,17 @@
 //! How the workload of an update differs from what the update started from, or from what it left behind.
 
-use super::{Drift, Outcome, Phase, Update, UpdateId};
-use crate::core::directives::Directives;
+use jiff::Timestamp;
+
+use super::{Change, Drift, Mark, Outcome, Phase, Plan, Update, UpdateId};
 use crate::core::workload::Workload;
 
 /// How the workload that the watch shows differs from what `update` started from. Meaningful while the update has changed nothing.
 pub fn drift(update: &Update, workload: Option<&Workload>) -> Option<Drift> {
     let Some(workload) = workload.filter(|workload| workload.uid == update.spec.uid) else { return Some(Drift::Gone) };
     let Ok(directives) = &workload.directives else { return Some(Drift::NotManaged) };
-    if moved(update, workload).is_some() {
-        return moved(update, workload);
-    }
-    is_under_other_rules(update, directives).then_some(Drift::RulesChanged)
+    let other_rules = || (directives.rules != update.spec.rules).then_some(Drift::RulesChanged);
+    let other_plan = || (Plan::of(workload) != update.spec.plan).then_some(Drift::OwnerChanged);
+    moved(update, workload).or_else(other_rules).or_else(other_plan)
 }
 
 fn moved(update: &Update, workload: &Workload) -> Option<Drift> {
@@ -21,8 +21,32 @@ fn moved(update: &Update, workload: &Workload) -> Option<Drift> {
     })
 }
 
-fn is_under_other_rules(update: &Update, directives: &Directives) -> bool {
-    directives.rules != update.spec.rules
+/// What an update left in one container, as far as the records tell.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Left<'a> {
+    /// The newest update that set the container's image and has not put it back.
+    pub update: &'a Update,
+    /// What it changed there.
+    pub change: &'a Change,
+    /// The image text that it left.
+    pub image: &'a str,
+}
+
+/// What skeg left in each container of the workload with this uid, by the records among `known`: while nobody else sets an image, it
+/// shows this.
+pub fn left<'a>(uid: &str, mark: Option<&Mark>, known: &[&'a Update]) -> Vec<Left<'a>> {
+    let mut newest_first: Vec<(Timestamp, &Update)> = of(uid, known).filter_map(|update| Some((set_at(update, mark)?, update))).collect();
+    newest_first.sort_by_key(|(set_at, update)| std::cmp::Reverse((*set_at, update.created)));
+    let mut all: Vec<Left<'a>> = Vec::new();
+    for (_, update) in newest_first.into_iter().filter(|(_, update)| !is_put_back(update)) {
+        for (at, change) in update.spec.changes.iter().enumerate() {
+            if all.iter().all(|newer| newer.change.container != change.container) {
+                let admitted = update.phase.rollout().and_then(|rollout| rollout.applied.get(at));
+                all.push(Left { update, change, image: admitted.unwrap_or(&change.to) });
+            }
+        }
+    }
+    all
 }
 
 /// The updates among `known` whose image a person has moved away from the workload.
@@ -30,31 +54,37 @@ fn is_under_other_rules(update: &Update, directives: &Directives) -> bool {
 /// The watch may lag behind skeg's own patches. skeg's mark tells: only a workload that carries the mark of the newest update that was
 /// applied to it is newer than that patch, so only such a one is judged.
 pub fn set_back(known: &[&Update], workload: &Workload) -> Vec<(UpdateId, Drift)> {
-    let Some(mark) = workload.mark.as_ref().filter(|mark| mark.restored.is_empty()) else { return Vec::new() };
-    let mut applied: Vec<_> = known.iter().copied().filter(|update| update.spec.uid == workload.uid && runs(update)).collect();
-    applied.sort_by_key(|update| std::cmp::Reverse((update.since, update.created)));
-    if applied.first().is_none_or(|newest| newest.id.name != mark.update) {
+    if !is_up_to_date(workload, known) {
         return Vec::new();
     }
-    let mut judged: Vec<&str> = Vec::new();
-    let mut moved = Vec::new();
-    for update in applied {
-        let Phase::Closed(closed) = &update.phase else { continue };
-        let texts = closed.rollout.iter().flat_map(|rollout| &rollout.applied);
-        for (change, applied) in update.spec.changes.iter().zip(texts) {
-            if judged.contains(&&*change.container) {
-                continue;
-            }
-            judged.push(&change.container);
-            let found = workload.container(&change.container).map(|container| &container.image);
-            if let Some(found) = found.filter(|found| *found != applied) {
-                moved.push((update.id.clone(), Drift::ImageMoved { found: found.clone() }));
-            }
-        }
-    }
-    moved
+    let moved = |left: &Left<'_>| {
+        let found = &workload.container(&left.change.container)?.image;
+        (**found != *left.image).then(|| (left.update.id.clone(), Drift::ImageMoved { found: found.clone() }))
+    };
+    // While its own rollout is followed or put back, that tells of its images.
+    let is_settled = |left: &&Left<'_>| matches!(left.update.phase, Phase::Recording(_) | Phase::Closed(_));
+    left(&workload.uid, workload.mark.as_ref(), known).iter().filter(is_settled).filter_map(moved).collect()
 }
 
-fn runs(update: &Update) -> bool {
-    matches!(&update.phase, Phase::Closed(closed) if matches!(closed.outcome, Outcome::Done | Outcome::Unrecorded))
+/// Whether the workload shows every patch that skeg has made to it.
+fn is_up_to_date(workload: &Workload, known: &[&Update]) -> bool {
+    let mark = workload.mark.as_ref();
+    let newest = of(&workload.uid, known).filter_map(|update| set_at(update, mark)).max();
+    let marked = mark.and_then(|mark| of(&workload.uid, known).find(|update| update.id.name == mark.update));
+    // An update that was recorded by a later attempt has the time of the one patch that both have.
+    newest.is_some() && marked.is_some_and(|update| set_at(update, mark) == newest)
+}
+
+fn of<'a>(uid: &str, known: &[&'a Update]) -> impl Iterator<Item = &'a Update> {
+    known.iter().copied().filter(move |update| *update.spec.uid == *uid)
+}
+
+/// When the update set its images; `None` when it did not. A patch whose answer never came is told by the mark alone, and was the newest.
+fn set_at(update: &Update, mark: Option<&Mark>) -> Option<Timestamp> {
+    let is_marked = mark.is_some_and(|mark| mark.update == update.id.name);
+    update.phase.rollout().map(|rollout| rollout.patched).or_else(|| is_marked.then_some(update.since))
+}
+
+fn is_put_back(update: &Update) -> bool {
+    matches!(&update.phase, Phase::Closed(closed) if closed.outcome == Outcome::RolledBack)
 }

@@ -31,15 +31,11 @@ pub enum Event {
     Healthy,
     /// The rollout failed.
     RolloutFailed,
-    /// The previous image is back.
-    Restored,
-    /// The commit is on the remote.
-    Committed,
     /// Something failed and will be tried again.
     Retrying,
     /// A pause began or ended.
     Paused,
-    /// Ended.
+    /// Ended; the phase tells how: the image was put back, the commit is on the remote, and so on.
     Closed,
     /// A person moved the image away from what was applied.
     SetBack,
@@ -61,8 +57,6 @@ impl Event {
             Self::Patched => "patched",
             Self::Healthy => "healthy",
             Self::RolloutFailed => "rollout-failed",
-            Self::Restored => "restored",
-            Self::Committed => "committed",
             Self::Retrying => "retrying",
             Self::Paused => "paused",
             Self::Closed => "closed",

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::step::{Step, closes, moves};
-use super::{Applying, Binding, Closed, Drift, Effect, Event, Held, Input, Outcome, Phase, Reason, Surroundings, Update, Verdict, Vote};
+use super::{
+    Applying, Binding, Closed, Drift, Effect, Event, Held, Input, Outcome, Phase, Plan, Reason, Surroundings, Update, Verdict, Vote,
+};
 use crate::core::hold::voter::Ballot;
 use crate::core::hold::{self, Gate, approval};
 use crate::core::schedule::after;
@@ -34,6 +36,8 @@ fn look(update: &Update, held: &Held, around: &Surroundings, now: Timestamp) -> 
         _ => {}
     }
     match hold::all(update, held, around, now) {
+        // Only a workload that nobody else brings into line with Git is patched, whatever the gates say.
+        Gate::Open if update.spec.plan == Plan::Git => Step::Waits(held.waits.clone()),
         Gate::Open => moves(update, Phase::Applying(Applying::default()), Event::Applying, "every gate is open", &[Effect::Apply], now),
         Gate::Ask => ask(update, held, now),
         Gate::Waits(reason) => Step::Waits(reason),
@@ -107,6 +111,7 @@ impl Drift {
             Self::Gone => Reason::WorkloadGone,
             Self::NotManaged => Reason::NotManaged,
             Self::RulesChanged => Reason::RulesChanged,
+            Self::OwnerChanged => Reason::OwnerChanged,
             Self::ImageMoved { found } => Reason::ImageMoved { found: found.clone() },
         }
     }

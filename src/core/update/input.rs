@@ -56,6 +56,8 @@ pub enum Drift {
     NotManaged,
     /// Its directives ask for other rules.
     RulesChanged,
+    /// A GitOps controller took it over or let it go, so it is to be changed another way.
+    OwnerChanged,
     /// A container that the update changes shows another image.
     ImageMoved {
         /// The image found.

@@ -37,10 +37,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::directives::Rules;
 use crate::core::image::{Digest, Repository, Tag};
-use crate::core::workload::WorkloadId;
+use crate::core::workload::{Workload, WorkloadId};
 
 pub use admit::{Admission, Decided, admit, again};
-pub use drift::{drift, set_back};
+pub use drift::{Left, drift, left, set_back};
 pub use effect::Effect;
 pub use event::{Entry, Event, HISTORY_MAX, History};
 pub use id::UpdateId;
@@ -156,6 +156,13 @@ pub enum Plan {
     Git,
 }
 
+impl Plan {
+    /// The plan for a workload as it is now.
+    pub fn of(workload: &Workload) -> Self {
+        if workload.owner.is_some() { Self::Git } else { Self::Patch }
+    }
+}
+
 /// One person's yes or no to one update.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Vote {
@@ -195,11 +202,6 @@ impl Update {
             Phase::Closed(closed) => closed.binding.as_ref(),
             _ => None,
         }
-    }
-
-    /// Whether its images became what runs.
-    pub fn has_run(&self) -> bool {
-        matches!(&self.phase, Phase::Closed(closed) if matches!(closed.outcome, Outcome::Done | Outcome::Unrecorded))
     }
 
     /// Whether somebody has said that it holds nothing back any more.

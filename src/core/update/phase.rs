@@ -68,7 +68,7 @@ pub struct Verifying {
 /// Facts of an update that is being committed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Recording {
-    /// The healthy rollout; `None` when a person asked to record an earlier, unrecorded update again.
+    /// The healthy rollout, of the attempt before when a person asked to record an unrecorded update again; `None` when that had none.
     pub rollout: Option<Rollout>,
     /// Failed tries so far.
     pub tries: u32,
@@ -76,6 +76,8 @@ pub struct Recording {
     pub retry_at: Option<Timestamp>,
     /// Why the last try failed.
     pub trouble: Option<Box<str>>,
+    /// Set when a person has moved the image away meanwhile: the update binds when it closes.
+    pub set_back: Option<Binding>,
 }
 
 /// Facts of an update that is being put back.
@@ -157,6 +159,19 @@ impl Phase {
             Self::Recording(_) => "Recording",
             Self::Restoring(_) => "Restoring",
             Self::Closed(closed) => closed.outcome.as_str(),
+        }
+    }
+}
+
+impl Phase {
+    /// What was patched, when something was.
+    pub fn rollout(&self) -> Option<&Rollout> {
+        match self {
+            Self::Held(_) | Self::Applying(_) => None,
+            Self::Verifying(verifying) => Some(&verifying.rollout),
+            Self::Recording(recording) => recording.rollout.as_ref(),
+            Self::Restoring(restoring) => Some(&restoring.rollout),
+            Self::Closed(closed) => closed.rollout.as_ref(),
         }
     }
 }

@@ -78,6 +78,10 @@ pub enum Reason {
     NotChosen,
     /// The directives changed: the votes were given under other rules.
     RulesChanged,
+    /// A GitOps controller took the workload over or let it go.
+    OwnerChanged,
+    /// The workload is not seen: its namespace cannot be listed.
+    NotSeen,
     /// The workload is gone, or another object has its name.
     WorkloadGone,
     /// The workload is not managed any more, or its directives are wrong.
@@ -167,6 +171,8 @@ impl Reason {
             Self::TagGone { .. } => "TagGone",
             Self::NotChosen => "NotChosen",
             Self::RulesChanged => "RulesChanged",
+            Self::OwnerChanged => "OwnerChanged",
+            Self::NotSeen => "NotSeen",
             Self::WorkloadGone => "WorkloadGone",
             Self::NotManaged => "NotManaged",
             Self::ImageMoved { .. } => "ImageMoved",
@@ -218,6 +224,8 @@ impl fmt::Display for Reason {
             Self::TagGone { tag } => write!(f, "the registry has no manifest for tag {tag}"),
             Self::NotChosen => f.write_str("the policy does not choose it any more"),
             Self::RulesChanged => f.write_str("the directives changed since people were asked"),
+            Self::OwnerChanged => f.write_str("a GitOps controller took the workload over or let it go, so it is decided anew"),
+            Self::NotSeen => f.write_str("the workload is not seen: its namespace cannot be listed, see `skeg status`"),
             Self::WorkloadGone => f.write_str("the workload is gone, or not managed any more"),
             Self::NotManaged => f.write_str("the workload is not managed any more, or a directive is wrong"),
             Self::ImageMoved { found } => write!(f, "somebody set the image to {found}"),

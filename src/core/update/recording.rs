@@ -1,12 +1,13 @@
-//! Inputs while the applied image is committed.
+//! Inputs while the applied image is committed. A person may move the image away meanwhile: the commit may be on its way, so its outcome is
+//! waited for, but what failed is not tried again, and the update binds.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::applying::retries;
-use super::step::{Step, closes};
-use super::{Closed, CommitRecord, Effect, Input, Outcome, Phase, Reason, Recorded, Recording, Update};
+use super::step::{Step, closes, moves};
+use super::{Binding, Closed, CommitRecord, Drift, Effect, Event, Input, Outcome, Phase, Reason, Recorded, Recording, Update};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::schedule::backoff;
 
@@ -22,6 +23,7 @@ pub(super) fn step(update: &Update, recording: &Recording, input: &Input, now: T
         Input::Recorded(Recorded::Committed(commit)) => committed(update, recording, commit, now),
         Input::Recorded(Recorded::Unrecordable(reason)) => unrecorded(update, recording, reason.clone(), now),
         Input::Recorded(Recorded::Failed(failure)) => again(update, recording, failure, now),
+        Input::Drift(drift @ Drift::ImageMoved { .. }) if recording.set_back.is_none() => set_back(update, recording, drift, now),
         Input::Look(_) if recording.retry_at.is_some_and(|at| at <= now) => {
             let to = Update { phase: Phase::Recording(Recording { retry_at: None, ..recording.clone() }), ..update.clone() };
             Step::Retries { to, effects: vec![Effect::WriteBack] }
@@ -43,13 +45,26 @@ fn committed(update: &Update, recording: &Recording, commit: &CommitRecord, now:
     let end = Closed {
         rollout: recording.rollout.clone(),
         commit: Some(commit.clone()),
+        binding: recording.set_back.clone(),
         ..Closed::with(Outcome::Done, Reason::Committed { commit: short.into() })
     };
     closes(update, end, now)
 }
 
 fn unrecorded(update: &Update, recording: &Recording, reason: Reason, now: Timestamp) -> Step {
-    closes(update, Closed { rollout: recording.rollout.clone(), ..Closed::with(Outcome::Unrecorded, reason) }, now)
+    let (rollout, binding) = (recording.rollout.clone(), recording.set_back.clone());
+    closes(update, Closed { rollout, binding, ..Closed::with(Outcome::Unrecorded, reason) }, now)
+}
+
+fn set_back(update: &Update, recording: &Recording, drift: &Drift, now: Timestamp) -> Step {
+    let reason = drift.reason().to_string();
+    let binding = Binding { reason: reason.as_str().into(), at: now, by: None };
+    let next = Recording { set_back: Some(binding), ..recording.clone() };
+    match recording.retry_at {
+        None => moves(update, Phase::Recording(next), Event::SetBack, reason, &[], now),
+        // Nothing is on its way, and an image that was taken back is not written to Git any more.
+        Some(_) => unrecorded(update, &next, drift.reason(), now),
+    }
 }
 
 fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timestamp) -> Step {
@@ -59,7 +74,7 @@ fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timesta
         FailureKind::Refused => REFUSALS_MAX,
         FailureKind::Panicked => super::applying::PANICS_MAX,
     };
-    if tries >= tries_max {
+    if tries >= tries_max || recording.set_back.is_some() {
         let reason = Reason::Trouble { doing: "writing to Git", summary: failure.summary.clone() };
         return unrecorded(update, recording, reason, now);
     }

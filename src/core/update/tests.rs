@@ -375,3 +375,53 @@ fn an_update_is_applied_only_with_the_votes_it_needs() {
         }
     }
 }
+
+#[test]
+fn what_is_set_back_while_it_is_recorded_binds_however_it_ends_until_it_is_lifted() {
+    let mut ends = std::collections::BTreeSet::new();
+    for seed in 0..2_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut update = live(held(rules(0)), &[(0, free()), (1, patched()), (2, Input::Followed(Followed::Healthy))]).0;
+        let mut is_set_back = false;
+        for round in 1..80 {
+            let input = any_input(&mut random);
+            let is_moved = matches!(input, Input::Drift(Drift::ImageMoved { .. }));
+            let to = match step(&update, &input, at(round * 60)) {
+                Step::Waits(_) => {
+                    assert!(!is_moved || is_set_back || update.was_lifted(), "seed {seed}: a set-back is overlooked in {:?}", update.phase);
+                    continue;
+                }
+                Step::Retries { to, effects } => {
+                    assert!(!is_set_back || effects.is_empty(), "seed {seed}: what was taken back is written to Git again");
+                    to
+                }
+                Step::Moves { to, .. } => to,
+            };
+            is_set_back |= is_moved;
+            if let Input::Lift { .. } = input {
+                is_set_back = false;
+            }
+            assert_eq!(to.binding().is_some(), is_set_back && !to.is_open(), "seed {seed}: {:?}", to.phase);
+            update = to;
+        }
+        if !update.is_open() {
+            ends.insert((update.phase.as_str(), update.was_lifted()));
+        }
+    }
+    assert_eq!(ends.len(), 4, "done and unrecorded ones, lifted and not: {ends:?}");
+}
+
+#[test]
+fn a_workload_that_a_gitops_controller_owns_is_never_patched() {
+    for seed in 0..1_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut update = held(rules(random.u32(..2)));
+        update.spec = Arc::new(Spec { plan: Plan::Git, ..(*update.spec).clone() });
+        for round in 0..40 {
+            if let Step::Moves { to, .. } = step(&update, &any_input(&mut random), at(round * 60)) {
+                update = to;
+            }
+            assert!(!update.is_in_flight() && update.phase.rollout().is_none(), "seed {seed}: {:?}", update.phase);
+        }
+    }
+}

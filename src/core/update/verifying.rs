@@ -51,7 +51,7 @@ fn healthy(update: &Update, rollout: &Rollout, now: Timestamp) -> Step {
         let end = Closed { rollout: Some(rollout.clone()), ..Closed::with(Outcome::Done, Reason::NoWriteBack) };
         return closes(update, end, now);
     }
-    let recording = Recording { rollout: Some(rollout.clone()), tries: 0, retry_at: None, trouble: None };
+    let recording = Recording { rollout: Some(rollout.clone()), tries: 0, retry_at: None, trouble: None, set_back: None };
     moves(update, Phase::Recording(recording), Event::Healthy, "", &[Effect::WriteBack], now)
 }
 
@@ -68,7 +68,7 @@ fn failed(update: &Update, rollout: &Rollout, why: Reason, now: Timestamp) -> St
 fn drifted(update: &Update, rollout: &Rollout, drift: &Drift, now: Timestamp) -> Step {
     let end = match drift {
         Drift::ImageMoved { .. } => bound(Outcome::Superseded, drift.reason(), rollout, now),
-        Drift::Gone | Drift::NotManaged | Drift::RulesChanged => {
+        Drift::Gone | Drift::NotManaged | Drift::RulesChanged | Drift::OwnerChanged => {
             Closed { rollout: Some(rollout.clone()), ..Closed::with(Outcome::Superseded, drift.reason()) }
         }
     };

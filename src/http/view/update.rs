@@ -205,7 +205,7 @@ impl UpdateView {
             created: update.created,
             since: update.since,
             trouble: trouble(&update.phase),
-            rollout: rollout(&update.phase).map(RolloutView::from),
+            rollout: update.phase.rollout().map(RolloutView::from),
             commit: commit(&update.phase).map(CommitView::from),
             binding: update.binding().map(BindingView::from),
             history: update.history.iter().map(EntryView::from).collect(),
@@ -256,16 +256,6 @@ fn trouble(phase: &Phase) -> Option<TroubleView> {
         Phase::Held(_) | Phase::Verifying(_) | Phase::Closed(_) => (0, None),
     };
     (tries > 0).then_some(TroubleView { tries, retry_at })
-}
-
-fn rollout(phase: &Phase) -> Option<&Rollout> {
-    match phase {
-        Phase::Held(_) | Phase::Applying(_) => None,
-        Phase::Verifying(verifying) => Some(&verifying.rollout),
-        Phase::Recording(recording) => recording.rollout.as_ref(),
-        Phase::Restoring(restoring) => Some(&restoring.rollout),
-        Phase::Closed(closed) => closed.rollout.as_ref(),
-    }
 }
 
 fn commit(phase: &Phase) -> Option<&CommitRecord> {
