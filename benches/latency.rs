@@ -1,0 +1,100 @@
+//! From a webhook to the patch.
+
+#[path = "../tests/support/agent/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "it is the tests', who use all of it"
+)]
+mod agent;
+
+use std::time::{Duration, Instant};
+
+use agent::{Agent, NAMESPACE, Setup, Workload};
+use serde_json::{Value, json};
+use skeg::embedded::kube::EmbeddedKube;
+use skeg::embedded::registry::OCI_MANIFEST;
+
+use crate::report::{Goal, Report, median};
+
+const UPDATES: usize = 30;
+/// Between two updates, so that one does not disturb the next.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub fn measure(report: &mut Report) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (skeg, by_hand) = runtime.block_on(both());
+    report.add_time("webhook to patch, settle = 0", skeg, (by_hand, "HEAD, create, PATCH"), Some(Goal::TimesFloor(1.3)));
+}
+
+/// skeg's time, and the time of the three requests it cannot do without.
+async fn both() -> (Duration, Duration) {
+    let names: Vec<String> = (0..UPDATES).map(|at| format!("web-{at}")).collect();
+    let workload = |name: &String| Workload::new(name, &format!("shop/{name}"), "1.0.0").directive("write-back", "off");
+    let other = |name: &String| Workload::new(&format!("by-hand-{name}"), "shop/by-hand", "1.0.0").directive("policy", "never");
+    let workloads = names.iter().map(workload).chain(names.iter().map(other));
+    let setup = Setup { more: "[limits]\nin_flight = 1000\n", ..Setup::of(workloads) };
+    let agent = Agent::start(setup.without_polls()).await;
+    tokio::time::sleep(10 * PAUSE).await;
+    let (mut skeg, mut floor) = (Vec::new(), Vec::new());
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    for name in &names {
+        skeg.push(by_skeg(&agent, name).await);
+        tokio::time::sleep(PAUSE).await;
+        floor.push(by_hand(&client, &agent, name).await);
+        tokio::time::sleep(PAUSE).await;
+    }
+    (median(skeg), median(floor))
+}
+
+async fn by_skeg(agent: &Agent, name: &str) -> Duration {
+    let repository = format!("shop/{name}");
+    agent.push(&repository, "1.0.1");
+    let begun = Instant::now();
+    assert!(agent.deliver_webhook(&repository, "1.0.1").await.is_success());
+    let is_patched = |kube: &EmbeddedKube| image(kube.get("apps/v1", "Deployment", NAMESPACE, name)).contains("1.0.1");
+    let patched = agent.stage.kube.until(is_patched);
+    tokio::time::timeout(agent::PATIENCE, patched).await.expect("the image is patched");
+    begun.elapsed()
+}
+
+/// The three requests for another workload of the same kind, one after another.
+async fn by_hand(client: &reqwest::Client, agent: &Agent, name: &str) -> Duration {
+    let (kube, registry) = (agent.stage.kube.url(), agent.stage.registry.address());
+    let record = record(agent.records(), name);
+    let deployment = format!("by-hand-{name}");
+    let path = "/spec/template/spec/containers/0/image";
+    let operations = json!([
+        {"op": "test", "path": path, "value": image(agent.stage.kube.get("apps/v1", "Deployment", NAMESPACE, &deployment))},
+        {"op": "replace", "path": path, "value": agent.stage.image("shop/by-hand", "1.0.1")},
+    ]);
+    let requests = [
+        client.head(format!("http://{registry}/v2/shop/{name}/manifests/1.0.1")).header("Accept", OCI_MANIFEST),
+        client.post(format!("{kube}/apis/skeg.dev/v1alpha1/namespaces/{NAMESPACE}/imageupdates")).json(&record),
+        client
+            .patch(format!("{kube}/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}"))
+            .header("Content-Type", "application/json-patch+json")
+            .body(operations.to_string()),
+    ];
+    let begun = Instant::now();
+    for request in requests {
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+        answer.expect("an answer").bytes().await.expect("a body");
+    }
+    begun.elapsed()
+}
+
+/// A record like the one that skeg made, for another update.
+fn record(records: Vec<Value>, name: &str) -> Value {
+    let mut record = records.into_iter().next().expect("skeg has made one");
+    record["metadata"] = json!({"name": format!("by-hand-{name}"), "namespace": NAMESPACE, "labels": record["metadata"]["labels"]});
+    record
+}
+
+fn image(deployment: Option<Value>) -> String {
+    let image = deployment.and_then(|object| Some(object.pointer("/spec/template/spec/containers/0/image")?.as_str()?.to_owned()));
+    image.unwrap_or_default()
+}

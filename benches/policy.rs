@@ -1,0 +1,54 @@
+//! Choosing among ten thousand tags.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use skeg::core::image::{Pin, Tag};
+use skeg::core::policy::{Filter, Policy, Selection, choose};
+
+use crate::report::{Goal, Report, median};
+
+const TAGS: usize = 10_000;
+const RUNS: usize = 50;
+
+pub fn measure(report: &mut Report) {
+    let tags: Vec<Tag> = (0..TAGS).map(tag).collect();
+    let current: Tag = "1.0.0".parse().expect("a tag");
+    let floor = timed(|| newest_version(&tags));
+    for policy in ["semver:>=1.0.0", "minor", "all"] {
+        let selection =
+            Selection { policy: Policy::parse(policy).expect("a policy"), filter: Filter::default(), prerelease: None, pin: Pin::Digest };
+        let took = timed(|| choose(&selection, Some(&current), &tags).tag);
+        report.add_time(
+            format!("policy {policy} over {TAGS} tags"),
+            took,
+            (floor, "every tag parsed by the semver crate"),
+            Some(Goal::AtMost(2.0)),
+        );
+    }
+}
+
+/// Tags as registries have them: releases with and without `v`, pre-releases, and one in ten that is no version.
+fn tag(at: usize) -> Tag {
+    let (major, minor, patch) = (1 + at % 3, at / 100, at % 100);
+    let text = match at % 10 {
+        0 => format!("sha-{at:07x}"),
+        1 | 2 => format!("v{major}.{minor}.{patch}"),
+        3 => format!("{major}.{minor}.{patch}-rc.{}", at % 7),
+        _ => format!("{major}.{minor}.{patch}"),
+    };
+    text.parse().expect("a tag")
+}
+
+fn newest_version(tags: &[Tag]) -> Option<semver::Version> {
+    tags.iter().filter_map(|tag| semver::Version::parse(tag.as_str().trim_start_matches('v')).ok()).max()
+}
+
+fn timed<T>(mut run: impl FnMut() -> T) -> Duration {
+    let once = |_| {
+        let begun = Instant::now();
+        black_box(run());
+        begun.elapsed()
+    };
+    median((0..RUNS).map(once).collect())
+}
