@@ -1,6 +1,7 @@
 //! What runs images: the parts of a Kubernetes workload that decisions are made from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::core::directives::{DirectiveError, Directives};
 use crate::core::update::Mark;
@@ -101,7 +102,8 @@ pub struct Workload {
     /// Containers and init containers of the pod template, in its order.
     pub containers: Vec<Container>,
     /// What its annotations ask for, or every mistake in them. A workload with a mistake is held, never handled without that directive.
-    pub directives: Result<Directives, Vec<DirectiveError>>,
+    /// Many workloads ask for the same: what is equal may be shared.
+    pub directives: Result<Arc<Directives>, Vec<DirectiveError>>,
     /// skeg's own mark: the update last applied.
     pub mark: Option<Mark>,
     /// The GitOps controller that owns the image field, if one does.

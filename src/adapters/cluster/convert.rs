@@ -93,8 +93,9 @@ mod tests {
 
     #[test]
     fn directives_start_from_the_defaults_of_the_namespace_and_the_workloads_own_progress_deadline() {
-        let rules =
-            |deadline| converted(&json!({"annotations": {"skeg.dev/policy": "minor"}}), deadline).unwrap().directives.unwrap().rules;
+        let rules = |deadline| {
+            converted(&json!({"annotations": {"skeg.dev/policy": "minor"}}), deadline).unwrap().directives.unwrap().rules.clone()
+        };
         assert_eq!((rules(None).approvals, rules(None).rollout_timeout), (1, Duration::from_mins(10)));
         assert_eq!(rules(Some(90)).rollout_timeout, Duration::from_secs(90));
     }

@@ -2,20 +2,26 @@
 //!
 //! There is no async, no lock and no Kubernetes type in here. Each watch has a number, its *scope*: a listing of one scope removes only
 //! what that scope knew before. Of a workload without directives only a hash is kept, so that such workloads can be counted; with ten
-//! thousand of them and a hundred managed ones, the memory goes to the hundred.
+//! thousand of them and a hundred managed ones, the memory goes to the hundred. Equal directives are kept once: they are most of a
+//! workload, and compiled patterns are large.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::core::directives::Directives;
 use crate::core::image::{ImageRef, Repository};
 use crate::core::workload::{Workload, WorkloadId};
 
 /// What is known of the workloads.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    managed: BTreeMap<WorkloadId, Entry>,
-    by_repository: BTreeMap<Repository, BTreeSet<WorkloadId>>,
+    managed: BTreeMap<ById, Seen>,
+    by_repository: BTreeMap<Repository, BTreeSet<ById>>,
+    /// The directives of the managed workloads, each once.
+    directives: HashSet<Arc<Directives>>,
     /// Hashes of the ids of unmanaged workloads, with their scope and the round they were seen in.
     unmanaged: BTreeMap<u64, Seen>,
     /// The present round of each scope; each listing begins a new one.
@@ -24,11 +30,35 @@ pub(super) struct Index {
     changed: BTreeSet<WorkloadId>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    workload: Arc<Workload>,
-    seen: Seen,
+/// A workload in the order of its id, and found by it.
+#[derive(Clone, Debug)]
+struct ById(Arc<Workload>);
+
+impl Borrow<WorkloadId> for ById {
+    fn borrow(&self) -> &WorkloadId {
+        &self.0.id
+    }
 }
+
+impl Ord for ById {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
+
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 /// Where and when a workload was seen last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,34 +84,46 @@ impl Index {
     pub(super) fn end(&mut self, scope: usize) {
         let now = self.now(scope);
         let is_gone = |seen: &Seen| seen.scope == scope && *seen != now;
-        let gone: Vec<WorkloadId> = self.managed.iter().filter(|(_, entry)| is_gone(&entry.seen)).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<WorkloadId> = self.managed.iter().filter(|(_, seen)| is_gone(seen)).map(|(known, _)| known.0.id.clone()).collect();
         for id in &gone {
             self.forget(id);
         }
         self.unmanaged.retain(|_, seen| !is_gone(seen));
+        self.directives.retain(|shared| Arc::strong_count(shared) > 1);
     }
 
     /// A workload is as given; `None` when it is not managed.
     pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>) {
         let seen = self.now(scope);
-        let Some(workload) = workload else {
+        let Some(mut workload) = workload else {
             self.forget(&id);
             self.unmanaged.insert(hash(&id), seen);
             return;
         };
         self.unmanaged.remove(&hash(&id));
-        if let Some(entry) = self.managed.get_mut(&id)
-            && *entry.workload == workload
-        {
-            entry.seen = seen;
+        let is_known = self.managed.get_key_value(&id).is_some_and(|(known, _)| *known.0 == workload);
+        if is_known && let Some(before) = self.managed.get_mut(&id) {
+            *before = seen;
             return;
         }
         self.forget(&id);
-        for repository in repositories(&workload) {
-            self.by_repository.entry(repository).or_default().insert(id.clone());
+        if let Ok(directives) = &mut workload.directives {
+            self.share(directives);
         }
-        self.changed.insert(id.clone());
-        self.managed.insert(id, Entry { workload: Arc::new(workload), seen });
+        let workload = ById(Arc::new(workload));
+        for repository in repositories(&workload.0) {
+            self.by_repository.entry(repository).or_default().insert(workload.clone());
+        }
+        self.managed.insert(workload, seen);
+        self.changed.insert(id);
+    }
+
+    /// Lets equal directives be one.
+    fn share(&mut self, directives: &mut Arc<Directives>) {
+        match self.directives.get(directives) {
+            Some(known) => *directives = Arc::clone(known),
+            None => drop(self.directives.insert(Arc::clone(directives))),
+        }
     }
 
     /// A workload is gone.
@@ -92,17 +134,17 @@ impl Index {
 
     /// The workload, when it is managed.
     pub(super) fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
-        self.managed.get(id).map(|entry| entry.workload.clone())
+        self.managed.get_key_value(id).map(|(known, _)| known.0.clone())
     }
 
     /// Every managed workload, ordered by id.
     pub(super) fn all(&self) -> Vec<Arc<Workload>> {
-        self.managed.values().map(|entry| entry.workload.clone()).collect()
+        self.managed.keys().map(|known| known.0.clone()).collect()
     }
 
     /// The managed workloads with an image of the repository, ordered by id.
     pub(super) fn using(&self, repository: &Repository) -> Vec<Arc<Workload>> {
-        self.by_repository.get(repository).into_iter().flatten().filter_map(|id| self.get(id)).collect()
+        self.by_repository.get(repository).into_iter().flatten().map(|known| known.0.clone()).collect()
     }
 
     /// The repositories of managed workloads, each once, in order.
@@ -121,11 +163,11 @@ impl Index {
     }
 
     fn forget(&mut self, id: &WorkloadId) {
-        let Some(entry) = self.managed.remove(id) else {
+        let Some((known, _)) = self.managed.remove_entry(id) else {
             return;
         };
         self.changed.insert(id.clone());
-        for repository in repositories(&entry.workload) {
+        for repository in repositories(&known.0) {
             if let Some(users) = self.by_repository.get_mut(&repository) {
                 users.remove(id);
                 if users.is_empty() {
@@ -155,6 +197,7 @@ fn hash(id: &WorkloadId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::directives::{Defaults, skeg};
     use crate::core::workload::{Container, WorkloadKind};
 
     fn id(name: &str) -> WorkloadId {
@@ -219,6 +262,20 @@ mod tests {
         index.end(0);
         assert_eq!(changed(&mut index), ["b", "c"]);
         assert_eq!(names(&index.all()), ["a", "b"]);
+    }
+
+    #[test]
+    fn equal_directives_are_kept_once_and_not_longer_than_they_are_used() {
+        let directives = || skeg::parse([("skeg.dev/policy", "minor")], &[], &Defaults::default()).unwrap().unwrap();
+        let managed = |name: &str| Workload { directives: Ok(directives()), ..workload(name, &["nginx:1"]) };
+        let mut index = Index::new(1);
+        index.apply(0, id("web"), Some(managed("web")));
+        index.apply(0, id("api"), Some(managed("api")));
+        let kept = |index: &Index, name: &str| index.get(&id(name)).unwrap().directives.clone().unwrap();
+        assert!(Arc::ptr_eq(&kept(&index, "web"), &kept(&index, "api")));
+        index.begin(0);
+        index.end(0);
+        assert!(index.all().is_empty() && index.directives.is_empty());
     }
 
     #[test]

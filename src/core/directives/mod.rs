@@ -19,7 +19,7 @@ pub struct DirectiveError {
 }
 
 /// Everything the directives of one workload say, defaults filled in.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Directives {
     /// How tags are chosen where no container key says otherwise; `None` when only container keys name a policy.
     pub selection: Option<Selection>,

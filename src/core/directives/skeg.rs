@@ -6,6 +6,7 @@
 mod key;
 mod value;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use key::Key;
@@ -32,14 +33,14 @@ pub fn parse<'a>(
     annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
     containers: &[Container],
     defaults: &Defaults,
-) -> Result<Option<Directives>, Vec<DirectiveError>> {
+) -> Result<Option<Arc<Directives>>, Vec<DirectiveError>> {
     let mut reader = Reader::new(annotations, containers);
     if reader.written.is_empty() && reader.errors.is_empty() {
         return Ok(None);
     }
     reader.require_policy();
     let directives = reader.directives(containers, defaults);
-    if reader.errors.is_empty() { Ok(Some(directives)) } else { Err(bounded(reader.errors)) }
+    if reader.errors.is_empty() { Ok(Some(Arc::new(directives))) } else { Err(bounded(reader.errors)) }
 }
 
 /// At most [`ERRORS_MAX`] mistakes, by key, and a line that counts the others.

@@ -15,7 +15,7 @@ const IGNORED: Refusal = Refusal::new("matches ignore-tags");
 const NOT_ALLOWED: Refusal = Refusal::new("does not match allow-tags");
 
 /// The patterns of `allow-tags` and `ignore-tags`. One matching item is enough, and `ignore-tags` wins.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Filter {
     /// Which tags may be looked at; `None` lets all pass.
     pub allow: Option<Patterns>,
@@ -24,7 +24,7 @@ pub struct Filter {
 }
 
 /// Patterns as one directive lists them, separated by `;`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Patterns(Arc<[Pattern]>);
 
 /// Why a text is no list of patterns.

@@ -8,7 +8,7 @@ use super::{Listed, Policy, Prerelease, Question};
 use crate::core::image::{Digest, Pin, Tag};
 
 /// How tags are chosen for one container: what its directives say.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Selection {
     /// The policy.
     pub policy: Policy,

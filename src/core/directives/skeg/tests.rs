@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::core::directives::Approver;
 
@@ -17,7 +19,8 @@ fn defaults() -> Defaults {
 fn read(annotations: &[&str]) -> Result<Option<Directives>, Vec<DirectiveError>> {
     let named: Vec<_> =
         annotations.iter().map(|text| text.split_once('=').unwrap()).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect();
-    parse(named.iter().map(|(key, value)| (key.as_str(), *value)), &containers(), &defaults())
+    let read = parse(named.iter().map(|(key, value)| (key.as_str(), *value)), &containers(), &defaults())?;
+    Ok(read.map(Arc::unwrap_or_clone))
 }
 
 #[track_caller]
