@@ -62,10 +62,10 @@ fn the_example_as_it_is_equals_the_defaults() {
 fn the_example_with_everything_switched_on_is_a_configuration() {
     for with_alternatives in [false, true] {
         let config = read(&uncommented(with_alternatives)).unwrap();
-        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (2, 2, 3));
+        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (2, 3, 3));
         assert!(config.server.token.is_some());
         // Nobody has the example's secrets; each is told and closes something.
-        assert_eq!(config.warnings.len(), 7, "{:?}", config.warnings);
+        assert_eq!(config.warnings.len(), 9, "{:?}", config.warnings);
     }
 }
 
@@ -226,6 +226,55 @@ fn half_a_credential_is_a_mistake() {
         &with("token_env = 'HOME'\ntoken_file = '/etc/hostname'"),
         &["skeg.toml:4:13: registry[0].token_env: token_file is set too; keep one of them"],
     );
+}
+
+#[test]
+fn a_remote_has_the_login_of_its_transport_and_no_other() {
+    let with = |lines: &str| format!("[[git]]\nname = 'a'\nnamespaces = ['*']\n{lines}");
+    check(
+        &with("url = 'git@git.example.com:x.git'\npassword_env = 'HOME'\nusername = 'u'"),
+        &[
+            "skeg.toml:1:1: git[0].ssh_key_file: is missing; name the file with the private key",
+            "skeg.toml:1:1: git[0].known_hosts_file: is missing; name a file with the server's host key, one line as in ~/.ssh/known_hosts",
+            "skeg.toml:4:7: git[0].url: a remote by SSH takes no password or token; remove it, or write the address with https://",
+        ],
+    );
+    check(
+        &with("url = 'https://git.example.com/x'\nssh_key_file = '/etc/hostname'"),
+        &["skeg.toml:5:16: git[0].ssh_key_file: is only for a remote by SSH; remove it, or write the address with ssh://"],
+    );
+    check(
+        &with("url = 'ssh://git@git.example.com/x'\nssh_key_file = '/etc/$(id)'\nknown_hosts_file = '/etc/hostname'"),
+        &["skeg.toml:5:16: git[0].ssh_key_file: ssh cannot be given the file /etc/$(id); use a name without quotes, backslashes, $ and %"],
+    );
+    let files = "ssh_key_file = '/etc/hostname'\nknown_hosts_file = '/nowhere'";
+    let config = read(&with(&format!("url = 'ssh://git@git.example.com/x'\n{files}"))).unwrap();
+    let told: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    let warning = "git[0].known_hosts_file: /nowhere: entity not found; the remote stays closed until the file is there";
+    assert_eq!(told, [format!("/etc/skeg/skeg.toml:6:20: {warning}")]);
+}
+
+/// GI-17.
+#[test]
+fn an_address_or_a_branch_that_reads_as_an_option_or_a_helper_is_told_and_refused() {
+    for (url, what) in [
+        ("--upload-pack=x", "not an address of the form"),
+        ("-oProxyCommand=x@host:path", "not an address of the form"),
+        ("ssh://-oProxyCommand=x/path", "the address names no user"),
+        ("ssh://git@-oProxyCommand=x/path", "not an address of the form"),
+        ("git@host:--upload-pack=x", "not an address of the form"),
+        ("ext::sh", "only https:// and ssh:// are spoken"),
+        ("file::/etc", "only https:// and ssh:// are spoken"),
+        ("file:///etc", "only https:// and ssh:// are spoken"),
+        ("http://git.example.com/x", "http is not encrypted"),
+        ("ssh://git:hunter2@host/x", "a credential does not belong into the address"),
+    ] {
+        let told = problems(&format!("[[git]]\nname = 'a'\nnamespaces = ['*']\nurl = '{url}'"));
+        assert!(told.len() == 1 && told[0].starts_with("skeg.toml:4:7: git[0].url: ") && told[0].contains(what), "{told:?}");
+        assert!(!told[0].contains("hunter2"), "{told:?}");
+    }
+    let told = problems("[[git]]\nname = 'a'\nnamespaces = ['*']\nurl = 'https://h/x'\nbranch = '--force'");
+    assert!(told[0].contains("git[0].branch: \"--force\": not a branch that git accepts"), "{told:?}");
 }
 
 #[test]

@@ -22,6 +22,9 @@ mod edit;
 /// The real servers run, and the embedded ones answer like them.
 #[cfg(feature = "embedded")]
 mod far_ends;
+/// Git over SSH.
+#[cfg(feature = "embedded")]
+mod git_ssh;
 /// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
 mod http_api;
 /// What people do in the cluster and in Git while skeg works is left as they made it.

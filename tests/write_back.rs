@@ -91,6 +91,7 @@ fn settings(url: &str) -> skeg::adapters::git::GitRemote {
         namespaces: vec!["shop".into()],
         username: None,
         password: None,
+        ssh: None,
         author: GitAuthor { name: "skeg".into(), email: "skeg@example.com".into() },
         ca_file: None,
     }

@@ -1,19 +1,20 @@
 //! `[[git]]`: the remotes that images are committed to.
 
-use url::Url;
+use std::path::PathBuf;
 
 use super::credential::Credential;
 use super::grant::Namespaces;
 use super::load::{Clash, Element};
 use super::section::Section;
+use crate::core::git_address::{GitAddress, GitTransport, ssh_takes};
 
 /// One section `[[git]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remote {
     /// The name that `skeg.dev/git` and messages use. Required.
     pub name: Box<str>,
-    /// Its address, `https://…`, or `http://…` with `insecure`. Required.
-    pub url: Url,
+    /// Its address: `https://…`, `ssh://user@…`, `user@host:path`, or `http://…` with `insecure`. Required.
+    pub url: GitAddress,
     /// The branch to commit to. Default `"main"`.
     pub branch: Box<str>,
     /// The folder or file in it that declares workloads. Default: everywhere.
@@ -23,12 +24,23 @@ pub struct Remote {
     /// `username` with `password_file` or `password_env`; or `token_file` or `token_env`, which is sent as the password of the user `git`, as
     /// forges take access tokens. Default none.
     pub credential: Option<Credential>,
+    /// `ssh_key_file` and `known_hosts_file`. Required for a remote by SSH, and for no other.
+    pub ssh: Option<SshKey>,
     /// Whether it may be reached without TLS. Default false.
     pub insecure: bool,
     /// Name of author and committer. Default `"skeg"`.
     pub author_name: Box<str>,
     /// Their address. Default `"skeg@localhost"`.
     pub author_email: Box<str>,
+}
+
+/// What a remote by SSH is reached with. Both files are read again at each use, so that a changed one takes effect at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SshKey {
+    /// The private key, without a passphrase.
+    pub key_file: PathBuf,
+    /// The host keys that are trusted, as in `~/.ssh/known_hosts`.
+    pub known_hosts_file: PathBuf,
 }
 
 impl Element for Remote {
@@ -41,11 +53,13 @@ impl Element for Remote {
         section.require("namespaces", Namespaces::ADVICE);
         let remote_name = section.parsed("name", NAME, name);
         let insecure = section.flag("insecure").unwrap_or_default();
-        let url = section.parsed("url", URL, |text| url(text, insecure));
+        let url = section.parsed("url", URL, |text| GitAddress::parse(text, insecure));
         let branch = section.parsed("branch", "write the branch's short name, such as \"main\"", branch);
         let path = section.parsed("path", "write a path inside the repository, such as \"clusters/production\"", path);
         let namespaces = Namespaces::read(section);
         let credential = Credential::read(section, "the remote");
+        let ssh = SshKey::read(section);
+        check_login(section, url.as_ref().map(GitAddress::transport));
         let author_name = section.parsed("author_name", "write a plain name", person).unwrap_or_else(|| "skeg".into());
         let author_email = section.parsed("author_email", "write a plain address", person).unwrap_or_else(|| "skeg@localhost".into());
         Some(Self {
@@ -55,6 +69,7 @@ impl Element for Remote {
             path,
             namespaces: namespaces?,
             credential,
+            ssh,
             insecure,
             author_name,
             author_email,
@@ -67,23 +82,55 @@ impl Element for Remote {
     }
 }
 
-const URL: &str = "write an address such as \"https://git.example.com/team/manifests.git\"";
+const URL: &str =
+    "write an address such as \"https://git.example.com/team/manifests.git\" or \"ssh://git@git.example.com/team/manifests.git\"";
+
+/// A remote has the login of its transport and no other. Without a transport the address is wrong, and noted.
+fn check_login(section: &mut Section<'_, '_>, transport: Option<GitTransport>) {
+    match transport {
+        Some(GitTransport::Ssh) => {
+            section.require("ssh_key_file", "name the file with the private key");
+            section.require("known_hosts_file", "name a file with the server's host key, one line as in ~/.ssh/known_hosts");
+            if Credential::is_written(section) {
+                section.error("url", "a remote by SSH takes no password or token", "remove it, or write the address with https://");
+            }
+        }
+        Some(GitTransport::Https | GitTransport::Http) => {
+            for key in ["ssh_key_file", "known_hosts_file"] {
+                if section.is_written(key) {
+                    section.error(key, "is only for a remote by SSH", "remove it, or write the address with ssh://");
+                }
+            }
+        }
+        None => {}
+    }
+}
+
+impl SshKey {
+    fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let mut file = |key: &'static str| {
+            let path = section.path(key)?;
+            if !path.to_str().is_some_and(ssh_takes) {
+                let advice = "use a name without quotes, backslashes, $ and %";
+                section.error(key, format_args!("ssh cannot be given the file {}", path.display()), advice);
+                return None;
+            }
+            if let Err(error) = std::fs::File::open(&path) {
+                let what = format_args!("{}: {}", path.display(), error.kind());
+                section.warn(key, what, "the remote stays closed until the file is there");
+            }
+            Some(path)
+        };
+        let (key_file, known_hosts_file) = (file("ssh_key_file"), file("known_hosts_file"));
+        Some(Self { key_file: key_file?, known_hosts_file: known_hosts_file? })
+    }
+}
 
 /// Why a text cannot be used in one of the settings of a remote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum RemoteError {
     #[error("not a name")]
     Name,
-    #[error("not an address")]
-    Url,
-    #[error("only https is spoken in this version")]
-    Scheme,
-    #[error("http is not encrypted; insecure = true allows it")]
-    NotEncrypted,
-    #[error("a credential does not belong into the address; use username and password_file")]
-    Inline,
-    #[error("query and fragment have no meaning here")]
-    Extras,
     #[error("not a branch that git accepts")]
     Branch,
     #[error("not a path inside the repository")]
@@ -97,27 +144,6 @@ fn name(text: &str) -> Result<Box<str>, RemoteError> {
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if is_name { Ok(text.into()) } else { Err(RemoteError::Name) }
-}
-
-/// The address must not read as an option or a transport helper of git (`-…`, `ext::…`, `file::…`), so it is a whole URL of a known scheme.
-fn url(text: &str, insecure: bool) -> Result<Url, RemoteError> {
-    let url = Url::parse(text).map_err(|_| RemoteError::Url)?;
-    match url.scheme() {
-        "https" => {}
-        "http" if insecure => {}
-        "http" => return Err(RemoteError::NotEncrypted),
-        _ => return Err(RemoteError::Scheme),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(RemoteError::Inline);
-    }
-    if url.path() == "/" {
-        return Err(RemoteError::Url);
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(RemoteError::Extras);
-    }
-    if url.host_str().is_some_and(|host| !host.is_empty()) { Ok(url) } else { Err(RemoteError::Url) }
 }
 
 /// Source: the rules of git-check-ref-format(1), and no leading hyphen (`--branch`).
@@ -157,29 +183,6 @@ mod tests {
         for text in bad {
             assert!(parse(text).is_err(), "{text:?}");
         }
-    }
-
-    #[test]
-    fn an_address_cannot_become_an_option_or_a_helper_of_git() {
-        let good = ["https://git.example.com/team/manifests.git", "https://git.example.com:8443/x"];
-        let bad = [
-            "--upload-pack=touch x",
-            "-oProxyCommand=x",
-            "ext::sh -c id",
-            "file::/etc",
-            "file:///srv/x.git",
-            "ssh://git@host/x",
-            "git@host:x.git",
-            "http://git.example.com/x",
-            "https://user:secret@git.example.com/x",
-            "https://token@git.example.com/x",
-            "https://git.example.com/x?y",
-            "https://",
-            "https://git.example.com/",
-            "/srv/x.git",
-        ];
-        check(|text| url(text, false), &good, &bad);
-        check(|text| url(text, true), &["http://git.example.com/x"], &["ext::x", "file:///x"]);
     }
 
     #[test]

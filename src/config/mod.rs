@@ -24,7 +24,7 @@ mod webhook;
 pub use approvals::Approvals;
 pub use cluster::{Cluster, Mode};
 pub use credential::Credential;
-pub use git::Remote;
+pub use git::{Remote, SshKey};
 pub use grant::Namespaces;
 pub use history::History;
 pub use limits::Limits;

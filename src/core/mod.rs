@@ -8,6 +8,7 @@ pub mod commit_message;
 pub mod directives;
 pub mod duration;
 pub mod failure;
+pub mod git_address;
 pub mod hold;
 pub mod image;
 pub mod manifest;

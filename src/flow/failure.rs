@@ -1,5 +1,7 @@
 //! Which error of a port may pass, and which needs a person: decided here and nowhere else.
 
+use std::time::Duration;
+
 use crate::core::failure::{Failure, FailureKind};
 use crate::ports::cluster::ClusterError;
 use crate::ports::git::GitError;
@@ -32,16 +34,26 @@ impl From<RegistryError> for Failure {
     }
 }
 
-/// A refused credential may be rotated in its file any minute; a refused push is the server's word.
+/// How long a Git remote is left alone that does not let skeg in: five tries a minute, fewer than it takes to lock an account, and soon
+/// enough after a person has mended the credential.
+pub const CLOSED_PAUSE: Duration = Duration::from_secs(12);
+
+/// Whether the remote lets skeg in by no means before a person has mended something.
+pub fn is_closed(error: &GitError) -> bool {
+    matches!(error, GitError::Unauthorized { .. } | GitError::Untrusted { .. })
+}
+
+/// A refused credential or an unknown host key may be mended in its file any minute; a refused push is the server's word.
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
         let summary: Box<str> = error.to_string().into();
         match error {
-            GitError::Unreachable { .. }
-            | GitError::Unauthorized { .. }
-            | GitError::Contended { .. }
-            | GitError::Storage { .. }
-            | GitError::Broken { .. } => Self::transient(summary),
+            GitError::Unauthorized { .. } | GitError::Untrusted { .. } => {
+                Self { kind: FailureKind::Transient, summary, retry_after: Some(CLOSED_PAUSE) }
+            }
+            GitError::Unreachable { .. } | GitError::Contended { .. } | GitError::Storage { .. } | GitError::Broken { .. } => {
+                Self::transient(summary)
+            }
             GitError::Unknown { .. } | GitError::Refused { .. } => Self::refused(summary),
         }
     }

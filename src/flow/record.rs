@@ -8,6 +8,7 @@ use futures::channel::oneshot;
 use jiff::Timestamp;
 
 use super::Ports;
+use super::failure::{CLOSED_PAUSE, is_closed};
 use crate::core::directives::GitPlace;
 use crate::core::failure::Failure;
 use crate::core::schedule::after;
@@ -37,6 +38,13 @@ pub struct Recorder {
 struct Lane {
     turn: futures::lock::Mutex<()>,
     waiting: Mutex<Waiting>,
+    closed: Mutex<Option<Closed>>,
+}
+
+/// A remote that did not let skeg in is not asked before this time, however many updates wait for it.
+struct Closed {
+    until: Timestamp,
+    error: GitError,
 }
 
 /// Commits the update's images to the first of its places that declares the workload.
@@ -96,7 +104,7 @@ impl Recorder {
         let turn = lane.turn.lock().await;
         let batch = std::mem::take(&mut *lane.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if !batch.is_empty() {
-            write_batch(ports, &remote, batch).await;
+            lane.write(ports, &remote, batch).await;
         }
         drop(turn);
         outcome.await.unwrap_or_else(|_| Err(GitError::Broken { remote: remote.into(), detail: "the write was cut off".into() }))
@@ -130,13 +138,32 @@ impl Recorder {
     }
 }
 
-async fn write_batch(ports: &Ports, remote: &str, batch: Waiting) {
-    let (edits, tells): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let result = ports.git.write_back(remote, &edits).await;
-    ports.recorder.note(ports, remote, &result);
-    match result {
-        Ok(outcomes) => tells.into_iter().zip(outcomes).for_each(|(tell, outcome)| drop(tell.send(Ok(outcome)))),
-        Err(error) => tells.into_iter().for_each(|tell| drop(tell.send(Err(error.clone())))),
+impl Lane {
+    async fn write(&self, ports: &Ports, remote: &str, batch: Waiting) {
+        let (edits, tells): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let result = match self.closed(ports.clock.now()) {
+            Some(error) => Err(error),
+            None => self.ask(ports, remote, &edits).await,
+        };
+        match result {
+            Ok(outcomes) => tells.into_iter().zip(outcomes).for_each(|(tell, outcome)| drop(tell.send(Ok(outcome)))),
+            Err(error) => tells.into_iter().for_each(|tell| drop(tell.send(Err(error.clone())))),
+        }
+    }
+
+    async fn ask(&self, ports: &Ports, remote: &str, edits: &[GitEdit]) -> Result<Vec<GitOutcome>, GitError> {
+        let result = ports.git.write_back(remote, edits).await;
+        ports.recorder.note(ports, remote, &result);
+        let error = result.as_ref().err().filter(|error| is_closed(error)).cloned();
+        let closed = error.map(|error| Closed { until: after(ports.clock.now(), CLOSED_PAUSE), error });
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
+        result
+    }
+
+    /// What the remote said when it was last asked, while it is to be left alone.
+    fn closed(&self, now: Timestamp) -> Option<GitError> {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.as_ref().filter(|closed| now < closed.until).map(|closed| closed.error.clone())
     }
 }
 

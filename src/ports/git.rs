@@ -103,6 +103,14 @@ pub enum GitError {
         /// What git said.
         detail: String,
     },
+    /// The server does not prove that it is the one that is meant.
+    #[error("{remote}: the server is not trusted: {detail}")]
+    Untrusted {
+        /// Its name.
+        remote: String,
+        /// What ssh said, and what to do.
+        detail: String,
+    },
     /// The server refuses the push: a hook, a protected branch.
     #[error("{remote}: push refused: {detail}")]
     Refused {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
-use crate::adapters::git::{GitAuthor, GitRemote, SecretSource};
+use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
 use crate::config::{Config, Credential, Namespaces, Secret};
 use crate::core::directives::Defaults;
@@ -65,6 +65,7 @@ pub fn remotes(config: &Config) -> Vec<GitRemote> {
             namespaces: names(&remote.namespaces),
             username,
             password,
+            ssh: remote.ssh.clone().map(|files| SshFiles { key: files.key_file, known_hosts: files.known_hosts_file }),
             author: GitAuthor { name: remote.author_name.clone(), email: remote.author_email.clone() },
             ca_file: None,
         }

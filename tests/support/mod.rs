@@ -14,6 +14,9 @@ pub mod controlplane;
 /// A real Git server.
 #[cfg(feature = "embedded")]
 pub mod git;
+/// A real Git server behind SSH.
+#[cfg(feature = "embedded")]
+pub mod git_ssh;
 /// Plain requests to a Kubernetes API, and what was answered.
 pub mod kube_api;
 /// Programs that a machine may not have.

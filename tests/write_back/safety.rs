@@ -126,20 +126,20 @@ async fn a_redirect_is_not_followed() {
 /// GI-17.
 #[tokio::test]
 async fn an_address_or_branch_that_reads_as_an_option_or_another_transport_is_refused_at_load() {
-    let refuse = |change: fn(&mut skeg::adapters::git::GitRemote)| {
+    let refuse = |change: &dyn Fn(&mut skeg::adapters::git::GitRemote)| {
         let mut settings = settings("https://git.example.com/fleet.git");
         change(&mut settings);
         GitRemotes::new(vec![settings], Path::new("/nonexistent"), &(Arc::new(SystemClock) as Arc<dyn Clock>)).err().unwrap().to_string()
     };
-    let scheme = "[[git]] fleet: url: only https:// is allowed, and http:// with insecure = true; ssh:// is not available yet";
-    assert_eq!(refuse(|settings| settings.url = "ext::sh".into()), scheme);
-    assert_eq!(refuse(|settings| settings.url = "file:///etc".into()), scheme);
+    let scheme = "[[git]] fleet: url: only https:// and ssh:// are spoken, and http:// with insecure = true";
+    assert_eq!(refuse(&|settings: &mut skeg::adapters::git::GitRemote| settings.url = "ext::sh".into()), scheme);
+    assert_eq!(refuse(&|settings: &mut skeg::adapters::git::GitRemote| settings.url = "file:///etc".into()), scheme);
+    let form = "[[git]] fleet: url: not an address of the form https://host/path, ssh://user@host/path or user@host:path";
+    for url in ["--upload-pack=touch", "-oProxyCommand=x@host:path", "git@-oProxyCommand=x:path", "ssh://git@%2doProxyCommand=x/path"] {
+        assert_eq!(refuse(&|settings: &mut skeg::adapters::git::GitRemote| settings.url = url.into()), form, "{url}");
+    }
     assert_eq!(
-        refuse(|settings| settings.url = "--upload-pack=touch".into()),
-        "[[git]] fleet: url: not a URL of the form https://host/path"
-    );
-    assert_eq!(
-        refuse(|settings| settings.branch = "--force".into()),
+        refuse(&|settings: &mut skeg::adapters::git::GitRemote| settings.branch = "--force".into()),
         "[[git]] fleet: branch: not a name of a branch (git-check-ref-format)"
     );
 }

@@ -17,6 +17,7 @@ use super::credentials::access;
 use super::program::{Finished, GitProgram, Run, RunError};
 use super::settings::GitRemote;
 use super::trouble::Trouble;
+use crate::core::git_address::GitAddress;
 
 /// How many commits back the mirror knows the branch: at first, and when an earlier commit of an update is looked for and the
 /// oldest known one is younger than the update. So after an update was admitted, 2048 commits of others may come before
@@ -37,7 +38,7 @@ const TIP: &str = "refs/skeg/tip";
 /// The mirror of one remote. Callers take care that only one run uses it at a time.
 pub(super) struct Mirror {
     remote: GitRemote,
-    address: String,
+    address: GitAddress,
     folder: PathBuf,
     program: GitProgram,
 }
@@ -53,7 +54,7 @@ pub(super) enum Pushed {
 
 impl Mirror {
     /// The mirror of `remote` in a folder of its own below `root`, which is made when it is first needed.
-    pub fn new(remote: GitRemote, address: String, root: &Path) -> Self {
+    pub fn new(remote: GitRemote, address: GitAddress, root: &Path) -> Self {
         // Another address under the same name is another repository.
         let key = Sha256::digest(format!("{}\0{address}", remote.name));
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
@@ -71,7 +72,7 @@ impl Mirror {
         self.prepare().await?;
         let depth = format!("--depth={depth}");
         let refspec = format!("+{}:{TIP}", self.remote.reference());
-        let arguments = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--", &self.address, &refspec];
+        let arguments = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--", self.address.as_str(), &refspec];
         let fetched = self.run(&arguments, FETCH_DEADLINE).await?;
         if !fetched.succeeded {
             return Err(Trouble::of_git(&fetched.stderr));
@@ -88,7 +89,7 @@ impl Mirror {
         let reference = self.remote.reference();
         let lease = format!("--force-with-lease={reference}:{expected}");
         let refspec = format!("{commit}:{reference}");
-        let arguments = ["push", "--porcelain", "--no-verify", &lease, "--", &self.address, &refspec];
+        let arguments = ["push", "--porcelain", "--no-verify", &lease, "--", self.address.as_str(), &refspec];
         let pushed = self.run(&arguments, PUSH_DEADLINE).await?;
         read_report(&pushed)
     }
@@ -96,7 +97,7 @@ impl Mirror {
     /// Asks the remote whether it has the branch: what it takes to say that address and credential are good.
     pub async fn ask(&self) -> Result<(), Trouble> {
         let reference = self.remote.reference();
-        let arguments = ["ls-remote", "--exit-code", "--", &self.address, &reference];
+        let arguments = ["ls-remote", "--exit-code", "--", self.address.as_str(), &reference];
         let asked = self.run_anywhere(None, &arguments, FETCH_DEADLINE).await?;
         if asked.succeeded {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Git remotes: images are recorded where manifests declare them.
 //!
 //! ```text
-//! mirror   fetch the branch, shallow, bare          the git program
+//! mirror   fetch the branch, shallow, bare          the git program, over HTTP or by the ssh program
 //! locate   which file declares which container      objects in process
 //! commit   set the image bytes, write one commit    objects in process
 //! push     expecting the tip that was fetched       the git program; again from the top when it has moved
@@ -17,6 +17,7 @@ mod mirror;
 mod program;
 mod push;
 mod settings;
+mod ssh;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ use crate::ports::clock::Clock;
 use crate::ports::git::{Git, GitEdit, GitError, GitOutcome};
 
 pub use program::{GitProgramError, git_version};
-pub use settings::{GitAuthor, GitRemote, RemoteProblem, SecretSource};
+pub use settings::{GitAuthor, GitRemote, RemoteProblem, SecretSource, SshFiles};
 
 use mirror::Mirror;
 use push::Branch;
@@ -63,7 +64,7 @@ impl GitRemotes {
                 return Err(wrong(*problem));
             }
             let address = remote.address().map_err(wrong)?;
-            let branch = Branch::new(Mirror::new(remote, address.into(), mirrors), Arc::clone(clock));
+            let branch = Branch::new(Mirror::new(remote, address, mirrors), Arc::clone(clock));
             if branches.insert(name.clone(), Mutex::new(branch)).is_some() {
                 return Err(wrong(RemoteProblem::Twice));
             }

@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// The oldest git whose behaviour is relied on: `GIT_CONFIG_COUNT` (2.31), `GIT_CONFIG_GLOBAL` (2.32), and 2.34 as the oldest
@@ -68,6 +69,8 @@ pub(super) struct Run<'a> {
 pub(super) struct Access {
     /// Git settings, by key.
     pub settings: Vec<(String, String)>,
+    /// Variables of git's environment.
+    pub environment: Vec<(&'static str, OsString)>,
     /// Texts that are `***` in every output.
     pub secrets: Vec<String>,
 }
@@ -81,6 +84,9 @@ pub(super) struct Finished {
     /// Its standard error.
     pub stderr: String,
 }
+
+/// A run that has not ended, with every program it started: `ssh` would stay for as long as the server keeps the connection.
+struct Group(Option<Pid>);
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
@@ -156,12 +162,15 @@ impl GitProgram {
     /// Runs it to its end or its deadline. When this future is dropped, git is killed.
     pub async fn run(&self, run: Run<'_>) -> Result<Finished, RunError> {
         let mut child = self.command(&run).spawn()?;
+        // Dropped before `child`: until that is waited for, nobody else can have its number.
+        let mut group = Group::of(&child);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let finish = async { tokio::join!(keep(stdout), keep(stderr), child.wait()) };
         let Ok((stdout, stderr, status)) = timeout(run.deadline, finish).await else {
             let command = run.arguments.first().copied().unwrap_or_default().to_owned();
             return Err(RunError::TimedOut { command, deadline: run.deadline });
         };
+        group.has_ended();
         let text = |bytes: Vec<u8>| run.access.mask(&String::from_utf8_lossy(&bytes));
         Ok(Finished { succeeded: status?.success(), stdout: text(stdout), stderr: text(stderr) })
     }
@@ -176,12 +185,34 @@ impl GitProgram {
             count += 1;
         }
         command.env("GIT_CONFIG_COUNT", count.to_string());
+        command.envs(run.access.environment.iter().map(|(name, value)| (name, value)));
         if let Some(git_dir) = run.git_dir {
             command.arg("--git-dir").arg(git_dir);
         }
         // Not in the folder skeg was started in: a repository there would lend git its configuration.
-        command.current_dir("/").args(run.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.current_dir("/").args(run.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
         command
+    }
+}
+
+impl Group {
+    /// The group that this child leads.
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
+    }
+
+    fn has_ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It fails where all of them have ended in this moment.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
     }
 }
 
@@ -235,7 +266,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_settings_given_here_count_and_secrets_are_masked() {
-        let access = Access { settings: vec![("skeg.test".into(), "canary and more".into())], secrets: vec!["canary".into()] };
+        let access =
+            Access { settings: vec![("skeg.test".into(), "canary and more".into())], secrets: vec!["canary".into()], ..Access::default() };
         let shown = git(&["config", "--list", "--show-scope"], &access).await.unwrap();
         assert!(shown.succeeded, "{}", shown.stderr);
         assert!(shown.stdout.lines().all(|line| line.starts_with("command\t")), "{}", shown.stdout);

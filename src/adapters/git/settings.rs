@@ -4,10 +4,10 @@
 //! program could read as an option, another transport or another file never gets that far.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use url::Url;
+use crate::core::git_address::{GitAddress, GitAddressError, GitTransport, ssh_takes};
 
 /// The longest branch name. File systems stop at 255 bytes for one part of it.
 const BRANCH_LENGTH_MAX: usize = 200;
@@ -23,7 +23,7 @@ pub type SecretSource = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 pub struct GitRemote {
     /// What directives call it.
     pub name: Box<str>,
-    /// Its address, `https://host/path`, without user and password.
+    /// Its address, `https://host/path`, `ssh://user@host/path` or `user@host:path`, without a password.
     pub url: Box<str>,
     /// Whether `http://` is allowed: passwords then cross the network in the clear.
     pub insecure: bool,
@@ -37,10 +37,21 @@ pub struct GitRemote {
     pub username: Option<Box<str>>,
     /// The password or token; without one nothing is sent.
     pub password: Option<SecretSource>,
+    /// The files of a remote that is spoken to by SSH, and of no other.
+    pub ssh: Option<SshFiles>,
     /// Who the commits are from.
     pub author: GitAuthor,
     /// A file of PEM certificates to trust instead of the system's, for servers with a certificate of the house.
     pub ca_file: Option<PathBuf>,
+}
+
+/// What SSH goes by. Both files are read again at each use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SshFiles {
+    /// The private key, without a passphrase.
+    pub key: PathBuf,
+    /// The host keys that are trusted (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+    pub known_hosts: PathBuf,
 }
 
 /// The author and committer of write-back commits.
@@ -61,18 +72,18 @@ pub enum RemoteProblem {
     /// Another remote has the same name.
     #[error("another remote has this name")]
     Twice,
-    /// `url` cannot be read.
-    #[error("not a URL of the form https://host/path")]
-    Url,
-    /// `url` has another scheme.
-    #[error("only https:// is allowed, and http:// with insecure = true; ssh:// is not available yet")]
-    Scheme,
-    /// `url` holds a password.
-    #[error("the URL must hold no user or password: name a file or an environment variable instead")]
-    Credentials,
-    /// `url` has parts that no repository has.
-    #[error("the URL must end with the path of the repository")]
-    Query,
+    /// `url` is no address.
+    #[error("{0}")]
+    Address(GitAddressError),
+    /// An SSH remote without its files, or one with a password.
+    #[error("a remote by SSH needs ssh_key_file and known_hosts_file, and takes no password")]
+    Ssh,
+    /// Another remote with files of SSH.
+    #[error("only a remote by SSH has a key and known hosts")]
+    NotSsh,
+    /// A file whose name `ssh` would read otherwise.
+    #[error("the name of a file for ssh must not hold quotes, `\\`, `$`, `%` or control characters")]
+    SshFile,
     /// `branch` is no branch name.
     #[error("not a name of a branch (git-check-ref-format)")]
     Branch,
@@ -95,7 +106,8 @@ impl RemoteProblem {
     pub fn key(self) -> &'static str {
         match self {
             Self::Name | Self::Twice => "name",
-            Self::Url | Self::Scheme | Self::Credentials | Self::Query => "url",
+            Self::Address(_) => "url",
+            Self::Ssh | Self::NotSsh | Self::SshFile => "ssh_key_file",
             Self::Branch => "branch",
             Self::Path => "path",
             Self::Username => "username",
@@ -114,6 +126,7 @@ impl GitRemote {
         let checks = [
             (!is_named).then_some(RemoteProblem::Name),
             self.address().err(),
+            self.ssh_problem(),
             (!is_branch(&self.branch)).then_some(RemoteProblem::Branch),
             self.path.as_deref().is_some_and(|path| !is_inside(path)).then_some(RemoteProblem::Path),
             self.username
@@ -127,24 +140,19 @@ impl GitRemote {
     }
 
     /// The address in the one form that is ever passed on.
-    pub(super) fn address(&self) -> Result<Url, RemoteProblem> {
-        // The URL parser drops blanks and control characters without a word; nobody means them.
-        if self.url.contains(|character: char| character.is_whitespace() || character.is_control()) {
-            return Err(RemoteProblem::Url);
+    pub(super) fn address(&self) -> Result<GitAddress, RemoteProblem> {
+        GitAddress::parse(&self.url, self.insecure).map_err(RemoteProblem::Address)
+    }
+
+    fn ssh_problem(&self) -> Option<RemoteProblem> {
+        let is_ssh = self.address().is_ok_and(|address| address.transport() == GitTransport::Ssh);
+        let is_plain = |file: &Path| file.to_str().is_some_and(ssh_takes);
+        match &self.ssh {
+            None => is_ssh.then_some(RemoteProblem::Ssh),
+            Some(_) if !is_ssh => Some(RemoteProblem::NotSsh),
+            Some(_) if self.password.is_some() => Some(RemoteProblem::Ssh),
+            Some(files) => (!is_plain(&files.key) || !is_plain(&files.known_hosts)).then_some(RemoteProblem::SshFile),
         }
-        let url = Url::parse(&self.url).map_err(|_| RemoteProblem::Url)?;
-        match url.scheme() {
-            "https" => {}
-            "http" if self.insecure => {}
-            _ => return Err(RemoteProblem::Scheme),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(RemoteProblem::Credentials);
-        }
-        if url.query().is_some() || url.fragment().is_some() || url.path() == "/" {
-            return Err(RemoteProblem::Query);
-        }
-        Ok(url)
     }
 
     /// Whether workloads of `namespace` may be recorded here.
@@ -190,6 +198,7 @@ mod tests {
             namespaces: vec!["*".into()],
             username: None,
             password: None,
+            ssh: None,
             author: GitAuthor { name: "skeg".into(), email: "skeg@example.com".into() },
             ca_file: None,
         }
@@ -203,50 +212,31 @@ mod tests {
     }
 
     #[test]
-    fn only_https_addresses_without_a_password_are_taken() {
+    fn an_address_is_one_that_only_reads_as_an_address() {
         check(|_| {}, &[]);
-        for url in [
-            "http://git.example.com/a",
-            "ssh://git@example.com/a",
-            "file:///etc/passwd",
-            "ext::sh -c touch% /tmp/x",
-            "ftp://a/b",
-            "git://a/b",
-        ] {
-            let problem = if url.contains(' ') { RemoteProblem::Url } else { RemoteProblem::Scheme };
-            check(|remote| remote.url = url.into(), &[problem]);
-        }
-        for url in ["ext::sh", "file::/etc", "javascript:1"] {
-            check(|remote| remote.url = url.into(), &[RemoteProblem::Scheme]);
-        }
-        for url in [
-            "",
-            "-oProxyCommand=x",
-            "--upload-pack=x",
-            "git@example.com:a/b.git",
-            "/etc/passwd",
-            "../a",
-            "https://",
-            "https://a/b\n",
-            " https://a/b",
-        ] {
-            check(|remote| remote.url = url.into(), &[RemoteProblem::Url]);
-        }
-        for url in ["https://user@a/b", "https://user:canary@a/b"] {
-            check(|remote| remote.url = url.into(), &[RemoteProblem::Credentials]);
-            assert!(!format!("{:?}", GitRemote { url: url.into(), ..remote() }).contains("user"));
-        }
-        for url in ["https://a", "https://a/", "https://a/b?c", "https://a/b#c"] {
-            check(|remote| remote.url = url.into(), &[RemoteProblem::Query]);
-        }
+        check(|remote| remote.url = "ext::sh".into(), &[RemoteProblem::Address(GitAddressError::Scheme)]);
+        check(|remote| remote.url = "-oProxyCommand=x".into(), &[RemoteProblem::Address(GitAddressError::Form)]);
+        check(|remote| remote.url = "http://127.0.0.1:3080/a.git".into(), &[RemoteProblem::Address(GitAddressError::NotEncrypted)]);
+        check(|remote| (remote.insecure, remote.url) = (true, "http://127.0.0.1:3080/a.git".into()), &[]);
+        let url = "https://user:canary@a/b";
+        check(|remote| remote.url = url.into(), &[RemoteProblem::Address(GitAddressError::Credentials)]);
+        assert!(!format!("{:?}", GitRemote { url: url.into(), ..remote() }).contains("user"));
     }
 
     #[test]
-    fn http_needs_to_be_allowed() {
-        let with = |url: &'static str| move |remote: &mut GitRemote| (remote.insecure, remote.url) = (true, url.into());
-        check(with("http://127.0.0.1:3080/a.git"), &[]);
-        check(with("file:///a"), &[RemoteProblem::Scheme]);
-        check(with("ext::sh"), &[RemoteProblem::Scheme]);
+    fn a_remote_by_ssh_has_its_files_and_no_other_has() {
+        let files = |key: &str| Some(SshFiles { key: key.into(), known_hosts: "/etc/skeg/known_hosts".into() });
+        let by_ssh =
+            |remote: &mut GitRemote, key: &str| (remote.url, remote.ssh) = ("git@git.example.com:ops/fleet.git".into(), files(key));
+        check(|remote| by_ssh(remote, "/etc/skeg/my key"), &[]);
+        check(|remote| by_ssh(remote, "/etc/skeg/$(id)"), &[RemoteProblem::SshFile]);
+        check(|remote| remote.url = "git@git.example.com:ops/fleet.git".into(), &[RemoteProblem::Ssh]);
+        check(|remote| remote.ssh = files("/key"), &[RemoteProblem::NotSsh]);
+        let with_password = |remote: &mut GitRemote| {
+            by_ssh(remote, "/key");
+            remote.password = Some(Arc::new(|| Ok("canary".to_owned())));
+        };
+        check(with_password, &[RemoteProblem::Ssh]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) enum Trouble {
     Unreachable(String),
     /// The credential is missing, wrong or not enough.
     Unauthorized(String),
+    /// The server's host key is not one that is trusted.
+    Untrusted(String),
     /// The server takes no such push.
     Refused(String),
     /// Others pushed in between, this many times in a row.
@@ -63,6 +65,9 @@ const UNREACHABLE_SIGNS: [&str; 8] = [
 impl Trouble {
     /// The trouble behind what a failed `git` wrote to its standard error.
     pub fn of_git(stderr: &str) -> Self {
+        if let Some(trouble) = super::ssh::trouble(stderr) {
+            return trouble;
+        }
         // What the server writes comes with this prefix. It is shown, and never believed.
         let own: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("remote:")).collect();
         let says = |signs: &[&str]| own.iter().any(|line| signs.iter().any(|sign| line.contains(sign)));
@@ -100,6 +105,7 @@ impl Trouble {
         match self {
             Self::Unreachable(detail) => GitError::Unreachable { remote, detail },
             Self::Unauthorized(detail) => GitError::Unauthorized { remote, detail },
+            Self::Untrusted(detail) => GitError::Untrusted { remote, detail },
             Self::Refused(detail) => GitError::Refused { remote, detail },
             Self::Contended(tries) => GitError::Contended { remote, tries },
             Self::Storage(detail) => GitError::Storage { remote, detail },
@@ -110,7 +116,9 @@ impl Trouble {
 
 /// What of git's standard error a person should see: the server's words if there are any, else git's last complaint.
 pub(super) fn detail(stderr: &str) -> String {
-    let of_server: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix("remote:")).collect();
+    // git writes the prefix again after each carriage return of the server.
+    let pieces = stderr.lines().filter(|line| line.starts_with("remote:")).flat_map(|line| line.split('\r'));
+    let of_server: Vec<&str> = pieces.map(|piece| piece.strip_prefix("remote:").unwrap_or(piece)).collect();
     let of_server = one_line(&of_server.join(" "), DETAIL_LENGTH_MAX);
     if !of_server.is_empty() {
         return of_server;
