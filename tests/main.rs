@@ -8,6 +8,9 @@
 /// Approvals: what is deployed is what was voted for, or nothing.
 #[cfg(feature = "embedded")]
 mod approvals;
+/// Git remotes that let nobody in, or take no push.
+#[cfg(feature = "embedded")]
+mod closed_remotes;
 /// The command line: forms of output, exit codes, what mistakes are told.
 mod command_line;
 /// Configuration: the example file, and what a broken file is told.
