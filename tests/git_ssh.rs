@@ -209,7 +209,8 @@ async fn a_repository_or_a_server_that_is_not_there_is_told_apart() {
     let missing = at(&fixture.server.url().replace("config.git", "other.git")).check("fleet").await;
     assert_eq!(missing.unwrap_err().to_string(), "fleet: ERROR: Repository not found.");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = at(&fixture.server.url_of(nobody.port())).check("fleet").await.unwrap_err();
+    let elsewhere = fixture.server.url().replace(&fixture.server.address().to_string(), &nobody.to_string());
+    let gone = at(&elsewhere).check("fleet").await.unwrap_err();
     assert!(matches!(&gone, GitError::Unreachable { detail, .. } if detail.contains("Connection refused")), "{gone}");
 }
 

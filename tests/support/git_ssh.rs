@@ -70,12 +70,7 @@ impl SshGit {
 
     /// The URL to clone from.
     pub fn url(&self) -> String {
-        self.url_of(self.address().port())
-    }
-
-    /// The same by another port, which leads here.
-    pub fn url_of(&self, port: u16) -> String {
-        format!("ssh://{}@127.0.0.1:{port}/config.git", user())
+        format!("ssh://{}@{}/config.git", user(), self.address())
     }
 
     /// The line of `known_hosts` that vouches for this server.

@@ -50,7 +50,7 @@ pub struct GitRemote {
 pub struct SshFiles {
     /// The private key, without a passphrase.
     pub key: PathBuf,
-    /// The host keys that are trusted (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+    /// The host keys that are trusted (`sshd(8)`, "`SSH_KNOWN_HOSTS` FILE FORMAT").
     pub known_hosts: PathBuf,
 }
 

@@ -15,7 +15,7 @@ use super::trouble::{DETAIL_LENGTH_MAX, Trouble};
 use crate::core::git_address::ssh_takes;
 use crate::core::one_line::one_line;
 
-/// Source: ssh(1), ssh_config(5). An option that is given here counts for the whole run. Errors only are told: a server's banner and its
+/// Source: `ssh(1)`, `ssh_config(5)`. An option that is given here counts for the whole run. Errors only are told: a server's banner and its
 /// notices come at the levels above, and would be taken for ssh's own words. A server that is gone is noticed within a minute.
 const COMMAND: &str = "ssh -F none -T -i \"$SKEG_SSH_KEY\" -o \"UserKnownHostsFile=\\\"$SKEG_SSH_KNOWN_HOSTS\\\"\" \
     -o GlobalKnownHostsFile=none -o StrictHostKeyChecking=yes -o CheckHostIP=no -o UpdateHostKeys=no -o VerifyHostKeyDNS=no \
