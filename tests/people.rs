@@ -2,10 +2,10 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use skeg::embedded::git::GitRequest;
+use skeg::embedded::git::{GitFault, GitRequest};
 use skeg::embedded::kube::{Fault, Matcher};
 
-use crate::support::agent::{Agent, NAMESPACE, PERSON, Setup, text};
+use crate::support::agent::{Agent, NAMESPACE, PERSON, Setup, Workload, text};
 
 fn patch_of_web() -> Matcher {
     Matcher::any().method("PATCH").path("/deployments/web")
@@ -104,9 +104,53 @@ async fn the_old_image_that_a_person_sets_back_stays_also_after_a_restart() {
 
     // What is newer than the image that was taken back is no longer the person's matter.
     agent.push("shop/web", "1.0.2");
-    // Git still declares 1.0.1, which is not the image that was replaced: that file is the person's to decide about.
-    let end = agent.wait_for_phase("1.0.2", "Unrecorded").await;
-    assert_eq!(text(&end, "/reason/code"), "GitMoved", "{end:#}");
+    // Git still declares 1.0.1, which nobody but skeg wrote there.
+    agent.wait_for_phase("1.0.2", "Done").await;
+    assert_eq!(agent.commits().len(), 2);
+    assert!(agent.stage.declared("shop/web.yaml").contains(&format!("image: {} # set by skeg", agent.deployment_image("web"))));
+}
+
+#[tokio::test]
+async fn an_image_that_a_person_sets_while_the_new_one_is_being_committed_stays() {
+    let mut agent = Agent::start(Setup::of([Workload::new("web", "shop/web", "1.0.0").directive("policy", "all")])).await;
+    for _ in 0..3 {
+        agent.stage.remote.fail_next(GitRequest::FetchRefs, GitFault::Status(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Recording").await;
+    // Older than everything that skeg replaced.
+    agent.push("shop/web", "0.9.0");
+    let theirs = agent.stage.image("shop/web", "0.9.0");
+    agent.person_sets_image("web", &theirs);
+    let end = agent
+        .wait_for("the update has closed", async || agent.update_to("1.0.1").await.filter(|update| update["binding"].is_object()))
+        .await;
+    assert!(["Done", "Unrecorded"].contains(&text(&end, "/phase")), "{end:#}");
+    for _ in 0..2 {
+        agent.polls("shop/web", 3).await;
+        assert_eq!(agent.deployment_image("web"), theirs);
+        agent.kill_and_begin().await;
+    }
+    assert_eq!(agent.patches_done(), 1);
+}
+
+#[tokio::test]
+async fn an_undo_over_two_revisions_stays_also_after_a_restart() {
+    let mut agent = Agent::start(Setup::at_once()).await;
+    let old = agent.deployment_image("web");
+    for tag in ["1.0.1", "1.0.2"] {
+        agent.push("shop/web", tag);
+        agent.wait_for_phase(tag, "Done").await;
+    }
+    // `kubectl rollout undo --to-revision=1` brings back the annotations of that revision as well: there was no mark yet.
+    agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/last-update": null}}}));
+    agent.person_sets_image("web", &old);
+    for _ in 0..2 {
+        agent.polls("shop/web", 3).await;
+        assert_eq!(agent.deployment_image("web"), old);
+        agent.kill_and_begin().await;
+    }
+    assert_eq!(agent.patches_done(), 2);
 }
 
 #[tokio::test]

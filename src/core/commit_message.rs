@@ -22,6 +22,8 @@ use crate::core::workload::WorkloadId;
 
 /// The trailer's key, as in `Signed-off-by: …` (git-interpret-trailers(1)).
 const TRAILER: &str = "Skeg-Update: ";
+/// Between the image that was replaced and the new one. No image has a space in it.
+const ARROW: &str = " -> ";
 /// The longest subject: what `git log --oneline` and forges show in one line.
 const SUBJECT_LENGTH_MAX: usize = 72;
 /// The longest text of foreign origin. A reference with tag and digest has about 200 characters.
@@ -73,6 +75,19 @@ pub fn trailers(message: &str) -> impl Iterator<Item = &str> {
     message.lines().filter_map(|line| line.strip_prefix(TRAILER)).map(str::trim_end)
 }
 
+/// The image that a commit of skeg's says to have left in a container; `None` when it is no such commit, or did not change the container.
+pub fn image_left<'a>(message: &'a str, workload: &WorkloadId, container: &str) -> Option<&'a str> {
+    trailers(message).next()?;
+    let place = place(workload, container);
+    let change = message.lines().find_map(|line| line.strip_prefix(&*place))?;
+    change.rsplit_once(ARROW).map(|(_, to)| to.trim_end())
+}
+
+/// How a line names what it is about.
+fn place(workload: &WorkloadId, container: &str) -> String {
+    format!("{} {}: ", one_line(&workload.to_string(), TEXT_LENGTH_MAX), one_line(container, TEXT_LENGTH_MAX))
+}
+
 fn trailer(update: &UpdateId) -> String {
     format!("{TRAILER}{}", one_line(&update.to_string(), TEXT_LENGTH_MAX))
 }
@@ -103,11 +118,10 @@ fn short(image: &str) -> String {
 }
 
 fn describe(update: &Committed<'_>, message: &mut String) {
-    let workload = one_line(&update.workload.to_string(), TEXT_LENGTH_MAX);
     for CommittedImage { container, from, to } in update.images {
-        let [container, from, to] = [container, from, to].map(|text| one_line(text, TEXT_LENGTH_MAX));
+        let [from, to] = [from, to].map(|text| one_line(text, TEXT_LENGTH_MAX));
         // Writing to a string cannot fail, here and below.
-        let _ = writeln!(message, "{workload} {container}: {from} -> {to}");
+        let _ = writeln!(message, "{}{from}{ARROW}{to}", place(update.workload, container));
     }
     let named: Vec<String> = update.approved_by.iter().take(APPROVERS_MAX).map(|voter| one_line(voter, TEXT_LENGTH_MAX)).collect();
     if named.is_empty() {
@@ -165,6 +179,19 @@ mod tests {
             "Update 2 images\n\nshop/Deployment/web app: w:1 -> w:2\nshop/Deployment/api app: w:1 -> w:2\n\nSkeg-Update: shop/web-0123456789\nSkeg-Update: shop/api-0123456789\n"
         );
         assert_eq!(trailers(&message).collect::<Vec<_>>(), [a.to_string(), b.to_string()]);
+    }
+
+    #[test]
+    fn what_a_commit_left_in_a_container_is_read_back() {
+        let (_, web) = update("web");
+        let text = message("web", &[("app", "w:1", "w:2"), ("proxy", "p:1", "p:3")], &["user:ana"]);
+        let cases = [("app", Some("w:2")), ("proxy", Some("p:3")), ("ap", None), ("", None)];
+        for (container, expected) in cases {
+            assert_eq!(image_left(&text, &web, container), expected, "{container}");
+        }
+        assert_eq!(image_left(&text, &update("we").1, "app"), None, "another workload");
+        let without_trailer = text.replace(TRAILER, "Reverts: ");
+        assert_eq!(image_left(&without_trailer, &web, "app"), None, "not skeg's");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct GitImage {
 pub enum GitOutcome {
     /// The remote's branch shows it, by this push or an earlier one of the same update, or because somebody wrote the same image.
     Recorded(CommitRecord),
-    /// The file holds neither the replaced nor the new image: a person wins.
+    /// The file holds neither the replaced nor the new image, nor the one that skeg committed last: a person wins.
     Moved {
         /// The file.
         path: String,

@@ -79,3 +79,33 @@ async fn a_commit_taken_back_is_found_below_what_the_mirror_held_at_first() {
     std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
     assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::TakenBack { commit });
 }
+
+/// The file of a person who went back in the cluster alone still holds what skeg wrote.
+#[tokio::test]
+async fn what_skeg_committed_last_is_skegs_to_replace_and_nothing_else_is() {
+    const NEXT: &str = "ghcr.io/acme/web:1.0.2";
+    let next = |number: u32, from: &str| GitEdit {
+        update: UpdateId { namespace: "shop".into(), name: format!("web-{number:010}").into() },
+        images: vec![image("app", from, NEXT)],
+        ..edit("web")
+    };
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes()), ("api.yaml", manifest("api", NEW).as_bytes())]);
+    fixture.write_one(edit("web")).await;
+    for number in 0..60 {
+        fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
+    }
+    std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
+    assert!(matches!(fixture.write_one(next(1, OLD)).await, GitOutcome::Recorded(_)), "found below what the mirror held at first");
+    assert_eq!(fixture.shows("web.yaml"), manifest("web", NEXT));
+
+    let moved = |found: &str| GitOutcome::Moved { path: "web.yaml".into(), found: found.into() };
+    // A revert of the newer commit brings back the image of the older one: that was a person.
+    fixture.person_sets("web", NEW);
+    assert_eq!(fixture.write_one(next(2, "ghcr.io/acme/web:1.0.3")).await, moved(NEW));
+    fixture.person_sets("web", "ghcr.io/acme/web:9.9.9");
+    assert_eq!(fixture.write_one(next(3, OLD)).await, moved("ghcr.io/acme/web:9.9.9"));
+    // Another workload has the image that skeg committed for this one.
+    let other = GitEdit { images: vec![image("app", OLD, NEXT)], ..edit("api") };
+    assert_eq!(fixture.write_one(other).await, GitOutcome::Moved { path: "api.yaml".into(), found: NEW.into() });
+    assert_eq!(fixture.subjects()[0], "By hand");
+}

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use gix::ObjectId;
 use jiff::Timestamp;
 
-use super::earlier::Earlier;
+use super::earlier::{Container, Earlier, Sought};
 use super::locate::{Declarations, Manifests, Site, read_blob};
 use super::settings::GitRemote;
 use super::trouble::Trouble;
@@ -53,17 +53,20 @@ pub(super) fn derive(occasion: &Occasion<'_>, known: &mut Declarations, edits: &
     let root =
         repository.find_commit(tip).and_then(|commit| Ok(commit.tree_id()?.detach())).map_err(|error| Trouble::of_objects(&error))?;
     let manifests = known.read(repository, &remote.name, root, remote.path.as_deref())?;
-    let mut draft = Draft { repository, remote, manifests: &manifests, files: BTreeMap::new() };
+    let mut draft = Draft { repository, remote, manifests: &manifests, files: BTreeMap::new(), foreign: HashSet::new() };
 
     let (nothing_earlier, nothing_excluded) = (Earlier::default(), HashMap::new());
     let first = draft.findings(edits, &nothing_earlier, &nothing_excluded)?;
-    let wanted =
-        edits.iter().zip(&first).filter(|(_, finding)| !matches!(finding, Finding::Settled(_))).map(|(edit, _)| edit.update.to_string());
-    let earlier = Earlier::search(repository, tip, &wanted.collect::<HashSet<_>>())?;
+    let is_open = |finding: &Finding| !matches!(finding, Finding::Settled(outcome) if !matches!(outcome, GitOutcome::Moved { .. }));
+    let updates = edits.iter().zip(&first).filter(|(_, finding)| is_open(finding)).map(|(edit, _)| edit.update.to_string()).collect();
+    let sought = Sought { updates, containers: std::mem::take(&mut draft.foreign) };
+    let earlier = Earlier::search(repository, tip, &sought)?;
     let misses = |(edit, finding): (&GitEdit, &Finding)| {
-        matches!(finding, Finding::Due { .. }) && earlier.commit_of(&edit.update.to_string()).is_none() && earlier.may_miss(edit.since)
+        let may_be_due = matches!(finding, Finding::Due { .. } | Finding::Settled(GitOutcome::Moved { .. }));
+        may_be_due && earlier.commit_of(&edit.update.to_string()).is_none() && earlier.may_miss(edit.since)
     };
-    if occasion.can_deepen && edits.iter().zip(&first).any(misses) {
+    let misses_own_image = || earlier.is_cut_off() && sought.containers.iter().any(|container| earlier.left(container).is_none());
+    if occasion.can_deepen && (edits.iter().zip(&first).any(misses) || misses_own_image()) {
         return Ok(Derived::NeedsHistory);
     }
 
@@ -98,6 +101,8 @@ struct Draft<'a> {
     remote: &'a GitRemote,
     manifests: &'a Manifests,
     files: BTreeMap<usize, OpenFile>,
+    /// Where an image was found that is neither the replaced nor the new one, and not known to be skeg's.
+    foreign: HashSet<Container>,
 }
 
 /// An image as an edit finds it.
@@ -167,7 +172,7 @@ impl Draft<'_> {
         if !self.remote.is_granted(&edit.workload.namespace) {
             return Ok(Finding::Settled(GitOutcome::NotDeclared));
         }
-        let (mut changes, mut first_path, mut by_this_batch) = (Vec::new(), None, false);
+        let (mut changes, mut first_path, mut by_this_batch, mut moved) = (Vec::new(), None, false, None);
         for image in &edit.images {
             let site = match self.manifests.find(&edit.place, &target(edit, image)) {
                 Resolved::One(site) => site,
@@ -179,7 +184,8 @@ impl Draft<'_> {
                 Ok(found) => found,
                 Err(why) => return Ok(Finding::Settled(GitOutcome::Uneditable { path, why })),
             };
-            match (compare(&found.text, &image.from, &image.to), found.obstacle) {
+            let container = (edit.workload.clone(), image.container.clone());
+            match (compare_with_own(&found.text, image, earlier.left(&container)), found.obstacle) {
                 (Comparison::Replaced(to), None) => {
                     changes.push(DueChange { site, container: image.container.clone(), from: found.text, to });
                 }
@@ -187,7 +193,8 @@ impl Draft<'_> {
                 (Comparison::AlreadySo, _) => by_this_batch |= found.by_this_batch,
                 (Comparison::Other, _) => {
                     let found = one_line(&found.text, SHOWN_LENGTH_MAX);
-                    return Ok(Finding::Settled(GitOutcome::Moved { path, found }));
+                    self.foreign.insert(container);
+                    moved.get_or_insert(GitOutcome::Moved { path: path.clone(), found });
                 }
                 (Comparison::NoImage, _) => {
                     let why = format!("{} is no image", one_line(&image.to, SHOWN_LENGTH_MAX));
@@ -195,6 +202,9 @@ impl Draft<'_> {
                 }
             }
             first_path.get_or_insert(path);
+        }
+        if let Some(moved) = moved {
+            return Ok(Finding::Settled(moved));
         }
         Ok(match (first_path, earlier.commit_of(&edit.update.to_string())) {
             (None, _) => Finding::Settled(GitOutcome::NotDeclared),
@@ -264,6 +274,15 @@ impl Finding {
             Self::Due { path, .. } | Self::Stands { path, by_this_batch: true } => record(commit.unwrap_or(tip), path),
             Self::Stands { path, by_this_batch: false } => record(earlier.commit_of(&edit.update.to_string()).unwrap_or(tip), path),
         }
+    }
+}
+
+/// What the text in a file is to the image. The replaced image is the one in the cluster; where a person has gone back there and left the
+/// file alone, the file still holds what skeg committed last, `own`, and that is skeg's to replace.
+fn compare_with_own(found: &str, image: &GitImage, own: Option<&str>) -> Comparison {
+    match (compare(found, &image.from, &image.to), own) {
+        (Comparison::Other, Some(own)) => compare(found, own, &image.to),
+        (comparison, _) => comparison,
     }
 }
 

@@ -122,7 +122,7 @@ pub enum Reason {
         /// What came back.
         summary: Box<str>,
     },
-    /// The file in Git holds neither the replaced nor the new image: a person wins.
+    /// The file in Git holds neither the replaced nor the new image, nor the one that skeg committed last: a person wins.
     GitMoved {
         /// The file.
         path: Box<str>,
