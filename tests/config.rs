@@ -304,7 +304,7 @@ fn relative_paths_are_taken_from_the_folder_of_the_file() {
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let gone = load(Path::new("/nowhere/skeg.toml")).unwrap_err();
-    assert_eq!(gone[0].to_string(), "/nowhere/skeg.toml: cannot be read: entity not found; name another file with --config");
+    assert_eq!(gone[0].to_string(), "/nowhere/skeg.toml: cannot be read: there is no such file; name another file with --config");
     let folder = tempfile::tempdir().unwrap();
     let large = folder.path().join("large.toml");
     std::fs::write(&large, "#".repeat(1024 * 1024 + 1)).unwrap();

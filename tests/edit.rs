@@ -31,7 +31,7 @@ fn run(folder: &Path, arguments: &str) -> Run {
     let dir = ["--dir", folder.to_str().unwrap()];
     let edit = CommandLine::try_parse_from(dir.into_iter().chain(arguments.split_whitespace())).unwrap().edit;
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = edit.run(&mut out, &mut err);
+    let code = edit.run(&mut out, &mut err).unwrap();
     Run { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -128,9 +128,9 @@ fn a_place_that_is_not_there_is_not_done_and_says_why() {
     assert_eq!((none.code, none.out.as_str()), (1, ""));
     let problem = "passed over: wrong.yaml: line 2, column 2: tabs disallowed within this context (block indentation)\n";
     let looked = format!("looked at 1 files below {} that declare images\n", folder.path().display());
-    assert_eq!(none.err, format!("{problem}no image of ghcr.io/acme/other is declared: {looked}"));
+    assert_eq!(none.err, format!("{problem}error: no image of ghcr.io/acme/other is declared: {looked}"));
     let elsewhere = run(folder.path(), &format!("{WEB} --workload shop/Deployment/api:app"));
-    assert_eq!(elsewhere.err, format!("{problem}no image of ghcr.io/acme/web is declared in shop/Deployment/api:app: {looked}"));
+    assert_eq!(elsewhere.err, format!("{problem}error: no image of ghcr.io/acme/web is declared in shop/Deployment/api:app: {looked}"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn one_image_that_cannot_be_set_leaves_every_file_as_it_is() {
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
     assert_eq!(
         refused.err,
-        "b.yaml: Deployment/api app: line 9: an alias repeats what is written here, so another place would change too\n"
+        "error: b.yaml: Deployment/api app: line 9: an alias repeats what is written here, so another place would change too\n"
     );
     assert_eq!(read(&folder, "a.yaml"), old);
 }
@@ -153,7 +153,7 @@ fn a_template_is_told_only_to_who_names_it() {
         folder(&[("web.yaml", &deployment("web", "ghcr.io/acme/web:1.4.0")), ("t.yaml", &deployment("t", "'{{ .Values.image }}'"))]);
     assert_eq!(run(folder.path(), WEB).code, 0);
     let named = run(folder.path(), &format!("{WEB} --workload shop/Deployment/t:app"));
-    assert_eq!((named.code, named.err.as_str()), (1, "t.yaml: Deployment/t app: line 9: the image is a template\n"));
+    assert_eq!((named.code, named.err.as_str()), (1, "error: t.yaml: Deployment/t app: line 9: the image is a template\n"));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_workload_without_a_namespace_in_two_files_is_ambiguous() {
     let old = deployment("web", "ghcr.io/acme/web:1.4.0");
     let folder = folder(&[("a.yaml", &old), ("b.yaml", &old)]);
     let twice = run(folder.path(), &format!("{WEB} --workload shop/Deployment/web --write"));
-    assert_eq!((twice.code, twice.err.as_str()), (1, "several places declare Deployment/web app: a.yaml, b.yaml\n"));
+    assert_eq!((twice.code, twice.err.as_str()), (1, "error: several places declare Deployment/web app: a.yaml, b.yaml\n"));
     assert_eq!(read(&folder, "a.yaml"), old);
 }
 
@@ -185,7 +185,7 @@ fn a_wrong_question_is_wrong_usage() {
     let folder = folder(&[]);
     let marker = run(folder.path(), "--marker apps:web --tag 1");
     assert_eq!(marker.code, 2);
-    assert_eq!(marker.err, "--marker is not available yet: name the images with --image, and --workload to narrow them\n");
+    assert_eq!(marker.err, "error: --marker is not available yet: name the images with --image, and --workload to narrow them\n");
     assert_eq!(run(&folder.path().join("absent"), WEB).code, 2);
     for arguments in [
         "--image ghcr.io/acme/web",

@@ -30,7 +30,7 @@ fn decode(body: &Path) -> (u8, String, String) {
     let arguments = ["--source", source, "-o", "json", "--headers", headers.to_str().unwrap(), body.to_str().unwrap()];
     let decode = CommandLine::try_parse_from(arguments).unwrap().decode;
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = decode.run(&mut std::io::empty(), &mut out, &mut err);
+    let code = decode.run(&mut std::io::empty(), &mut out, &mut err).unwrap();
     (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 
@@ -106,7 +106,7 @@ fn a_delivery_of_another_source_is_not_guessed_at() {
     let arguments = ["--source", "registry", body.to_str().unwrap()];
     let decode = CommandLine::try_parse_from(arguments).unwrap().decode;
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    assert_eq!(decode.run(&mut std::io::empty(), &mut out, &mut err), 1);
+    assert_eq!(decode.run(&mut std::io::empty(), &mut out, &mut err).unwrap(), 1);
     assert!(out.is_empty());
-    assert_eq!(String::from_utf8(err).unwrap(), "not a delivery of the source registry: the body has no list of events\n");
+    assert_eq!(String::from_utf8(err).unwrap(), "error: not a delivery of the source registry: the body has no list of events\n");
 }

@@ -26,7 +26,7 @@ const NOT_DONE: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 /// Folders inside each other that are looked into.
 const FOLDER_DEPTH_MAX: usize = 64;
-/// Manifests that are looked at. Large fleets have twenty thousand.
+/// Files in a folder. Large fleets have twenty thousand manifests.
 const FILES_MAX: usize = 100_000;
 
 /// Set an image in the manifests of a folder; prints a unified diff.
@@ -86,21 +86,16 @@ struct Plan {
 }
 
 impl Edit {
-    /// Carries it out; returns the exit code.
-    pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-        // A reader that went away is the only error that writing here can have.
-        self.edit(out, err).unwrap_or(NOT_DONE)
-    }
-
-    fn edit(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    /// Carries it out; returns the exit code, or why the answer cannot be shown. The files are written all the same.
+    pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
         let Some(new) = self.new_image() else {
-            writeln!(err, "--marker is not available yet: name the images with --image, and --workload to narrow them")?;
+            writeln!(err, "error: --marker is not available yet: name the images with --image, and --workload to narrow them")?;
             return Ok(WRONG_USAGE);
         };
         let (manifests, problems) = match read_folder(&self.dir) {
             Ok(read) => read,
             Err(error) => {
-                writeln!(err, "{}: {error}", self.dir.display())?;
+                writeln!(err, "error: {}: {error}", self.dir.display())?;
                 return Ok(WRONG_USAGE);
             }
         };
@@ -110,7 +105,7 @@ impl Edit {
         let plan = self.plan(&new, &manifests);
         let edited = plan.edited(&manifests);
         for refused in plan.refused.iter().chain(edited.as_ref().err()) {
-            writeln!(err, "{refused}")?;
+            writeln!(err, "error: {refused}")?;
         }
         let (Ok(edited), true) = (edited, plan.refused.is_empty()) else {
             return Ok(NOT_DONE);
@@ -118,11 +113,12 @@ impl Edit {
         if edited.is_empty() {
             return self.nothing_to_change(&new, &plan, manifests.len(), out, err);
         }
-        for (manifest, text) in &edited {
+        let shown = edited.iter().try_for_each(|(manifest, text)| {
             let (before, after) = (format!("a/{}", manifest.shown), format!("b/{}", manifest.shown));
-            write!(out, "{}", TextDiff::from_lines(&manifest.text, text).unified_diff().header(&before, &after))?;
-        }
-        if self.write { write_all(&edited, err) } else { Ok(DONE) }
+            write!(out, "{}", TextDiff::from_lines(&manifest.text, text).unified_diff().header(&before, &after))
+        });
+        let code = if self.write { write_all(&edited, err)? } else { DONE };
+        if code == DONE { shown.and_then(|()| out.flush()).map(|()| DONE) } else { Ok(code) }
     }
 
     /// What is to be set; `None` when only a marker says where.
@@ -200,7 +196,7 @@ impl Edit {
         let place = self.workload.as_ref().map(|only| format!(" in {}", only.shown())).unwrap_or_default();
         writeln!(
             err,
-            "no image of {} is declared{place}: looked at {manifests} files below {} that declare images",
+            "error: no image of {} is declared{place}: looked at {manifests} files below {} that declare images",
             new.repository(),
             self.dir.display()
         )?;
@@ -260,7 +256,7 @@ impl Only {
 /// The manifests below `folder` in the order of their paths, and a sentence for each file that cannot be read.
 fn read_folder(folder: &Path) -> io::Result<(Vec<Manifest>, Vec<String>)> {
     let (mut manifests, mut problems) = (Vec::new(), Vec::new());
-    for file in files(folder)? {
+    for file in files(folder, &mut problems)? {
         let below = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy();
         let shown = one_line(&below, 300);
         let Some(editor) = editor_for(&below) else {
@@ -275,23 +271,43 @@ fn read_folder(folder: &Path) -> io::Result<(Vec<Manifest>, Vec<String>)> {
     Ok((manifests, problems))
 }
 
-/// The regular files below `folder`, sorted. Links are passed over, and so is what git keeps for itself.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The regular files below `folder`, sorted. Links are passed over, and so is what git keeps for itself; `problems` tells of folders that
+/// are passed over.
+fn files(folder: &Path, problems: &mut Vec<String>) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() && depth < FOLDER_DEPTH_MAX && entry.file_name() != ".git" {
-                folders.push((entry.path(), depth + 1));
-            } else if kind.is_file() && found.len() < FILES_MAX {
-                found.push(entry.path());
+    while let Some((inside, depth)) = folders.pop() {
+        let mut pass_over = |why: &str| {
+            let shown = inside.strip_prefix(folder).unwrap_or(&inside).to_string_lossy();
+            problems.push(format!("{}: {why}", one_line(&shown, 300)));
+        };
+        if depth > FOLDER_DEPTH_MAX {
+            pass_over(&format!("more than {FOLDER_DEPTH_MAX} folders inside each other"));
+            continue;
+        }
+        match entries(&inside) {
+            Err(error) if depth == 0 => return Err(error),
+            Err(error) => pass_over(&error.to_string()),
+            Ok(entries) => {
+                for (kind, path) in entries {
+                    if kind.is_file() {
+                        found.push(path);
+                    } else if kind.is_dir() && path.file_name().is_none_or(|name| name != ".git") {
+                        folders.push((path, depth + 1));
+                    }
+                }
             }
+        }
+        if found.len() > FILES_MAX {
+            return Err(io::Error::other(format!("more than {FILES_MAX} files")));
         }
     }
     found.sort();
     Ok(found)
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<(fs::FileType, PathBuf)>> {
+    fs::read_dir(folder)?.map(|entry| entry.and_then(|entry| Ok((entry.file_type()?, entry.path())))).collect()
 }
 
 /// The bytes of a file, and one more than a manifest can have if there are so many.
@@ -312,7 +328,7 @@ fn parse(editor: &dyn ImageEditor, bytes: Vec<u8>) -> Result<(String, Vec<Declar
 fn write_all(edited: &[(&Manifest, String)], err: &mut dyn Write) -> io::Result<u8> {
     for (written, (manifest, text)) in edited.iter().enumerate() {
         if let Err(error) = replace(&manifest.file, text.as_bytes()) {
-            writeln!(err, "{}: {error}; {written} of {} files are written", manifest.shown, edited.len())?;
+            writeln!(err, "error: {}: {error}; {written} of {} files are written", manifest.shown, edited.len())?;
             return Ok(NOT_DONE);
         }
     }

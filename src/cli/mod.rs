@@ -153,7 +153,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
 
 fn evaluate(eval: &policy_eval::PolicyEval) -> Result<(), Failure> {
     match eval.run(&mut io::stdin().lock(), &mut io::stdout().lock()) {
-        Err(policy_eval::PolicyEvalError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(policy_eval::PolicyEvalError::Output(error)) => output::unwritten(&error),
         Err(error) if error.exit_code() == 2 => Err(Failure::WrongUsage(error.to_string())),
         Err(error) => Err(Failure::NotDone(error.to_string())),
         Ok(()) => Ok(()),
@@ -161,8 +161,12 @@ fn evaluate(eval: &policy_eval::PolicyEval) -> Result<(), Failure> {
 }
 
 /// The end of a command that says everything itself.
-fn ended(code: u8) -> Result<(), Failure> {
-    if code == 0 { Ok(()) } else { Err(Failure::Told(code)) }
+fn ended(outcome: io::Result<u8>) -> Result<(), Failure> {
+    match outcome {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(Failure::Told(code)),
+        Err(error) => output::unwritten(&error),
+    }
 }
 
 /// Runs a command that asks a few questions and waits for the answers.

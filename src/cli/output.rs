@@ -23,9 +23,14 @@ pub enum Form {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::NotDone(format!("standard output: {error}"))),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) => unwritten(&error),
     }
+}
+
+/// What it means that a result could not be printed.
+pub fn unwritten(error: &io::Error) -> Result<(), Failure> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(Failure::NotDone(format!("standard output: {error}"))) }
 }
 
 /// Prints a result in the form that was asked for.

@@ -79,23 +79,18 @@ struct PrintedIgnored {
 }
 
 impl WebhookDecode {
-    /// Carries it out; returns the exit code.
-    pub fn run(&self, input: &mut dyn Read, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-        // A reader that went away is the only error that writing here can have.
-        self.decode(input, out, err).unwrap_or(NOT_DONE)
-    }
-
-    fn decode(&self, input: &mut dyn Read, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    /// Carries it out; returns the exit code, or why the answer cannot be shown.
+    pub fn run(&self, input: &mut dyn Read, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
         let (headers, body) = match self.request(input) {
             Ok(request) => request,
             Err(problem) => {
-                writeln!(err, "{problem}")?;
+                writeln!(err, "error: {problem}")?;
                 return Ok(WRONG_USAGE);
             }
         };
         let source = self.source.0;
         if body.len() > BYTES_MAX {
-            writeln!(err, "not a delivery of the source {}: the body is longer than {BYTES_MAX} bytes", source.name())?;
+            writeln!(err, "error: not a delivery of the source {}: the body is longer than {BYTES_MAX} bytes", source.name())?;
             return Ok(NOT_DONE);
         }
         let settings = Settings { registry: self.registry.clone() };
@@ -105,10 +100,11 @@ impl WebhookDecode {
                     Form::Text => print_text(&delivery, out)?,
                     Form::Json => print_json(&delivery, out)?,
                 }
+                out.flush()?;
                 Ok(DONE)
             }
             Err(rejected) => {
-                writeln!(err, "not a delivery of the source {}: {rejected}", source.name())?;
+                writeln!(err, "error: not a delivery of the source {}: {rejected}", source.name())?;
                 Ok(NOT_DONE)
             }
         }
@@ -139,6 +135,8 @@ fn print_text(delivery: &Delivery, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(reply) = &delivery.reply {
         writeln!(out, "reply: {reply}")?;
+    } else if delivery.hints.is_empty() && delivery.ignored.is_empty() {
+        writeln!(out, "nothing: it tells of no event")?;
     }
     Ok(())
 }
@@ -219,7 +217,7 @@ mod tests {
     fn run(arguments: &[&str], input: &str) -> (u8, String, String) {
         let line = Line::try_parse_from(["decode"].iter().chain(arguments)).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = line.decode.run(&mut input.as_bytes(), &mut out, &mut err);
+        let code = line.decode.run(&mut input.as_bytes(), &mut out, &mut err).unwrap();
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
@@ -238,17 +236,19 @@ mod tests {
         let pull = r#"{"events":[{"action":"pull"}]}"#;
         check(&["--source", "registry"], pull, (0, "ignored: a pull\n", ""));
         let json = "{\"hints\":[],\"ignored\":[{\"reason\":\"a pull\"}],\"reply\":null}\n";
+        check(&["--source", "registry"], r#"{"events":[]}"#, (0, "nothing: it tells of no event\n", ""));
         check(&["--source", "registry", "-o", "json"], pull, (0, json, ""));
     }
 
     #[test]
     fn a_body_of_another_source_is_one_line_of_error() {
-        let message = "not a delivery of the source registry: the body has no list of events\n";
+        let message = "error: not a delivery of the source registry: the body has no list of events\n";
         check(&["--source", "registry"], NATIVE, (1, "", message));
         check(&["--source", "registry", "-o", "json"], NATIVE, (1, "", message));
         let long = " ".repeat(BYTES_MAX + 10);
-        let message = format!("not a delivery of the source native: the body is longer than {BYTES_MAX} bytes\n");
+        let message = format!("error: not a delivery of the source native: the body is longer than {BYTES_MAX} bytes\n");
         check(&["--source", "native"], &long, (1, "", &message));
+        check(&["--source", "native"], "", (1, "", "error: not a delivery of the source native: the body is empty\n"));
     }
 
     #[test]
@@ -269,11 +269,11 @@ mod tests {
         let good = write("good.headers", ":method: PUT\nContent-Type: application/json\r\n\nX-Any: a: b");
         check(&["--source", "native", "--headers", &good, "--header", "X-More: 1", &body], "", (0, "docker.io/library/nginx:1.27.0\n", ""));
         let wrong = write("wrong.headers", "Content-Type: application/json\nnonsense\n");
-        let message = format!("{wrong}:2: not of the form `Name: value`\n");
+        let message = format!("error: {wrong}:2: not of the form `Name: value`\n");
         check(&["--source", "native", "--headers", &wrong, &body], "", (2, "", &message));
         let missing = folder.path().join("missing").to_str().unwrap().to_owned();
         let (code, out, err) = run(&["--source", "native", &missing], "");
-        assert!(code == 2 && out.is_empty() && err.starts_with(&format!("{missing}: ")), "{code} {err}");
+        assert!(code == 2 && out.is_empty() && err.starts_with(&format!("error: {missing}: ")), "{code} {err}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::section::{Section, Source, kind};
 use crate::core::nearest::{nearest, shown};
 
@@ -56,9 +56,9 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 
 fn read(path: &Path) -> Result<String, Problem> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| Problem::of_file(path, format!("cannot be read: {}", error.kind()), "name another file with --config"))?;
+    std::fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
+        Problem::of_file(path, format!("cannot be read: {}", problem::said(error.kind())), "name another file with --config")
+    })?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(Problem::of_file(path, format!("is larger than {BYTES_MAX} bytes"), "name another file with --config"));
     }

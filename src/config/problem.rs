@@ -34,6 +34,14 @@ impl Problem {
     }
 }
 
+/// What the system says of a file that cannot be read.
+pub(super) fn said(kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
 impl Position {
     /// The place of the byte `offset` in `text`; its end when the offset is past it.
     pub fn of(text: &str, offset: usize) -> Self {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::problem::said;
+
 /// The most bytes a secret may have. Tokens and passwords have under ten thousand; more is a file named by mistake.
 const BYTES_MAX: u64 = 64 * 1024;
 
@@ -24,7 +26,7 @@ pub struct SecretValue(Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be opened or read.
-    #[error("{}: {kind}", path.display())]
+    #[error("{}: {}", path.display(), said(*kind))]
     File {
         /// Which file.
         path: PathBuf,
@@ -174,7 +176,7 @@ mod tests {
         let unset = Secret::Env("SKEG_TEST_NO_SUCH_VARIABLE".into()).read().unwrap_err();
         assert_eq!(unset.to_string(), "the environment variable SKEG_TEST_NO_SUCH_VARIABLE is not set");
         let gone = Secret::File("/nowhere/token".into()).read().unwrap_err();
-        assert_eq!(gone.to_string(), "/nowhere/token: entity not found");
+        assert_eq!(gone.to_string(), "/nowhere/token: there is no such file");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// Why a text is not accepted. Lines and columns count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
+    /// Nothing was sent.
+    #[error("is empty")]
+    Empty,
     /// Not JSON, or deeper than 128 levels.
     #[error("is not JSON, or nested deeper than 128 levels (line {line}, column {column})")]
     Syntax {
@@ -29,6 +32,9 @@ pub enum JsonError {
 
 /// Reads a body.
 pub(super) fn read(body: &[u8]) -> Result<Value, JsonError> {
+    if body.is_empty() {
+        return Err(JsonError::Empty);
+    }
     serde_json::from_slice(body).map(|Strict(value)| value).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
@@ -120,7 +126,7 @@ mod tests {
     fn ambiguous_and_endless_bodies_are_refused() {
         check(r#"{"a":1,"a":2}"#, "key twice");
         check(r#"{"a":[{"b":1,"b":1}]}"#, "key twice (line 1, column ");
-        check("", "is not JSON");
+        check("", "is empty");
         check("name=acme/api&tag=1", "is not JSON");
         check(r#"{"a":1} {}"#, "is not JSON");
         check(&"[".repeat(100_000), "deeper than 128");
