@@ -43,6 +43,7 @@ async fn nothing_is_patched_before_the_vote_and_everything_after_it() {
     assert!(commits[0].body.contains("user:ops"), "{}", commits[0].body);
 }
 
+/// SL-05, by the API.
 #[tokio::test]
 async fn a_vote_for_an_update_that_a_newer_one_replaced_is_refused() {
     let agent = Agent::start(Setup::with_approval()).await;
@@ -64,6 +65,7 @@ async fn a_vote_for_an_update_that_a_newer_one_replaced_is_refused() {
     assert_eq!(agent.patches_done(), 1, "only 1.0.2 was ever deployed");
 }
 
+/// RE-14.
 #[tokio::test]
 async fn a_tag_that_was_deleted_after_the_vote_is_not_deployed() {
     let agent = Agent::start(Setup::with_approval().without_polls()).await;
@@ -77,6 +79,7 @@ async fn a_tag_that_was_deleted_after_the_vote_is_not_deployed() {
     assert_eq!(agent.commits().len(), 0);
 }
 
+/// RE-15.
 #[tokio::test]
 async fn a_tag_that_was_moved_after_the_vote_needs_votes_for_what_it_points_at_now() {
     let agent = Agent::start(Setup::with_approval().without_polls()).await;

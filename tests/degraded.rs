@@ -80,3 +80,26 @@ async fn a_git_remote_that_is_away_is_told_and_written_to_when_it_is_back() {
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!((agent.patches_done(), agent.commits().len()), (1, 1));
 }
+
+/// KU-12: held by name, handled never, the others as ever, and a restart changes nothing.
+#[tokio::test]
+async fn a_workload_with_a_wrong_directive_is_held_and_the_others_go_on() {
+    let wrong = |name: &str, key: &str, value: &str| Workload::new(name, "shop/web", "1.0.0").directive(key, value);
+    let nonsense = [("nonsense", "policy", "newest-ish"), ("unbalanced", "allow-tags", "regexp:(1.0"), ("misspelt", "aprovals", "1")];
+    let workloads = nonsense.iter().map(|(name, key, value)| wrong(name, key, value)).chain([Workload::new("web", "shop/web", "1.0.0")]);
+    let mut agent = Agent::start(Setup::of(workloads)).await;
+    for tag in ["1.0.1", "1.0.2"] {
+        agent.push("shop/web", tag);
+        agent.until("the good one is updated", async || agent.deployment_image("web").ends_with(tag)).await;
+        agent.polls("shop/web", 2).await;
+        for (name, key, _) in nonsense {
+            assert!(agent.deployment_image(name).ends_with(":1.0.0"), "{name}");
+            let view = agent.wait_for_image(name, "degraded").await;
+            assert!(view["errors"].to_string().contains(&format!("skeg.dev/{key}")), "{view:#}");
+        }
+        assert_eq!(agent.metrics("skeg_directive_errors").await, [r#"skeg_directive_errors{namespace="shop"} 3"#]);
+        agent.kill_and_begin().await;
+    }
+    agent.wait_for_phase("1.0.2", "Done").await;
+    assert_eq!(agent.patches_done(), 2);
+}

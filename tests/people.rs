@@ -25,6 +25,7 @@ async fn person_deletes(agent: &Agent, name: &str) {
     assert_eq!(client.delete(url).send().await.unwrap().status(), StatusCode::OK);
 }
 
+/// KU-01.
 #[tokio::test]
 async fn a_change_of_replicas_between_decision_and_patch_is_kept_through_conflicts() {
     let agent = Agent::start(Setup::at_once()).await;
@@ -59,6 +60,7 @@ async fn an_image_that_was_set_between_decision_and_patch_is_kept() {
     assert_eq!((agent.patches_done(), agent.commits().len()), (0, 0));
 }
 
+/// KU-07.
 #[tokio::test]
 async fn a_workload_that_was_deleted_between_decision_and_patch_is_neither_made_again_nor_committed() {
     let agent = Agent::start(Setup::at_once()).await;
@@ -71,6 +73,7 @@ async fn a_workload_that_was_deleted_between_decision_and_patch_is_neither_made_
     assert_eq!((agent.patches_done(), agent.commits().len()), (0, 0));
 }
 
+/// KU-10.
 #[tokio::test]
 async fn an_image_that_a_person_sets_while_an_approval_is_pending_supersedes_it() {
     let agent = Agent::start(Setup::with_approval()).await;
@@ -167,6 +170,7 @@ async fn the_old_image_that_a_person_set_back_while_skeg_was_down_stays() {
     assert_eq!(agent.patches_done(), 1);
 }
 
+/// GI-01, from the registry to the branch.
 #[tokio::test]
 async fn a_push_that_a_person_overtakes_is_made_again_on_top_of_theirs() {
     let agent = Agent::start(Setup::at_once()).await;
@@ -183,6 +187,7 @@ async fn a_push_that_a_person_overtakes_is_made_again_on_top_of_theirs() {
     assert!(agent.stage.declared("shop/web.yaml").contains(&format!("image: {} # set by skeg", agent.deployment_image("web"))));
 }
 
+/// GI-08, from the registry to the branch.
 #[tokio::test]
 async fn a_line_that_a_person_changes_between_read_and_push_is_theirs() {
     let agent = Agent::start(Setup::at_once()).await;

@@ -108,6 +108,7 @@ async fn a_delivery_with_its_credential_is_queued() {
     receivers.check_counted("native", "accepted", 2);
 }
 
+/// WH-01.
 #[tokio::test]
 async fn no_credential_a_wrong_one_or_one_in_the_wrong_place_has_no_effect() {
     let receivers = receivers().await;
@@ -125,6 +126,7 @@ async fn no_credential_a_wrong_one_or_one_in_the_wrong_place_has_no_effect() {
     receivers.check_counted("native", "unauthorized", 7);
 }
 
+/// WH-01, for a secret that is unset or empty.
 #[tokio::test]
 async fn a_receiver_without_a_secret_is_closed_whatever_is_presented() {
     let receivers = receivers().await;
@@ -169,6 +171,7 @@ async fn a_body_that_is_too_long_too_deep_or_of_another_kind_is_refused() {
     receivers.check_counted("native", "malformed", 4);
 }
 
+/// WH-02, at the receiver: nobody looks a second time.
 #[tokio::test]
 async fn a_thousand_repetitions_are_one_hint_and_a_thousand_successes() {
     let receivers = receivers().await;

@@ -19,29 +19,37 @@ fn rollouts(agent: &Agent) -> usize {
     sets.iter().filter(|set| text(set, "/metadata/ownerReferences/0/name") == "web").count()
 }
 
+/// CR-01: the record is durable, and skeg dies while it reads the workload that it is about to patch.
 #[tokio::test]
 async fn a_kill_before_the_patch_is_sent_leads_to_one_patch_one_commit_and_no_second_vote() {
     let mut agent = Agent::start(Setup::with_approval()).await;
-    agent.stage.kube.fail_next(patch_of_web(), Fault::Hang, ALWAYS);
+    let reading = Matcher::any().method("GET").path("/deployments/web");
+    agent.stage.kube.fail_next(reading, Fault::Hang, ALWAYS);
     let digest = agent.push("shop/web", "1.0.1");
     let held = agent.wait_for_phase("1.0.1", "Held").await;
     assert_eq!(agent.vote("1.0.1", "approve").await.0, StatusCode::OK);
-    agent.until("the patch is on its way", async || !agent.patches().is_empty()).await;
+    let is_read = |path: &str| path.ends_with("/deployments/web");
+    agent.until("the workload is read", async || agent.stage.kube.requests().iter().any(|seen| is_read(&seen.path))).await;
     agent.kill().await;
-    assert_eq!(agent.patches_done(), 0);
+    assert_eq!((agent.patches().len(), agent.commits().len()), (0, 0));
+    assert_eq!(agent.records()[0]["status"]["phase"], "Applying", "the decision is durable");
 
     agent.stage.kube.clear_faults();
     agent.begin_and_wait().await;
     let done = agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(text(&done, "/name"), text(&held, "/name"), "the decision is the same");
     assert_eq!(done["votes"].as_array().unwrap().len(), 1);
-    assert_eq!(agent.patches_done(), 1);
+    assert_eq!(agent.patches().len(), 1);
     assert_eq!(agent.commits().len(), 1);
     assert_eq!(agent.records().len(), 1);
+    let events =
+        |word: &str| agent.records()[0]["status"]["history"].as_array().unwrap().iter().filter(|event| event["event"] == word).count();
+    assert_eq!((events("admitted"), events("asked")), (1, 1), "decided and asked once: {:#}", agent.records()[0]);
     assert_eq!(rollouts(&agent), 2, "the old and the new one");
     assert_eq!(agent.deployment_image("web"), format!("{}@{digest}", agent.stage.image("shop/web", "1.0.1")));
 }
 
+/// CR-02, where the answer to the PATCH is lost too.
 #[tokio::test]
 async fn a_patch_whose_answer_was_lost_with_the_process_is_not_made_again() {
     let mut agent = Agent::start(Setup::at_once()).await;
@@ -57,6 +65,7 @@ async fn a_patch_whose_answer_was_lost_with_the_process_is_not_made_again() {
     assert_eq!(rollouts(&agent), 2);
 }
 
+/// CR-02.
 #[tokio::test]
 async fn a_kill_between_patch_and_commit_leads_to_one_commit_and_no_second_rollout() {
     let mut agent = Agent::start(Setup::at_once()).await;

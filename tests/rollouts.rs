@@ -66,6 +66,7 @@ async fn only_the_image_and_the_mark_change() {
     }
 }
 
+/// KU-01, with the conflict that the API server itself finds.
 #[tokio::test]
 async fn a_workload_without_a_mark_that_changed_in_between_is_read_again_and_keeps_the_other_change() {
     let cluster = Cluster::start().await;

@@ -11,6 +11,7 @@ use crate::support::agent::{Agent, PATIENCE, Setup, Workload};
 /// What is promised for a stop.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
+/// SD-01, where what is in flight ends in time.
 #[tokio::test]
 async fn a_push_that_is_in_flight_at_a_stop_is_waited_for_and_recorded() {
     let mut agent = Agent::start(Setup::at_once()).await;
@@ -34,6 +35,7 @@ async fn a_push_that_is_in_flight_at_a_stop_is_waited_for_and_recorded() {
     assert_eq!((agent.patches_done(), agent.commits().len(), agent.records().len()), (1, 1, 1));
 }
 
+/// SD-01, where it does not.
 #[tokio::test]
 async fn a_patch_and_a_push_that_never_end_do_not_hold_up_a_stop_and_are_made_once_after_it() {
     let workloads = [Workload::new("web", "shop/web", "1.0.0"), Workload::new("api", "shop/api", "1.0.0")];

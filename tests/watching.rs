@@ -64,6 +64,7 @@ fn image(watches: &Watches, id: &WorkloadId) -> Option<String> {
     watches.get(id).map(|workload| workload.containers[0].image.to_string())
 }
 
+/// KU-12: what is known of five hundred; what is done with a wrong one is in `degraded`.
 #[tokio::test]
 async fn a_mistake_on_one_of_five_hundred_workloads_holds_that_one_and_no_other() {
     let cluster = Cluster::start().await;

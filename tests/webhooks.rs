@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use crate::support::agent::{Agent, Setup, Workload};
 
+/// WH-02.
 #[tokio::test]
 async fn the_same_delivery_a_thousand_times_is_one_update() {
     let agent = Agent::start(Setup { settle: "1s", ..Setup::at_once().without_polls() }).await;
@@ -22,6 +23,7 @@ async fn the_same_delivery_a_thousand_times_is_one_update() {
     assert!(listings < 20, "{listings} listings for one delivery");
 }
 
+/// WH-03.
 #[tokio::test]
 async fn a_delivery_for_a_tag_that_is_not_there_makes_skeg_look_and_nothing_more() {
     let agent = Agent::start(Setup::at_once().without_polls()).await;

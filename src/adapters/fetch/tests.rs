@@ -34,6 +34,7 @@ async fn a_redirect_within_the_origin_keeps_the_credential() {
     assert!(server.heads()[1].contains("authorization: bearer canary"));
 }
 
+/// RE-08.
 #[test]
 fn another_origin_gets_no_credential_and_neither_does_the_way_back() {
     let first = ask("registry.test");

@@ -131,7 +131,7 @@ async fn an_unknown_repository_is_told_from_an_empty_one() {
     assert_eq!(client.tags(&repository, &Access::Anonymous).await, Ok(Vec::new()));
 }
 
-// RE-08
+/// RE-08, for `Link`.
 #[tokio::test]
 async fn a_next_page_at_another_origin_is_an_error_and_is_not_asked_for() {
     let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), Some(("robot", "s3cret")));
@@ -145,7 +145,7 @@ async fn a_next_page_at_another_origin_is_an_error_and_is_not_asked_for() {
     assert_eq!(other.heads().len(), 0);
 }
 
-// RE-08
+/// RE-08, for redirects; which headers would go along is shown at the HTTP client.
 #[tokio::test]
 async fn a_redirect_to_another_origin_carries_no_login() {
     let other = Scripted::start(|_| answer("200 OK", &[], r#"{"tags":["9.9.9"]}"#)).await;
@@ -155,7 +155,7 @@ async fn a_redirect_to_another_origin_carries_no_login() {
     assert_eq!(other.heads().len(), 0);
 }
 
-// RE-09
+/// RE-09.
 #[tokio::test]
 async fn what_is_no_tag_list_is_a_typed_error_and_no_empty_list() {
     let bench = Bench::open();
@@ -176,7 +176,7 @@ async fn what_is_no_tag_list_is_a_typed_error_and_no_empty_list() {
     assert_eq!(bench.tags().await.unwrap().len(), 3, "it is asked again as if nothing had been");
 }
 
-// RE-10
+/// RE-10.
 #[tokio::test]
 async fn a_page_that_fails_fails_the_listing() {
     let bench = Bench::open();
@@ -191,7 +191,7 @@ async fn a_page_that_fails_fails_the_listing() {
     assert!(is_malformed(&bench.tags().await, "page 2 of the tag list is not JSON"));
 }
 
-// RE-12
+/// RE-12.
 #[tokio::test]
 async fn names_that_are_no_tags_do_not_get_in() {
     let bench = Bench::open();
@@ -200,7 +200,7 @@ async fn names_that_are_no_tags_do_not_get_in() {
     assert_eq!(bench.tags().await.unwrap(), ["1.0.0", "1.1.0", "2.0.0"]);
 }
 
-// RE-05
+/// RE-05.
 #[tokio::test]
 async fn a_compressed_bomb_stops_at_the_cap() {
     let bench = Bench::open();
@@ -228,7 +228,7 @@ async fn a_page_longer_than_asked_for_is_fine() {
     assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 100_000);
 }
 
-// RE-01
+/// RE-01.
 #[tokio::test]
 async fn a_rate_limit_is_kept_for_its_host_alone() {
     let bench = Bench::open();
@@ -338,7 +338,7 @@ async fn questions_at_once_share_one_token() {
     assert_eq!(bench.asked("/token"), 1);
 }
 
-// RE-21
+/// RE-21.
 #[tokio::test]
 async fn a_token_that_ends_between_two_pages_is_renewed_and_the_listing_goes_on() {
     let bench = Bench::new(bearer(Duration::from_mins(5)), Some(("robot", "s3cret")));
