@@ -166,6 +166,7 @@ pub struct Metrics {
     leader: Count,
     lead_time_seconds: Histogram,
     restore_seconds: Histogram,
+    hints_put_off: Counter,
     panics: Counter,
 }
 
@@ -190,6 +191,7 @@ impl Metrics {
             leader: Gauge::default(),
             lead_time_seconds: phase_buckets(),
             restore_seconds: phase_buckets(),
+            hints_put_off: Counter::default(),
             panics: Counter::default(),
         };
         metrics.registered()
@@ -217,6 +219,7 @@ impl Metrics {
         to.register("leader", "Whether this process is the one that acts", self.leader.clone());
         to.register("lead_time_seconds", "Time from admission to a healthy rollout", self.lead_time_seconds.clone());
         to.register("restore_seconds", "Time from a failed rollout to the previous image", self.restore_seconds.clone());
+        to.register("hints_put_off", "Looks at repositories put off because the queue was full", self.hints_put_off.clone());
         to.register("panics", "Panics caught", self.panics.clone());
         self.set_open([]);
         self
@@ -318,6 +321,11 @@ impl Metrics {
         self.restore_seconds.observe(took.as_secs_f64());
     }
 
+    /// A repository is looked at later, because the queue of hints was full.
+    pub fn hint_put_off(&self) {
+        self.hints_put_off.inc();
+    }
+
     /// A panic was caught.
     pub fn panicked(&self) {
         self.panics.inc();
@@ -379,6 +387,7 @@ mod tests {
         metrics.set_leader(true);
         metrics.lead_time(Duration::from_secs(70));
         metrics.restored(Duration::from_secs(3));
+        metrics.hint_put_off();
         metrics.panicked();
         for line in [
             "skeg_updates_total{outcome=\"RolledBack\",trigger=\"webhook\"} 1",
@@ -393,6 +402,7 @@ mod tests {
             "skeg_leader 1",
             "skeg_lead_time_seconds_count 1",
             "skeg_restore_seconds_sum 3.0",
+            "skeg_hints_put_off_total 1",
             "skeg_panics_total 1",
             "# EOF",
         ] {

@@ -4,12 +4,14 @@ mod adapt;
 pub mod connect;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::clock::SystemClock;
@@ -20,10 +22,11 @@ use crate::adapters::log_approver::LogApprover;
 use crate::adapters::registry::{RegistryClient, Seen};
 use crate::adapters::tasks::Tasks;
 use crate::config::{Config, Listen, Mode};
-use crate::core::schedule::after;
-use crate::flow::agent::{Agent, Options};
+use crate::core::schedule::{after, backoff};
+use crate::flow::agent::{Agent, NotRecorded, Options};
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
+use crate::flow::guard::guarded;
 use crate::flow::{Health, Ports, Prompts, Recorder};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
@@ -32,10 +35,14 @@ use crate::metrics::Metrics;
 use crate::ports::approver::Approver;
 use crate::ports::clock::Clock;
 use crate::ports::spawn::Spawn as _;
+use crate::shutdown::DRAIN_LIMIT;
 use crate::sources::{Hint, HintQueue};
 
 /// Events that a listener in this process may be behind by. A demo reads them at once; who falls further behind misses some.
 const HAPPENED_MAX: usize = 1_024;
+
+/// The longest wait before the cluster is followed again after a panic.
+const FOLLOW_AGAIN_MAX: Duration = Duration::from_secs(15);
 
 /// A running skeg.
 pub struct Skeg {
@@ -45,7 +52,8 @@ pub struct Skeg {
     pub private: SocketAddr,
     happened: broadcast::Sender<Arc<AuditLine>>,
     serving: JoinSet<()>,
-    agent: tokio::task::JoinHandle<()>,
+    agent: JoinHandle<Result<(), NotRecorded>>,
+    stop: CancellationToken,
     /// Watches and effects; they end with this.
     _tasks: Arc<Tasks>,
 }
@@ -80,11 +88,11 @@ impl Skeg {
         let mut serving = JoinSet::new();
         serving.spawn(public.serve(webhooks.routes(), stop.clone()));
         serving.spawn(private.serve(routes.routes(), stop.clone()));
-        tasks.spawn(Box::pin(async move { watches.run(&api).await }));
-        let agent = tokio::spawn(agent.run(stop));
-        tracing::info!(public = %addresses.0, private = %addresses.1, mode = config.cluster.mode.as_str(), "skeg has started");
         let happened = ports.happened.clone();
-        Ok(Self { public: addresses.0, private: addresses.1, happened, serving, agent, _tasks: tasks })
+        tasks.spawn(Box::pin(async move { follow(&watches, &api, &ports).await }));
+        let agent = tokio::spawn(agent.run(stop.clone()));
+        tracing::info!(public = %addresses.0, private = %addresses.1, mode = config.cluster.mode.as_str(), "skeg has started");
+        Ok(Self { public: addresses.0, private: addresses.1, happened, serving, agent, stop, _tasks: tasks })
     }
 
     /// What happens to updates from now on.
@@ -92,15 +100,63 @@ impl Skeg {
         self.happened.subscribe()
     }
 
-    /// Waits for the end that the stop token asks for: what is under way is finished or recorded, requests in hand are answered.
-    pub async fn ended(mut self) {
-        if let Err(error) = self.agent.await {
-            tracing::error!(error = %error, "the agent ended by itself");
+    /// Waits for the end that the stop token asks for: what is under way is finished or recorded, and requests in hand are answered, all
+    /// within [`DRAIN_LIMIT`]. An error is what could not be recorded, or a part that ended by itself and took the others along.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        // The tasks are kept until everything else has ended.
+        let Self { mut serving, agent, stop, _tasks, .. } = self;
+        ended(agent, &mut serving, &stop, DRAIN_LIMIT).await
+    }
+}
+
+async fn ended(
+    mut agent: JoinHandle<Result<(), NotRecorded>>,
+    serving: &mut JoinSet<()>,
+    stop: &CancellationToken,
+    limit: Duration,
+) -> anyhow::Result<()> {
+    let mut late = pin!(async {
+        stop.cancelled().await;
+        tokio::time::sleep(limit).await;
+    });
+    let (mut agent_end, mut fault) = (None, None);
+    tokio::select! { biased;
+        () = stop.cancelled() => {}
+        end = &mut agent => agent_end = Some(end),
+        Some(end) = serving.join_next() => fault = Some(anyhow!("a listener ended by itself{}", panicked(end))),
+    }
+    stop.cancel();
+    if agent_end.is_none() {
+        tokio::select! { biased;
+            end = &mut agent => agent_end = Some(end),
+            () = &mut late => {}
         }
-        let served = crate::shutdown::drained(async { while self.serving.join_next().await.is_some() {} });
-        if served.await.is_none() {
-            tracing::warn!("requests were cut off");
+    }
+    if agent_end.is_some() {
+        tokio::select! { biased;
+            () = async { while serving.join_next().await.is_some() {} } => {}
+            () = &mut late => tracing::warn!("requests were cut off"),
         }
+    }
+    match (fault, agent_end) {
+        (Some(fault), _) => Err(fault),
+        (None, Some(Ok(recorded))) => Ok(recorded?),
+        (None, Some(Err(panic))) => Err(anyhow!("the agent ended by itself: {panic}")),
+        (None, None) => Err(anyhow!("the agent did not end within {} s of being told to", limit.as_secs())),
+    }
+}
+
+fn panicked(end: Result<(), JoinError>) -> String {
+    end.err().map(|panic| format!(": {panic}")).unwrap_or_default()
+}
+
+/// Follows the cluster, again after a panic: an index that stands still would be taken for a cluster where nothing happens.
+async fn follow(watches: &Watches, api: &ApiServer, ports: &Ports) {
+    for tries in 1.. {
+        if guarded(ports, "following the workloads", watches.run(api)).await.is_some() {
+            return;
+        }
+        ports.clock.sleep_until(backoff(ports.clock.now(), tries, FOLLOW_AGAIN_MAX, "watches", None)).await;
     }
 }
 
@@ -186,4 +242,44 @@ fn remote(name: &str, ports: &Ports) -> PartView {
         Some((at, Some(trouble))) => (PartState::Degraded, format!("since {at:.0}: {trouble}"), None),
     };
     PartView { name: name.to_owned(), state, detail, last_ok }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// What an operator waits for in these tests.
+    const LIMIT: Duration = Duration::from_millis(500);
+
+    async fn end(agent: impl Future<Output = Result<(), NotRecorded>> + Send + 'static, stop: &CancellationToken) -> (Duration, String) {
+        let mut serving = JoinSet::new();
+        serving.spawn(std::future::pending());
+        let begun = Instant::now();
+        let ended = ended(tokio::spawn(agent), &mut serving, stop, LIMIT).await;
+        (begun.elapsed(), ended.err().map(|error| error.to_string()).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn agent_and_listeners_share_the_time_that_a_stop_has() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let slow = async {
+            tokio::time::sleep(LIMIT * 4 / 5).await;
+            Ok(())
+        };
+        let (took, error) = end(slow, &stop).await;
+        assert!(error.is_empty() && took >= LIMIT && took < LIMIT * 3 / 2, "{took:?} {error}");
+        let (took, error) = end(std::future::pending(), &stop).await;
+        assert!(error.contains("did not end") && took < LIMIT * 3 / 2, "{took:?} {error}");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_panics_ends_the_whole_and_is_told() {
+        let stop = CancellationToken::new();
+        let (_, error) = end(async { panic!("a fault of its own") }, &stop).await;
+        assert!(error.contains("ended by itself") && error.contains("a fault of its own"), "{error}");
+        assert!(stop.is_cancelled(), "the listeners are told to end");
+    }
 }

@@ -1,10 +1,16 @@
 //! What skeg does not do, and how it goes on when a part of the world is away.
 
 use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use skeg::embedded::git::{GitFault, GitRequest};
+use skeg::embedded::kube;
 use skeg::embedded::registry::{Fault, Matcher, Operation};
 
-use crate::support::agent::{Agent, Setup, Workload, text};
+use crate::support::agent::{Agent, Setup, Stage, Workload, text};
+
+/// More than any test asks for.
+const ALWAYS: u32 = u32::MAX;
 
 #[tokio::test]
 async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
@@ -18,7 +24,7 @@ async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
     let writes: Vec<_> = agent.stage.kube.requests().into_iter().filter(|request| request.method != "GET").collect();
     assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(agent.commits().len(), 0);
-    let (status, _) = agent.order("/v1/pause", serde_json::json!({"all": true})).await;
+    let (status, _) = agent.order("/v1/pause", json!({"all": true})).await;
     assert_ne!(status, StatusCode::OK);
 }
 
@@ -102,4 +108,90 @@ async fn a_workload_with_a_wrong_directive_is_held_and_the_others_go_on() {
     }
     agent.wait_for_phase("1.0.2", "Done").await;
     assert_eq!(agent.patches_done(), 2);
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_away_in_the_middle_of_an_update_doubles_nothing_and_is_followed_again() {
+    let [web, api] = ["web", "api"].map(|name| Workload::new(name, &format!("shop/{name}"), "1.0.0"));
+    let agent = Agent::start(Setup::of([web, api.directive("policy", "never")])).await;
+    agent.push("shop/web", "1.0.1");
+    agent.until("the patch is made", async || agent.patches_done() == 1).await;
+    agent.stage.kube.fail_next(kube::Matcher::any(), kube::Fault::Close, ALWAYS);
+    agent.stage.kube.end_watches();
+    let is_told = async || agent.get("/v1/status").await["watches"].to_string().contains("degraded");
+    agent.until("the watches are told to be degraded", is_told).await;
+    agent.person_merges("api", json!({"metadata": {"annotations": {"skeg.dev/policy": "patch"}}}));
+    assert!(agent.is_ready().await, "not for a moment's sake");
+
+    agent.stage.kube.clear_faults();
+    agent.wait_for_phase("1.0.1", "Done").await;
+    agent.push("shop/api", "1.0.1");
+    agent.wait_for_workload("api", "Done").await;
+    assert_eq!((agent.patches_done(), agent.commits().len(), agent.records().len()), (2, 2, 2));
+    agent.until("the watches are well again", async || !is_told().await).await;
+}
+
+/// When the update of a record was past `Held` and open, from and until.
+fn in_flight(record: &Value) -> (Timestamp, Timestamp) {
+    let history = record["status"]["history"].as_array().unwrap();
+    let at = |event: &str| history.iter().find(|entry| entry["event"] == event).map(|entry| text(entry, "/at").parse().unwrap());
+    (at("applying").unwrap(), at("closed").unwrap())
+}
+
+#[tokio::test]
+async fn no_more_updates_are_in_flight_than_the_limit_says() {
+    let names = ["web", "api", "job", "bot"];
+    let workloads = names.map(|name| Workload::new(name, "shop/web", "1.0.0"));
+    let agent = Agent::start(Setup { more: "[limits]\nin_flight = 1", ..Setup::of(workloads) }).await;
+    agent.push("shop/web", "1.0.1");
+    for name in names {
+        agent.wait_for_workload(name, "Done").await;
+    }
+    let mut spans: Vec<_> = agent.records().iter().map(in_flight).collect();
+    spans.sort();
+    assert_eq!(spans.len(), names.len());
+    assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:#?}");
+    assert_eq!(agent.patches_done(), names.len());
+}
+
+#[tokio::test]
+async fn a_first_look_that_failed_is_made_again_long_before_the_next_poll() {
+    let stage = Stage::build(&Setup::at_once().without_polls());
+    stage.registry.fail_next(Matcher::of(Operation::Tags).in_repository("shop/web").always(), Fault::Html);
+    let agent = Agent::start_unready(stage).await;
+    agent.until("skeg is ready", async || agent.is_ready().await).await;
+    agent.wait_for_image("web", "degraded").await;
+    agent.stage.registry.clear_faults();
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Done").await;
+}
+
+#[tokio::test]
+async fn a_mended_mistake_is_looked_at_now_and_not_at_the_next_poll() {
+    let web = Workload::new("web", "shop/web", "1.0.0").directive("policy", "ptach");
+    let agent = Agent::start(Setup::of([web, Workload::new("api", "shop/web", "1.0.0")]).without_polls()).await;
+    agent.wait_for_image("api", "current").await;
+    agent.push("shop/web", "1.0.1");
+    agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/policy": "patch"}}}));
+    agent.wait_for_workload("web", "Done").await;
+}
+
+#[tokio::test]
+async fn a_pause_stops_a_patch_that_the_cluster_would_not_take_yet() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let patch = kube::Matcher::any().method("PATCH").path("/deployments/web");
+    agent.stage.kube.fail_next(patch, kube::Fault::Status(503, None), ALWAYS);
+    agent.push("shop/web", "1.0.1");
+    agent.until("the patch is tried", async || !agent.patches().is_empty()).await;
+    let (status, _) = agent.order("/v1/pause", json!({"all": true})).await;
+    assert_eq!(status, StatusCode::OK);
+    agent.stage.kube.clear_faults();
+    let is_paused = |update: &Value| text(update, "/reason/message").contains("pause");
+    agent.wait_for("the update tells the pause", async || agent.update_to("1.0.1").await.filter(is_paused)).await;
+    assert_eq!(agent.patches_done(), 0);
+
+    let (status, _) = agent.order("/v1/resume", json!({"all": true})).await;
+    assert_eq!(status, StatusCode::OK);
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.patches_done(), 1);
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use skeg::adapters::cluster::{ConfigMapPauses, KubernetesEvents, Scope};
 use skeg::adapters::journal::ClusterJournal;
-use skeg::core::pause::{self, Pause};
+use skeg::core::pause::{self, Change, Pause};
 use skeg::core::update::{Binding, Closed, Outcome, Phase, Reason, Update};
 use skeg::embedded::kube::{Fault, Matcher};
 use skeg::ports::cluster::ClusterError;
@@ -36,7 +36,7 @@ async fn an_update_lives_in_the_journal_from_its_first_record_to_its_removal() {
     assert_eq!(journal.get(&update.id).await, Ok(None));
     let first = journal.create(&update).await.unwrap();
     assert!(matches!(journal.create(&update).await, Err(ClusterError::Exists { .. })));
-    let kept = journal.get(&update.id).await.unwrap().unwrap();
+    let kept = journal.get(&update.id).await.unwrap().unwrap().unwrap();
     assert_eq!((&kept.update.id, &kept.update.spec, &kept.version), (&update.id, &update.spec, &first));
 
     let second = journal.replace(&closed(&update, true), &first).await.unwrap();
@@ -106,7 +106,10 @@ async fn a_record_that_somebody_broke_is_told_and_the_others_are_read() {
     assert_eq!(records.kept.iter().map(|kept| &kept.update.id).collect::<Vec<_>>(), [&update.id]);
     assert_eq!(records.unreadable[0].id.to_string(), "shop/by-hand");
     assert!(records.unreadable[0].problem.contains("digest"), "{:?}", records.unreadable);
-    assert_eq!(journal.get(&records.unreadable[0].id).await, Ok(None));
+    let found = journal.get(&records.unreadable[0].id).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(found, records.unreadable[0], "with the version that a write over it must name");
+    let stored = cluster.kube.get("skeg.dev/v1alpha1", "ImageUpdate", "shop", "by-hand").unwrap();
+    assert_eq!(*found.version.0, *stored["metadata"]["resourceVersion"].as_str().unwrap());
 }
 
 #[tokio::test]
@@ -122,9 +125,13 @@ async fn a_stale_writer_is_refused_by_the_server_itself() {
     assert!(matches!(journal.replace(&stale, &nowhere).await, Err(ClusterError::Conflict { .. })));
 }
 
-fn pause(reason: &str) -> Pause {
+fn pause(name: &str, reason: &str) -> Pause {
     let at = Timestamp::from_second(1_750_000_000).unwrap();
-    Pause { scope: pause::Scope::Workload(id("web")), until: None, by: "user:ann".into(), at, reason: Some(reason.into()) }
+    Pause { scope: pause::Scope::Workload(id(name)), until: None, by: "user:ann".into(), at, reason: Some(reason.into()) }
+}
+
+fn set(pauses: &[Pause]) -> Change {
+    Change { set: pauses.to_vec(), ..Change::default() }
 }
 
 #[tokio::test]
@@ -133,19 +140,35 @@ async fn pauses_are_kept_through_another_writer_and_nothing_of_theirs_is_lost() 
     cluster.kube.apply(deployment("web", OLD, &json!({}))).unwrap();
     let pauses = ConfigMapPauses::new(cluster.api.clone(), "shop");
     assert_eq!(pauses.load().await, Ok(Vec::new()));
-    pauses.save(&[pause("freeze")]).await.unwrap();
-    assert_eq!(pauses.load().await, Ok(vec![pause("freeze")]));
+    let freeze = pause("web", "freeze");
+    assert_eq!(pauses.save(&set(std::slice::from_ref(&freeze))).await, Ok(vec![freeze.clone()]));
+    assert_eq!(pauses.load().await, Ok(vec![freeze]));
 
     cluster.kube.merge("v1", "ConfigMap", "shop", "skeg-pauses", json!({"data": {"notes": "mine"}})).unwrap();
     cluster.kube.fail_next(Matcher::any().method("PUT"), Fault::Status(409, None), 1);
-    pauses.save(&[pause("thaw"), pause("again")]).await.unwrap();
-    assert_eq!(pauses.load().await, Ok(vec![pause("thaw"), pause("again")]));
+    let wanted = [pause("web", "thaw"), pause("api", "again")];
+    pauses.save(&set(&wanted)).await.unwrap();
+    assert_eq!(pauses.load().await, Ok(wanted.to_vec()));
     let map = cluster.kube.get("v1", "ConfigMap", "shop", "skeg-pauses").unwrap();
     assert_eq!(map["data"]["notes"], "mine");
 
     let writes = cluster.requests("PUT", "skeg-pauses");
-    pauses.save(&[pause("thaw"), pause("again")]).await.unwrap();
+    pauses.save(&set(&wanted)).await.unwrap();
     assert_eq!(cluster.requests("PUT", "skeg-pauses"), writes, "the same again is no write");
+}
+
+#[tokio::test]
+async fn a_change_of_the_pauses_is_made_in_what_another_writer_has_kept_meanwhile() {
+    let cluster = Cluster::start().await;
+    cluster.kube.apply(deployment("web", OLD, &json!({}))).unwrap();
+    let [one, other] = [(); 2].map(|()| ConfigMapPauses::new(cluster.api.clone(), "shop"));
+    let freeze = pause("web", "freeze");
+    one.save(&set(std::slice::from_ref(&freeze))).await.unwrap();
+    other.save(&set(&[pause("web", "freeze of the other"), pause("db", "of the other")])).await.unwrap();
+    let change = Change { lifted: vec![freeze], set: vec![pause("api", "of the one")] };
+    let kept = one.save(&change).await.unwrap();
+    assert_eq!(kept, [pause("web", "freeze of the other"), pause("db", "of the other"), pause("api", "of the one")]);
+    assert_eq!(one.load().await, Ok(kept), "only the very pause that was known is lifted");
 }
 
 #[tokio::test]

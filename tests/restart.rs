@@ -130,3 +130,74 @@ async fn a_rollout_that_failed_is_put_back_once_and_is_not_tried_again_after_a_r
     agent.wait_for_phase("1.0.2", "Done").await;
     assert_eq!(agent.commits().len(), 1);
 }
+
+#[tokio::test]
+async fn a_patch_that_was_made_before_a_crash_is_followed_though_its_tag_has_moved_since() {
+    let mut agent = Agent::start(Setup::with_approval()).await;
+    agent.stage.kube.fail_next(patch_of_web(), Fault::LoseAnswer, 1);
+    let digest = agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Held").await;
+    assert_eq!(agent.vote("1.0.1", "approve").await.0, StatusCode::OK);
+    agent.until("the patch is made", async || !agent.patches().is_empty()).await;
+    agent.kill().await;
+
+    let other = agent.stage.registry.digest_of("shop/web", "1.0.0").unwrap();
+    agent.stage.registry.retag("shop/web", "1.0.1", &other).unwrap();
+    agent.begin_and_wait().await;
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!((agent.patches().len(), agent.commits().len(), agent.records().len()), (1, 1, 1));
+    assert!(agent.deployment_image("web").ends_with(&digest), "what was approved is what runs");
+}
+
+#[tokio::test]
+async fn a_try_that_was_waiting_when_it_was_killed_is_made_once() {
+    let mut agent = Agent::start(Setup::at_once()).await;
+    agent.stage.kube.fail_next(patch_of_web(), Fault::Status(503, Some(5)), 1);
+    agent.push("shop/web", "1.0.1");
+    agent
+        .wait_for("the try is recorded", async || agent.records().iter().find(|record| record["status"]["retryAt"].is_string()).map(drop))
+        .await;
+    agent.kill_and_begin().await;
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.patches().len(), 2, "the one that failed and the one that was made");
+    assert_eq!(agent.commits().len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_told_by_name_with_what_to_do() {
+    let mut agent = Agent::start(Setup::with_approval()).await;
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Held").await;
+    agent.stop().await;
+    let mut foreign = agent.records().remove(0);
+    foreign["metadata"]["name"] = "by-hand".into();
+    foreign["spec"]["changes"][0]["digest"] = "sha256:mine".into();
+    agent.stage.kube.apply(foreign).unwrap();
+
+    agent.begin_and_wait().await;
+    agent.wait_for_phase("1.0.1", "Held").await;
+    let degraded = agent.get("/v1/status").await["degraded"].clone();
+    let told = degraded.as_array().unwrap().iter().find(|part| part["name"] == "shop/by-hand").expect("it is told");
+    let detail = text(told, "/detail");
+    assert!(detail.contains("digest") && detail.contains("kubectl -n shop delete imageupdate by-hand"), "{detail}");
+}
+
+#[tokio::test]
+async fn what_git_has_refused_is_committed_once_when_somebody_asks_for_it_again() {
+    let mut agent = Agent::start(Setup::at_once()).await;
+    for _ in 0..5 {
+        agent.stage.remote.fail_next(GitRequest::Push, GitFault::HookRefusal("frozen".to_owned()));
+    }
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Unrecorded").await;
+    assert_eq!((agent.patches_done(), agent.commits().len()), (1, 0));
+    agent.stage.remote.clear_plans();
+
+    assert_eq!(agent.vote("1.0.1", "retry").await.0, StatusCode::OK);
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!((agent.patches_done(), agent.commits().len()), (1, 1));
+    agent.kill_and_begin().await;
+    agent.polls("shop/web", 2).await;
+    assert_eq!(agent.vote("1.0.1", "retry").await.0, StatusCode::CONFLICT, "it is done");
+    assert_eq!((agent.patches_done(), agent.commits().len(), rollouts(&agent)), (1, 1, 2));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use skeg::embedded::git::GitRequest;
 use skeg::embedded::kube::{Fault, Matcher};
 
-use crate::support::agent::{Agent, PATIENCE, Setup, Workload};
+use crate::support::agent::{Agent, NAMESPACE, PATIENCE, Setup, Workload, text};
 
 /// What is promised for a stop.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -62,4 +62,37 @@ async fn a_patch_and_a_push_that_never_end_do_not_hold_up_a_stop_and_are_made_on
     let commits = agent.commits();
     assert_eq!(commits.len(), 2, "{commits:#?}");
     assert_eq!(agent.records().len(), 2);
+}
+
+fn records() -> Matcher {
+    Matcher::any().path("/imageupdates")
+}
+
+#[tokio::test]
+async fn what_could_not_be_recorded_before_a_stop_is_written_while_it_stops() {
+    let mut agent = Agent::start(Setup::with_approval()).await;
+    agent.stage.kube.fail_next(records(), Fault::Status(503, None), u32::MAX);
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Held").await;
+    agent.until("the record was tried", async || agent.get("/v1/status").await["degraded"].to_string().contains("cannot be written")).await;
+    agent.ask_to_stop();
+    agent.stage.kube.clear_faults();
+    assert!(agent.stop().await < STOP_MAX);
+    assert_eq!(agent.records().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_with_something_unrecorded_is_no_good_end_and_loses_nothing() {
+    let mut agent = Agent::start(Setup::with_approval()).await;
+    agent.stage.kube.fail_next(records(), Fault::Status(503, None), u32::MAX);
+    agent.push("shop/web", "1.0.1");
+    let held = agent.wait_for_phase("1.0.1", "Held").await;
+    let (took, ended) = agent.stop_in_any_way().await;
+    assert!(took < STOP_MAX, "{took:?}");
+    let error = ended.expect_err("the record is not written");
+    assert!(error.contains(&format!("{NAMESPACE}/{}", text(&held, "/name"))), "{error}");
+
+    agent.stage.kube.clear_faults();
+    agent.begin_and_wait().await;
+    assert_eq!(text(&agent.wait_for_phase("1.0.1", "Held").await, "/name"), text(&held, "/name"));
 }

@@ -16,7 +16,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs until SIGTERM or SIGINT. What no retry can mend, such as an address in use, is an error at once.
+    /// Runs until SIGTERM or SIGINT. What no retry can mend, such as an address in use, is an error at once; an end with something decided
+    /// but not recorded is one too.
     pub async fn run(&self) -> Result<(), Failure> {
         let config = self.config.read()?;
         telemetry::start(&config.telemetry, Audit::Written).map_err(|error| Failure::NotDone(error.to_string()))?;
@@ -25,7 +26,6 @@ impl Run {
         }
         let stop = shutdown::on_signal().map_err(|error| Failure::NotDone(format!("signals: {error}")))?;
         let skeg = Skeg::start(config, None, stop).await.map_err(|error| Failure::NotDone(format!("{error:#}")))?;
-        skeg.ended().await;
-        Ok(())
+        skeg.ended().await.map_err(|error| Failure::NotDone(format!("{error:#}")))
     }
 }

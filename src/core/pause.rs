@@ -32,6 +32,36 @@ pub struct Pause {
     pub reason: Option<Box<str>>,
 }
 
+/// What is to become different in the pauses that are kept. A change and not a list, so that what somebody else has kept meanwhile stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Change {
+    /// Pauses that are lifted: exactly these, not a later one of the same scope.
+    pub lifted: Vec<Pause>,
+    /// Pauses that are set; an earlier one of the same scope is replaced.
+    pub set: Vec<Pause>,
+}
+
+impl Change {
+    /// What makes `to` of `from`.
+    pub fn between(from: &[Pause], to: &[Pause]) -> Self {
+        let without = |these: &[Pause], those: &[Pause]| these.iter().filter(|pause| !those.contains(pause)).cloned().collect();
+        Self { lifted: without(from, to), set: without(to, from) }
+    }
+
+    /// Whether nothing becomes different.
+    pub fn is_empty(&self) -> bool {
+        self.lifted.is_empty() && self.set.is_empty()
+    }
+
+    /// The pauses with the change made. Making it twice equals once.
+    #[must_use]
+    pub fn made(&self, mut pauses: Vec<Pause>) -> Vec<Pause> {
+        pauses.retain(|pause| !self.lifted.contains(pause) && !self.set.iter().any(|set| set.scope == pause.scope));
+        pauses.extend(self.set.iter().cloned());
+        pauses
+    }
+}
+
 impl Scope {
     /// Whether it covers the workload.
     pub fn covers(&self, id: &WorkloadId) -> bool {

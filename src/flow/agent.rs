@@ -11,10 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{Act, Engine, Message, Settings};
 use super::gather::gather;
+use super::guard::guarded;
+use super::observe::Observation;
 use super::{Ports, audit, effects, journal, observe};
+use crate::core::failure::Failure;
 use crate::core::schedule::after;
-use crate::core::update::{Effect, Trigger, Update};
+use crate::core::update::{Effect, Trigger, Update, UpdateId};
 use crate::ports::events::Told;
+use crate::ports::journal::Records;
 use crate::ports::spawn::Spawn;
 use crate::sources::poll::PollSchedule;
 use crate::sources::{Hint, HintQueue};
@@ -27,6 +31,9 @@ const DRAIN: Duration = Duration::from_secs(9);
 const READING_MAX: usize = 64;
 /// How often a stopping agent looks whether everything has ended, when nothing tells it.
 const DRAIN_STEP: Duration = Duration::from_millis(50);
+
+/// Updates that are named in an error; a stop of a large release must not fill the log with them.
+const TOLD_MAX: usize = 10;
 
 /// Looks at the engine and tells whoever asked.
 type Reading = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
@@ -82,6 +89,8 @@ pub struct Agent {
     is_stopping: bool,
     /// Whether the gauges of workloads are to be brought up to date.
     is_gauge_old: bool,
+    /// Whether the last hint found no room.
+    is_queue_full: bool,
 }
 
 impl Agent {
@@ -101,13 +110,14 @@ impl Agent {
             reading: Arc::new(tokio::sync::Semaphore::new(READING_MAX)),
             is_stopping: false,
             is_gauge_old: false,
+            is_queue_full: false,
             ports,
         };
         (agent, mailbox)
     }
 
-    /// Runs until `stop`, then finishes or records what is under way, within a bound.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until `stop`, then finishes or records what is under way, within a bound. The error is for what could not be recorded.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), NotRecorded> {
         self.load();
         let ports = Arc::clone(&self.ports);
         let hints = Arc::clone(&self.hints);
@@ -125,7 +135,7 @@ impl Agent {
                 () = sleep_until(&ports, wake) => self.wake(),
             }
         }
-        self.drain().await;
+        self.drain().await
     }
 
     /// Reads the records once the cluster is known. In observe mode there are none to go by: nothing is written, so nothing is resumed.
@@ -134,9 +144,9 @@ impl Agent {
         self.tasks.spawn(
             async move {
                 ports.workloads.filled().await;
-                let (kept, pauses) = if acts { journal::load(&ports).await } else { (Vec::new(), Vec::new()) };
+                let (records, pauses) = if acts { journal::load(&ports).await } else { (Records::default(), Vec::new()) };
                 ports.health.ready();
-                mailbox.send(Message::Loaded { kept, pauses }).await;
+                mailbox.send(Message::Loaded { records, pauses }).await;
             }
             .boxed(),
         );
@@ -144,9 +154,40 @@ impl Agent {
 
     fn take(&mut self, envelope: Envelope, now: Timestamp) {
         match envelope {
-            Envelope::Message(message) => self.handle(message),
+            Envelope::Message(message) => {
+                if let Message::Observed(observations) = &message {
+                    self.note_looks(observations, now);
+                }
+                self.handle(message);
+            }
             Envelope::Read(read) => read(&self.engine, now),
         }
+    }
+
+    /// A repository that could not be read with one of its accesses is looked at again soon.
+    fn note_looks(&mut self, observations: &[Observation], now: Timestamp) {
+        for observation in observations.iter().filter(|observation| observation.read.is_ok()) {
+            self.polls.succeeded(&observation.repository);
+        }
+        for observation in observations {
+            if let Err(error) = &observation.read {
+                self.polls.failed(&observation.repository, now, Failure::from(error.clone()).retry_after);
+            }
+        }
+    }
+
+    /// Puts a hint into the queue. When that is full the repository is polled again before long: no look is lost.
+    fn hint(&mut self, hint: Hint, due: Timestamp) {
+        let repository = hint.repository.clone();
+        let is_full = !self.hints.push(hint, due);
+        if is_full {
+            if !self.is_queue_full {
+                tracing::warn!(image.repository = %repository, "the queue of hints is full: repositories are looked at later");
+            }
+            self.ports.metrics.hint_put_off();
+            self.polls.failed(&repository, due, None);
+        }
+        self.is_queue_full = is_full;
     }
 
     fn handle(&mut self, message: Message) {
@@ -181,7 +222,7 @@ impl Agent {
         let now = self.ports.clock.now();
         self.handle(Message::Tick);
         for repository in self.polls.take_due(now) {
-            self.hints.push(Hint { repository, tag: None, trigger: Trigger::Poll }, now);
+            self.hint(Hint { repository, tag: None, trigger: Trigger::Poll }, now);
         }
         for batch in gather(self.hints.take_due(now), &self.hints, &*self.ports.workloads) {
             self.read(batch);
@@ -194,7 +235,7 @@ impl Agent {
         self.tasks.spawn(
             async move {
                 let Ok(_turn) = reading.acquire().await else { return };
-                let reads = batch.iter().map(|hint| observe::observe(&ports, &hint.repository, hint.trigger));
+                let reads = batch.iter().map(|hint| observe::observe(&ports, hint));
                 let observations = futures::future::join_all(reads).await.into_iter().flatten().collect();
                 mailbox.send(Message::Observed(observations)).await;
             }
@@ -214,19 +255,14 @@ impl Agent {
                 journal::remove(&ports, &id).await;
                 None
             }),
-            Act::SavePauses(pauses) => self.finish(async move {
-                let saved = ports.pauses.save(&pauses).await.map_err(|error| error.to_string().into());
-                Some(Message::PausesSaved(saved))
-            }),
+            Act::SavePauses(change) => self.finish(async move { Some(Message::PausesSaved(journal::save_pauses(&ports, &change).await)) }),
             Act::Tell(told) => self.tell(told),
             Act::Hint(repositories, trigger) => {
                 for repository in repositories {
-                    self.hints.push(Hint { repository, tag: None, trigger }, now);
+                    self.hint(Hint { repository, tag: None, trigger }, now);
                 }
             }
-            Act::HintAt(repository, due) => {
-                self.hints.push(Hint { repository, tag: None, trigger: Trigger::Resync }, due);
-            }
+            Act::HintAt(repository, due) => self.hint(Hint { repository, tag: None, trigger: Trigger::Resync }, due),
             Act::Audit(line) => {
                 if let Some(told) = audit::told(&line) {
                     self.tell(told);
@@ -269,7 +305,7 @@ impl Agent {
         match effect {
             // These wait for the world, for minutes if need be; a stop does not wait for them.
             Effect::Ask | Effect::Revise | Effect::Follow => self.spawn(run, None),
-            Effect::Apply | Effect::Restore | Effect::WriteBack => self.finish(run),
+            Effect::Apply | Effect::LookOnly | Effect::Restore | Effect::WriteBack => self.finish(run),
         }
     }
 
@@ -279,10 +315,10 @@ impl Agent {
     }
 
     fn spawn(&self, run: impl Future<Output = Option<Message>> + Send + 'static, under_way: Option<UnderWay>) {
-        let mailbox = self.mailbox.clone();
+        let (ports, mailbox) = (Arc::clone(&self.ports), self.mailbox.clone());
         self.tasks.spawn(
             async move {
-                if let Some(message) = run.await {
+                if let Some(Some(message)) = guarded(&ports, "a task", run).await {
                     mailbox.send(message).await;
                 }
                 drop(under_way);
@@ -291,22 +327,51 @@ impl Agent {
         );
     }
 
-    /// Lets patches, commits and records that are under way end, and records their outcomes. Hints and deadlines wait for the next start.
-    async fn drain(mut self) {
+    /// Lets patches, commits and records that are under way end, and records their outcomes, also what could not be written at first. Hints
+    /// and deadlines wait for the next start.
+    async fn drain(mut self) -> Result<(), NotRecorded> {
         self.is_stopping = true;
         let ports = Arc::clone(&self.ports);
         let until = after(ports.clock.now(), DRAIN);
-        while self.under_way.load(Ordering::SeqCst) > 0 || !self.inbox.is_empty() {
+        while self.is_under_way() || !self.inbox.is_empty() || !self.engine.is_durable() {
             tokio::select! { biased;
                 Some(envelope) = self.inbox.recv() => self.take(envelope, ports.clock.now()),
-                () = ports.clock.sleep_until(after(ports.clock.now(), DRAIN_STEP)) => {}
+                () = ports.clock.sleep_until(after(ports.clock.now(), DRAIN_STEP)) => self.handle(Message::Tick),
             }
             if ports.clock.now() >= until {
-                tracing::warn!("stopped with work under way; it is resumed at the next start");
-                return;
+                break;
             }
         }
-        tracing::info!("everything under way is finished and recorded");
+        if !self.engine.is_durable() {
+            return Err(NotRecorded { updates: self.engine.not_durable().cloned().collect() });
+        }
+        if self.is_under_way() {
+            tracing::warn!("stopped with work under way; it is resumed at the next start");
+        } else {
+            tracing::info!("everything under way is finished and recorded");
+        }
+        Ok(())
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// skeg has stopped before everything that was decided could be written.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("stopped with unrecorded {}: the API server did not take it in time; the next start decides it anew", told(updates))]
+pub struct NotRecorded {
+    /// The updates whose records are behind; none when only pauses are.
+    updates: Vec<UpdateId>,
+}
+
+fn told(updates: &[UpdateId]) -> String {
+    let names: Vec<String> = updates.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+    match updates.len() {
+        0 => "pauses".to_owned(),
+        more if more > TOLD_MAX => format!("updates {} and {} more", names.join(", "), more - TOLD_MAX),
+        _ => format!("updates {}", names.join(", ")),
     }
 }
 

@@ -3,58 +3,86 @@
 use super::Ports;
 use crate::core::failure::Failure;
 use crate::core::patch::{Weighed, weigh, weigh_restore};
-use crate::core::update::{Applied, Change, Drift, Mark, Restored, Rollout, Update};
+use crate::core::update::{Applied, Drift, Mark, Restored, Rollout, Update};
 use crate::ports::cluster::{ClusterError, ImagePatch, Reading};
 use crate::ports::registry::RegistryError;
 
 /// Readings of one try. Whoever loses this often to other writers waits for the next try.
 const READINGS_MAX: u32 = 5;
 
-/// Reads the digests once more and sets the new images if the workload is still what the update started from.
+/// Sets the new images if the workload is still what the update started from and the tags are still what people approved.
+///
+/// The workload is looked at first: a patch that was made before a crash is followed, whatever has become of the tag since.
 pub async fn apply(ports: &Ports, update: &Update) -> Applied {
-    for change in &update.spec.changes {
-        match confirm(ports, update, change).await {
-            Ok(None) => {}
-            Ok(Some(end)) => return end,
-            Err(error) => return Applied::Failed(error.into()),
-        }
-    }
-    match set(ports, update).await {
-        Ok(applied) => applied,
-        Err(error) => Applied::Failed(error.into()),
-    }
+    set(ports, update).await.unwrap_or_else(Applied::Failed)
 }
 
-/// An approval is for one digest: a tag that has moved or gone ends the update.
-async fn confirm(ports: &Ports, update: &Update, change: &Change) -> Result<Option<Applied>, RegistryError> {
-    let access = ports.registry.access(&change.repository, &update.spec.workload.namespace);
-    let found = ports.registry.digest(&change.repository, &change.tag, &access).await?;
-    Ok(match found {
-        Some(digest) if digest == change.digest => None,
-        Some(now) => Some(Applied::TagMoved { tag: change.tag.clone(), now }),
-        None => Some(Applied::TagGone { tag: change.tag.clone() }),
-    })
-}
-
-async fn set(ports: &Ports, update: &Update) -> Result<Applied, ClusterError> {
-    let mut last = None;
+async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
+    let (mut last, mut is_confirmed) = (None, false);
     for _ in 0..READINGS_MAX {
-        let reading = ports.cluster.read(&update.spec.workload).await?;
-        let images = match weigh(reading.as_ref(), &update.spec, &update.id) {
-            Weighed::Ready { images } => images,
-            Weighed::AlreadySet { applied } => return Ok(Applied::Patched { applied }),
-            Weighed::Drifted(drift) => return Ok(Applied::Drifted(drift)),
+        let (on, images) = match look(ports, update).await? {
+            Looked::Settled(applied) => return Ok(applied),
+            Looked::Ready { on, images } => (on, images),
         };
-        let Some(on) = reading else { return Ok(Applied::Drifted(Drift::Gone)) };
+        if !is_confirmed {
+            if let Some(end) = confirm(ports, update).await? {
+                return Ok(end);
+            }
+            is_confirmed = true;
+        }
         let mark = Mark { update: update.id.name.clone(), epoch: update.epoch, restored: Vec::new() };
         match ports.cluster.patch(&ImagePatch { on, images, mark }).await {
             Ok(admitted) => return Ok(shown(&admitted, update)),
             Err(ClusterError::NotFound { .. }) => return Ok(Applied::Drifted(Drift::Gone)),
             Err(conflict @ ClusterError::Conflict { .. }) => last = Some(conflict),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(last.unwrap_or(ClusterError::Conflict { object: update.spec.workload.to_string(), detail: "others kept writing".to_owned() }))
+    Err(last.unwrap_or_else(|| kept_writing(update)).into())
+}
+
+/// Tells whether an earlier try of the update has set the images, and sets nothing: a pause is on.
+pub async fn look_only(ports: &Ports, update: &Update) -> Applied {
+    match look(ports, update).await {
+        Ok(Looked::Settled(applied)) => applied,
+        Ok(Looked::Ready { .. }) => Applied::Paused,
+        Err(error) => Applied::Failed(error.into()),
+    }
+}
+
+/// What applying would meet.
+enum Looked {
+    /// There is nothing to set.
+    Settled(Applied),
+    /// These images are to be set on what was read.
+    Ready { on: Reading, images: Vec<(Box<str>, Box<str>)> },
+}
+
+async fn look(ports: &Ports, update: &Update) -> Result<Looked, ClusterError> {
+    let reading = ports.cluster.read(&update.spec.workload).await?;
+    Ok(match (weigh(reading.as_ref(), &update.spec, &update.id), reading) {
+        (Weighed::AlreadySet { applied }, _) => Looked::Settled(Applied::Patched { applied }),
+        (Weighed::Drifted(drift), _) => Looked::Settled(Applied::Drifted(drift)),
+        (Weighed::Ready { .. }, None) => Looked::Settled(Applied::Drifted(Drift::Gone)),
+        (Weighed::Ready { images }, Some(on)) => Looked::Ready { on, images },
+    })
+}
+
+/// An approval is for one digest: a tag that has moved or gone ends the update.
+async fn confirm(ports: &Ports, update: &Update) -> Result<Option<Applied>, RegistryError> {
+    for change in &update.spec.changes {
+        let access = ports.registry.access(&change.repository, &update.spec.workload.namespace);
+        match ports.registry.digest(&change.repository, &change.tag, &access).await? {
+            Some(digest) if digest == change.digest => {}
+            Some(now) => return Ok(Some(Applied::TagMoved { tag: change.tag.clone(), now })),
+            None => return Ok(Some(Applied::TagGone { tag: change.tag.clone() })),
+        }
+    }
+    Ok(None)
+}
+
+fn kept_writing(update: &Update) -> ClusterError {
+    ClusterError::Conflict { object: update.spec.workload.to_string(), detail: "others kept writing".to_owned() }
 }
 
 /// What admission made of the patch is what is expected from now on.
@@ -94,5 +122,5 @@ async fn put_back(ports: &Ports, update: &Update, rollout: &Rollout) -> Result<R
             Err(error) => return Err(error),
         }
     }
-    Err(last.unwrap_or(ClusterError::Conflict { object: update.spec.workload.to_string(), detail: "others kept writing".to_owned() }))
+    Err(last.unwrap_or_else(|| kept_writing(update)))
 }

@@ -1,8 +1,13 @@
 //! What people ask for: votes, retries, pauses.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jiff::Timestamp;
 
 use super::engine::{Act, Answer, AuditLine, Engine};
+use super::pauses::Due;
+use super::slot::WhenDurable;
+use crate::core::failure::Failure;
 use crate::core::hold::approval::{self, Admitted, VoteRefused};
 use crate::core::hold::binding;
 use crate::core::hold::voter::Ballot;
@@ -89,11 +94,11 @@ impl Engine {
             return self.acts.push(Act::Answer(refused(command, refusal)));
         }
         match command {
-            Command::Vote { id, ballot, reply } => self.vote(&id, ballot, reply, now),
+            Command::Vote { id, ballot, reply } => self.vote(&id, &ballot, reply, now),
             Command::Retry { id, by, reply } => self.retry(&id, &by, reply, now),
             Command::Pause { pause, reply } => {
                 self.pauses.set(pause.clone());
-                self.save_pauses(Box::new(move |saved| reply(saved.map(|()| pause))));
+                self.pauses.answer_when_durable(Box::new(move |saved| reply(saved.map(|()| pause))));
                 self.look_at_held(now);
             }
             Command::Resume { scope, by, reply } => self.resume_scope(&scope, &by, reply, now),
@@ -108,22 +113,33 @@ impl Engine {
         }
     }
 
-    fn vote(&mut self, id: &UpdateId, ballot: Ballot, reply: Reply<Update>, now: Timestamp) {
+    /// One that comes too late ends the update instead of counting, and its voter is told that.
+    fn vote(&mut self, id: &UpdateId, ballot: &Ballot, reply: Reply<Update>, now: Timestamp) {
+        self.look(id, now);
         let Some(slot) = self.slots.get(id) else {
             let id = id.clone();
             return self.acts.push(Act::Answer(Box::new(move || reply(Err(CommandRefused::NotFound(id))))));
         };
-        match approval::admits(&slot.update, &ballot) {
-            Ok(Admitted::Repeats) => {}
-            Ok(Admitted::Counts) => self.feed(id, &Input::Vote(ballot), now),
-            Err(refusal) => {
-                let detail = format!("{}: {refusal}", ballot.voter.name()).into();
-                let line = AuditLine { at: now, event: Event::VoteRefused, update: slot.update.clone(), detail, left: None };
-                self.acts.push(Act::Audit(Box::new(line)));
-                return self.acts.push(Act::Answer(Box::new(move || reply(Err(refusal.into())))));
+        let refusal = match approval::admits(&slot.update, ballot) {
+            Ok(Admitted::Repeats) => None,
+            Ok(Admitted::Counts) => {
+                self.feed(id, &Input::Vote(ballot.clone()), now);
+                self.slots.get(id).and_then(|slot| approval::admits(&slot.update, ballot).err())
             }
+            Err(refusal) => Some(refusal),
+        };
+        match refusal {
+            None => self.answer_with(id, reply),
+            Some(refusal) => self.refuse_vote(id, ballot, refusal, reply, now),
         }
-        self.answer_with(id, reply);
+    }
+
+    fn refuse_vote(&mut self, id: &UpdateId, ballot: &Ballot, refusal: VoteRefused, reply: Reply<Update>, now: Timestamp) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let detail = format!("{}: {refusal}", ballot.voter.name()).into();
+        slot.note_when_durable(AuditLine { at: now, event: Event::VoteRefused, update: slot.update.clone(), detail, left: None });
+        slot.answer_when_durable(Box::new(move |_| reply(Err(refusal.into()))));
+        self.unsettled.insert(id.clone());
     }
 
     fn retry(&mut self, id: &UpdateId, by: &str, reply: Reply<Update>, now: Timestamp) {
@@ -147,11 +163,8 @@ impl Engine {
                 Err(CommandRefused::Unfit(format!("{} was set back, there is nothing to record", update.id)))
             }
             Outcome::Unrecorded => {
-                let known = self.known(&update.spec.workload);
-                if let Some(other) = known.iter().find(|other| other.is_in_flight()) {
-                    return Err(CommandRefused::Unfit(format!("{} of the same workload is not finished", other.id)));
-                }
-                let next = update::again(update, &known, now);
+                self.refuse_recording(update)?;
+                let next = update::again(update, &self.known(&update.spec.workload), now);
                 let id = next.id.clone();
                 self.open(next, now);
                 Ok(id)
@@ -164,11 +177,24 @@ impl Engine {
         }
     }
 
+    /// What is committed to Git is what runs: not beside another update, and not in place of an image that somebody has set since.
+    fn refuse_recording(&self, update: &Update) -> Result<(), CommandRefused> {
+        let id = &update.spec.workload;
+        if let Some(other) = self.known(id).into_iter().find(|other| other.is_in_flight()) {
+            return Err(CommandRefused::Unfit(format!("{} of {id} is under way: try again when it is closed", other.id)));
+        }
+        let workload = self.workloads.get(id);
+        let drift = update::not_running(update, workload.as_deref());
+        drift.map_or(Ok(()), |drift| {
+            Err(CommandRefused::Unfit(format!("{} is not what runs any more, so it is not written to Git: {}", update.id, drift.reason())))
+        })
+    }
+
     /// Answers with the update as it stands, once that is durable.
     fn answer_with(&mut self, id: &UpdateId, reply: Reply<Update>) {
         if let Some(slot) = self.slots.get_mut(id) {
             let update = slot.update.clone();
-            slot.answer_when_durable(Box::new(move || reply(Ok(update))));
+            slot.answer_when_durable(Box::new(move |durable| reply(durable.map(|()| update))));
             self.unsettled.insert(id.clone());
         }
     }
@@ -177,12 +203,17 @@ impl Engine {
         let pauses = self.pauses.lift(scope);
         let binds = |update: &&Update| scope.covers(&update.spec.workload) && self.holds_back(update);
         let bound: Vec<Update> = self.updates().filter(binds).cloned().collect();
-        for update in &bound {
+        let lifted = Lifted { pauses, bindings: bound.iter().map(|update| update.id.clone()).collect() };
+        let mut parts = in_parts(bound.len() + 1, Box::new(move |durable| reply(durable.map(|()| lifted)))).into_iter();
+        for (update, part) in bound.iter().zip(&mut parts) {
             self.feed(&update.id, &Input::Lift { by: by.into() }, now);
             self.acts.push(Act::Hint(update.repositories(), Trigger::Command));
+            if let Some(slot) = self.slots.get_mut(&update.id) {
+                slot.answer_when_durable(part);
+                self.unsettled.insert(update.id.clone());
+            }
         }
-        let lifted = Lifted { pauses, bindings: bound.into_iter().map(|update| update.id).collect() };
-        self.save_pauses(Box::new(move |saved| reply(saved.map(|()| lifted))));
+        parts.for_each(|part| self.pauses.answer_when_durable(part));
         self.look_at_held(now);
     }
 
@@ -193,17 +224,44 @@ impl Engine {
         update.binding().is_some() || self.workloads.get(&update.spec.workload).is_some_and(|workload| is_moved(&workload))
     }
 
-    fn save_pauses(&mut self, reply: Box<dyn FnOnce(Result<(), CommandRefused>) + Send>) {
-        self.pauses.answer_when_saved(Box::new(move |saved| reply(saved.map_err(CommandRefused::NotRecorded))));
-        self.acts.push(Act::SavePauses(self.pauses.all().to_vec()));
+    pub(super) fn save_pauses_that_are_due(&mut self, now: Timestamp) {
+        match self.pauses.due(now) {
+            Due::Nothing => {}
+            Due::Answers(answers) => self.answer_all(answers, &Ok(())),
+            Due::Save(change) => self.acts.push(Act::SavePauses(change)),
+        }
     }
 
-    pub(super) fn pauses_saved(&mut self, result: Result<(), Box<str>>, now: Timestamp) {
-        if let Some(answer) = self.pauses.saved(result.is_ok()) {
-            self.acts.push(Act::Answer(Box::new(move || answer(result))));
-        }
+    pub(super) fn pauses_saved(&mut self, result: Result<Vec<Pause>, Failure>, now: Timestamp) {
+        let (answers, outcome) = self.pauses.saved(result, now);
+        self.answer_all(answers, &outcome);
         self.look_at_held(now);
     }
+
+    fn answer_all(&mut self, answers: Vec<WhenDurable>, outcome: &Result<(), CommandRefused>) {
+        for answer in answers {
+            let outcome = outcome.clone();
+            self.acts.push(Act::Answer(Box::new(move || answer(outcome))));
+        }
+    }
+}
+
+/// One answer that waits for `count` things: given when all of them are durable, or with the first that never will be.
+fn in_parts(count: usize, answer: WhenDurable) -> Vec<WhenDurable> {
+    let shared = Arc::new(Mutex::new((count, Some(answer))));
+    let part = |_| -> WhenDurable {
+        let shared = Arc::clone(&shared);
+        Box::new(move |durable| {
+            let mut waiting = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.0 = waiting.0.saturating_sub(1);
+            let answer = if waiting.0 == 0 || durable.is_err() { waiting.1.take() } else { None };
+            drop(waiting);
+            if let Some(answer) = answer {
+                answer(durable);
+            }
+        })
+    };
+    (0..count).map(part).collect()
 }
 
 fn refused(command: Command, refusal: CommandRefused) -> Answer {

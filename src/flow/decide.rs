@@ -25,10 +25,13 @@ impl Engine {
         if !self.is_loaded() {
             return;
         }
-        let observations: Vec<&Observation> = observations.iter().filter(|one| self.looked.is_news(one)).collect();
+        let used: Vec<&Observation> = observations.iter().filter(|one| self.is_used(&one.repository, &one.access)).collect();
+        let observations: Vec<&Observation> = used.into_iter().filter(|one| self.looked.is_news(one)).collect();
         for observation in &observations {
-            let trouble = observation.read.as_ref().err().map(ToString::to_string);
-            self.looked.note_trouble(&observation.repository, now, trouble);
+            self.looked.note_trouble(observation, now);
+            if observation.misses_its_tag() {
+                self.acts.push(Act::HintAt(observation.repository.clone(), after(now, LOOK_AGAIN)));
+            }
         }
         let mut ids: Vec<WorkloadId> =
             observations.iter().flat_map(|one| self.workloads.using(&one.repository)).map(|workload| workload.id.clone()).collect();

@@ -22,6 +22,7 @@ use crate::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, Re
 use crate::http::view::{
     CandidateView, ImageState, ImageView, LiftedView, PartView, PauseView, ReasonView, StatusView, UpdateView, WorkloadView,
 };
+use crate::ports::journal::Unreadable;
 
 /// How long an order may take to become durable before its caller is told to look again. The order itself stays.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -76,13 +77,13 @@ impl Desk for EngineDesk {
 
     async fn status(&self) -> StatusView {
         let parts = (self.parts)();
-        let (started, trouble) = (self.started, self.ports.health.trouble());
+        let (started, trouble) = (self.started, self.trouble());
         let status = self.mailbox.read(move |engine, now| status(engine, parts, started, trouble, now)).await;
         status.unwrap_or_else(|| stopped(started))
     }
 
     fn readiness(&self) -> Readiness {
-        self.ports.health.trouble().map_or(Readiness::Ready, |why| Readiness::NotReady { why })
+        self.trouble().map_or(Readiness::Ready, |why| Readiness::NotReady { why })
     }
 
     async fn vote(&self, caller: &Caller, id: &UpdateId, ballot: Ballot) -> Result<UpdateView, Refusal> {
@@ -119,6 +120,10 @@ impl Desk for EngineDesk {
 }
 
 impl EngineDesk {
+    fn trouble(&self) -> Option<String> {
+        self.ports.health.trouble(self.ports.workloads.gone(), self.ports.clock.now())
+    }
+
     /// Gives an order to the engine and waits until what it caused is durable.
     async fn order<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
         let (tell, answer) = oneshot::channel();
@@ -217,7 +222,11 @@ fn image(engine: &Engine, workload: &Workload, container: &Container) -> Option<
             judge(engine, workload, container, &mut view);
         }
     }
-    if let Some((since, why)) = parsed.and_then(|image| engine.looked.trouble(image.repository())) {
+    let trouble = |image: ImageRef| {
+        let access = engine.registry.access(image.repository(), &workload.id.namespace);
+        engine.looked.trouble(image.repository(), &access)
+    };
+    if let Some((since, why)) = parsed.and_then(trouble) {
         view.state = ImageState::Degraded;
         view.errors.push(format!("since {since:.0}: {why}"));
     }
@@ -253,6 +262,7 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         Some(PartView::degraded(workload.id.to_string(), list.join("; ")))
     });
     let unstored = engine.unwritten().map(|id| PartView::degraded(id.to_string(), "its record cannot be written"));
+    let unreadable = engine.unreadable().map(|record| PartView::degraded(record.id.to_string(), what_to_do(record)));
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         mode: if engine.acts() { "act" } else { "observe" }.to_owned(),
@@ -266,8 +276,18 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         remotes: parts.remotes,
         receivers: parts.receivers,
         pauses: engine.pauses.all().iter().filter(|pause| pause.is_on(now)).map(PauseView::from).collect(),
-        degraded: trouble.map(|why| PartView::degraded("skeg", why)).into_iter().chain(wrong).chain(unstored).collect(),
+        degraded: trouble.map(|why| PartView::degraded("skeg", why)).into_iter().chain(wrong).chain(unstored).chain(unreadable).collect(),
     }
+}
+
+/// A record of a newer skeg is read by that one; any other is of no use any more.
+fn what_to_do(record: &Unreadable) -> String {
+    let UpdateId { namespace, name } = &record.id;
+    format!(
+        "its record could not be read at the start and is left alone: {}; run the skeg that wrote it, or `kubectl -n {namespace} delete \
+         imageupdate {name}` and start skeg again",
+        record.problem
+    )
 }
 
 /// Every registry that a workload uses; degraded with the first of its repositories that cannot be read.

@@ -1,33 +1,34 @@
 //! One match: each effect, and the function that carries it out.
 
-use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
-use futures::FutureExt as _;
-
+use super::guard::{self, guarded};
 use super::{Ports, apply, ask, record, verify};
-use crate::core::failure::{Failure, FailureKind};
-use crate::core::update::{Applied, Effect, Followed, Input, Phase, Recorded, Restored, Update};
+use crate::core::schedule::backoff;
+use crate::core::update::{Applied, Effect, Followed, Input, PANICS_MAX, Phase, Recorded, Restored, Rollout, Update};
+
+/// The longest wait before a rollout is followed again.
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
 
 /// Carries out an effect and gives the input that tells its outcome, if it has one.
 ///
 /// A panic inside is an outcome too: it fails this update alone.
 pub async fn carry_out(ports: &Ports, effect: Effect, update: &Update) -> Option<Input> {
-    let Ok(input) = AssertUnwindSafe(outcome(ports, effect, update)).catch_unwind().await else {
-        tracing::error!(update.id = %update.id, effect = ?effect, "carrying out an effect panicked");
-        ports.metrics.panicked();
+    let end = guarded(ports, &format!("{effect:?} of {}", update.id), outcome(ports, effect, update)).await;
+    end.unwrap_or_else(|| {
         if matches!(effect, Effect::Ask | Effect::Revise) {
             ports.prompts.end(&update.id);
         }
-        return panicked(effect);
-    };
-    input
+        panicked(effect)
+    })
 }
 
 async fn outcome(ports: &Ports, effect: Effect, update: &Update) -> Option<Input> {
     match (effect, &update.phase) {
         (Effect::Ask | Effect::Revise, _) => ask::show(ports, &update.id).await.map(Input::Prompted),
         (Effect::Apply, _) => Some(Input::Applied(apply::apply(ports, update).await)),
-        (Effect::Follow, Phase::Verifying(verifying)) => Some(Input::Followed(verify::follow(ports, update, &verifying.rollout).await)),
+        (Effect::LookOnly, _) => Some(Input::Applied(apply::look_only(ports, update).await)),
+        (Effect::Follow, Phase::Verifying(verifying)) => Some(Input::Followed(follow(ports, update, &verifying.rollout).await)),
         (Effect::Restore, Phase::Restoring(restoring)) => Some(Input::Restored(apply::restore(ports, update, &restoring.rollout).await)),
         (Effect::WriteBack, _) => Some(Input::Recorded(record::write_back(ports, update).await)),
         // An effect whose phase has passed has nothing left to do.
@@ -35,13 +36,23 @@ async fn outcome(ports: &Ports, effect: Effect, update: &Update) -> Option<Input
     }
 }
 
+/// Follows the rollout, and begins anew after a panic: that one says nothing about the rollout, so it must not be what puts an image back.
+async fn follow(ports: &Ports, update: &Update, rollout: &Rollout) -> Followed {
+    for tries in 1..=PANICS_MAX {
+        if let Some(followed) = guarded(ports, &format!("Follow of {}", update.id), verify::follow(ports, update, rollout)).await {
+            return followed;
+        }
+        ports.clock.sleep_until(backoff(ports.clock.now(), tries, BACKOFF_CAP, &update.id.name, None)).await;
+    }
+    Followed::Broken { why: guard::INTERNAL.into() }
+}
+
 fn panicked(effect: Effect) -> Option<Input> {
-    let failure = Failure { kind: FailureKind::Panicked, summary: "an internal error, see the log of skeg".into(), retry_after: None };
     match effect {
         Effect::Ask | Effect::Revise => None,
-        Effect::Apply => Some(Input::Applied(Applied::Failed(failure))),
-        Effect::Follow => Some(Input::Followed(Followed::Failed { why: failure.summary })),
-        Effect::Restore => Some(Input::Restored(Restored::Failed(failure))),
-        Effect::WriteBack => Some(Input::Recorded(Recorded::Failed(failure))),
+        Effect::Apply | Effect::LookOnly => Some(Input::Applied(Applied::Failed(guard::failure()))),
+        Effect::Follow => Some(Input::Followed(Followed::Broken { why: guard::INTERNAL.into() })),
+        Effect::Restore => Some(Input::Restored(Restored::Failed(guard::failure()))),
+        Effect::WriteBack => Some(Input::Recorded(Recorded::Failed(guard::failure()))),
     }
 }

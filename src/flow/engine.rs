@@ -3,27 +3,28 @@
 //! It is synchronous and owns no clock: [`Engine::handle`] takes a message and the time, feeds the core, and gives what is to be done as
 //! [`Act`]s. Around it [`agent`](super::agent) runs one task that carries them out; a simulator can do the same in its own time and order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::commands::Command;
+use super::commands::{Command, CommandRefused};
 use super::looked::Looked;
 use super::observe::Observation;
 use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
+use crate::core::failure::Failure;
 use crate::core::hold::binding;
-use crate::core::image::Repository;
-use crate::core::pause::Pause;
+use crate::core::image::{ImageRef, Repository};
+use crate::core::pause::{self, Pause};
 use crate::core::update::{
     self, Effect, Event, Input, Phase, Reason, Step, Surroundings, Trigger, Update, UpdateId, deadline, resume, step,
 };
 use crate::core::workload::{Workload, WorkloadId};
 use crate::ports::cluster::Workloads;
 use crate::ports::events::Told;
-use crate::ports::journal::{Kept, Version};
-use crate::ports::registry::Registry;
+use crate::ports::journal::{Kept, Records, Unreadable, Version};
+use crate::ports::registry::{Access, Registry};
 
 /// Moves that one message may cause in one update. A life has under ten; more means a rule that feeds itself.
 const MOVES_MAX: usize = 16;
@@ -32,8 +33,8 @@ const MOVES_MAX: usize = 16;
 pub enum Message {
     /// The records kept, once at the start.
     Loaded {
-        /// Updates, open and closed.
-        kept: Vec<Kept>,
+        /// Updates, open and closed, and what cannot be read.
+        records: Records,
         /// Pauses.
         pauses: Vec<Pause>,
     },
@@ -55,8 +56,8 @@ pub enum Message {
         /// What came of it.
         result: Written,
     },
-    /// The pauses were written, or not.
-    PausesSaved(Result<(), Box<str>>),
+    /// The pauses were written, and these are kept now; or not.
+    PausesSaved(Result<Vec<Pause>, Failure>),
     /// A person wants something.
     Command(Command),
     /// A deadline has passed.
@@ -70,7 +71,7 @@ pub enum Written {
     /// Another update has the name: an earlier attempt that was not known.
     Taken(Box<Kept>),
     /// It failed; it is to be tried again.
-    Failed(crate::core::failure::Failure),
+    Failed(Failure),
 }
 
 /// An answer to a caller, given when its cause is durable.
@@ -98,8 +99,8 @@ pub enum Act {
     Hint(Vec<Repository>, Trigger),
     /// Look at a repository once more at this time.
     HintAt(Repository, Timestamp),
-    /// Keep exactly these pauses.
-    SavePauses(Vec<Pause>),
+    /// Make this change in the pauses kept.
+    SavePauses(pause::Change),
     /// Tell people on the workload.
     Tell(Told),
     /// Write a line of the audit log.
@@ -149,6 +150,8 @@ pub struct Engine {
     ended: Vec<UpdateId>,
     pub(super) pauses: super::pauses::PauseBook,
     pub(super) looked: Looked,
+    /// Records that could not be read at the start and were not written over since.
+    unreadable: BTreeMap<UpdateId, Unreadable>,
     pub(super) acts: Vec<Act>,
     is_loaded: bool,
     /// When records that have grown too old are looked for again.
@@ -167,6 +170,7 @@ impl Engine {
             ended: Vec::new(),
             pauses: super::pauses::PauseBook::default(),
             looked: Looked::default(),
+            unreadable: BTreeMap::new(),
             acts: Vec::new(),
             is_loaded: false,
             prune_at: None,
@@ -176,7 +180,7 @@ impl Engine {
     /// Takes a message and gives what is to be done, in this order.
     pub fn handle(&mut self, message: Message, now: Timestamp) -> Vec<Act> {
         match message {
-            Message::Loaded { kept, pauses } => self.load(kept, pauses, now),
+            Message::Loaded { records, pauses } => self.load(records, pauses, now),
             Message::Changed(ids) => self.changed(&ids, now),
             Message::Observed(observations) => self.decide(&observations, now),
             Message::Outcome { id, input } => self.feed(&id, &input, now),
@@ -189,7 +193,22 @@ impl Engine {
         self.follow_up(now);
         self.prune_due(now);
         self.write_what_is_due(now);
-        std::mem::take(&mut self.acts)
+        self.save_pauses_that_are_due(now);
+        let mut acts = std::mem::take(&mut self.acts);
+        for act in &mut acts {
+            self.heed_pause(act, now);
+        }
+        acts
+    }
+
+    /// A pause stops a patch that is not made yet, also one that was decided before: a try after a failure, or after a restart.
+    fn heed_pause(&self, act: &mut Act, now: Timestamp) {
+        if let Act::Carry { effect: effect @ Effect::Apply, update } = act {
+            let workload = &update.spec.workload;
+            if self.pauses.over(workload, self.workloads.get(workload).as_deref(), now).is_some() {
+                *effect = Effect::LookOnly;
+            }
+        }
     }
 
     /// When the engine next wants to be woken.
@@ -221,7 +240,12 @@ impl Engine {
 
     /// Whether everything decided is durable.
     pub fn is_durable(&self) -> bool {
-        self.slots.iter().all(|(_, slot)| slot.is_durable())
+        self.slots.iter().all(|(_, slot)| slot.is_durable()) && self.pauses.is_durable()
+    }
+
+    /// Updates whose record is behind.
+    pub fn not_durable(&self) -> impl Iterator<Item = &UpdateId> {
+        self.slots.iter().filter(|(_, slot)| !slot.is_durable()).map(|(id, _)| id)
     }
 
     /// Updates whose record is behind because it cannot be written.
@@ -234,18 +258,25 @@ impl Engine {
         self.slots.of(workload).collect()
     }
 
-    fn load(&mut self, kept: Vec<Kept>, pauses: Vec<Pause>, now: Timestamp) {
+    /// Records that cannot be read.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
+        self.unreadable.values()
+    }
+
+    fn load(&mut self, records: Records, pauses: Vec<Pause>, now: Timestamp) {
         self.pauses.load(pauses);
-        for Kept { update, version } in kept {
+        self.unreadable = records.unreadable.into_iter().map(|record| (record.id.clone(), record)).collect();
+        for Kept { update, version } in records.kept {
             self.slots.insert(Slot::loaded(update, version));
         }
         self.is_loaded = true;
         for workload in self.workloads.all() {
+            self.looked.show(&workload.id, Some(&workload));
             self.looked.tell_mistakes(Some(&workload), &workload.id, &mut self.acts);
         }
         let workloads: Vec<WorkloadId> = self.slots.workloads().cloned().collect();
         let outstanding: Vec<(UpdateId, Effect)> =
-            self.slots.open().flat_map(|update| resume(update).into_iter().map(|effect| (update.id.clone(), effect))).collect();
+            self.updates().flat_map(|update| resume(update).into_iter().map(|effect| (update.id.clone(), effect))).collect();
         self.compare_with_cluster(&workloads, now);
         // What moved to another phase in the comparison carries its own effects.
         let due = outstanding.iter().filter_map(|(id, effect)| Some((self.slots.get(id)?, *effect)));
@@ -258,10 +289,45 @@ impl Engine {
         if !self.is_loaded {
             return;
         }
-        for workload in ids {
-            self.looked.tell_mistakes(self.workloads.get(workload).as_deref(), workload, &mut self.acts);
+        for id in ids {
+            let workload = self.workloads.get(id);
+            self.looked.tell_mistakes(workload.as_deref(), id, &mut self.acts);
+            let before = self.looked.show(id, workload.as_ref());
+            let asked = workload.map(|workload| self.newly_asked(before.as_deref(), &workload)).unwrap_or_default();
+            if !asked.is_empty() {
+                self.acts.push(Act::Hint(asked, Trigger::Resync));
+            }
         }
+        self.forget_unused();
         self.compare_with_cluster(ids, now);
+    }
+
+    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended. Of a workload
+    /// that is new the polls take up those that nobody used before.
+    fn newly_asked(&self, before: Option<&Workload>, workload: &Workload) -> Vec<Repository> {
+        let Ok(directives) = &workload.directives else { return Vec::new() };
+        if before.is_some_and(|before| before.uid == workload.uid && before.directives == workload.directives) {
+            return Vec::new();
+        }
+        let selected = workload.containers.iter().filter(|container| directives.selection_of(container).is_some());
+        let images = selected.filter_map(|container| container.image.parse::<ImageRef>().ok());
+        let mut asked: Vec<Repository> = images.map(|image| image.repository().clone()).collect();
+        asked.retain(|repository| before.is_some() || self.workloads.using(repository).len() > 1);
+        asked.sort();
+        asked.dedup();
+        asked
+    }
+
+    /// Whether a managed workload reaches the repository with this access.
+    pub(super) fn is_used(&self, repository: &Repository, access: &Access) -> bool {
+        let reaches = |workload: &Arc<Workload>| self.registry.access(repository, &workload.id.namespace) == *access;
+        self.workloads.using(repository).iter().any(reaches)
+    }
+
+    fn forget_unused(&mut self) {
+        let mut looked = std::mem::take(&mut self.looked);
+        looked.retain(|repository, access| self.is_used(repository, access));
+        self.looked = looked;
     }
 
     /// Looks at the held updates of these workloads, and tells those whose images should run which of them a person has moved away.
@@ -306,7 +372,7 @@ impl Engine {
     }
 
     /// Looks at an update, its gates and its deadlines until it waits.
-    fn look(&mut self, id: &UpdateId, now: Timestamp) {
+    pub(super) fn look(&mut self, id: &UpdateId, now: Timestamp) {
         for _ in 0..MOVES_MAX {
             let Some(slot) = self.slots.get(id) else { return };
             let input = self.seen(&slot.update, now);
@@ -441,14 +507,24 @@ impl Engine {
     fn written(&mut self, id: &UpdateId, result: Written, now: Timestamp) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         match result {
-            Written::Done(version) => slot.written(version, now, &mut self.acts),
+            Written::Done(version) => {
+                slot.written(version, now, &mut self.acts);
+                self.unreadable.remove(id);
+            }
             Written::Failed(failure) => slot.not_written(now, failure.retry_after),
             Written::Taken(kept) => self.adopt(*kept),
         }
     }
 
-    /// The name is taken by an attempt that was not known: it becomes known, and the decision is made again.
+    /// The name is taken by an attempt that was not known: it becomes known, and the decision is made again. Whoever waited for an answer
+    /// about the other one is told so.
     fn adopt(&mut self, kept: Kept) {
+        let waiting = self.slots.remove(&kept.update.id).map(Slot::into_waiting).unwrap_or_default();
+        for answer in waiting {
+            let id = kept.update.id.clone();
+            let refusal = CommandRefused::Unfit(format!("{id} was decided before and has only now been found: look at it and ask again"));
+            self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));
+        }
         self.acts.push(Act::Hint(kept.update.repositories(), Trigger::Resync));
         let effects = resume(&kept.update);
         self.acts.extend(effects.into_iter().map(|effect| carry(effect, &kept.update)));

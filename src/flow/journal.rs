@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use super::Ports;
 use super::engine::Written;
-use crate::core::pause::Pause;
+use super::guard::{self, guarded};
+use crate::core::failure::{Failure, FailureKind};
+use crate::core::pause::{Change, Pause};
 use crate::core::schedule::backoff;
 use crate::core::update::{Update, UpdateId};
 use crate::ports::cluster::ClusterError;
-use crate::ports::journal::{Kept, Version};
+use crate::ports::journal::{Kept, Records, Version};
 
 /// The longest wait between two tries to read the records at the start.
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
@@ -18,14 +20,23 @@ const READINGS_MAX: u32 = 3;
 /// Writes the record of an update: a new one without a version, else over that version.
 ///
 /// Only skeg writes records, and its memory is what counts: a record that somebody edited is written over, one that somebody deleted is
-/// written anew. A new record's name may be taken by an attempt that is not in memory; then nothing is written.
+/// written anew. A new record's name may be taken by an attempt that is not in memory; then nothing is written, unless nobody can read it.
 pub async fn write(ports: &Ports, update: &Update, version: Option<Version>) -> Written {
-    match try_write(ports, update, version).await {
-        Ok(written) => written,
-        Err(error) => {
-            tracing::warn!(update.id = %update.id, error = %error, "record not written, will be written again");
-            Written::Failed(error.into())
-        }
+    let written = guarded(ports, "writing a record", try_write(ports, update, version)).await;
+    let result = written.map_or_else(|| Err(guard::failure()), |written| written.map_err(Failure::from));
+    note(ports, result.as_ref().err());
+    result.unwrap_or_else(|failure| {
+        tracing::warn!(update.id = %update.id, error = %failure.summary, "record not written, will be written again");
+        Written::Failed(failure)
+    })
+}
+
+/// Notes for readiness whether what is decided can be made durable. What is refused is refused for one object; its update tells that.
+fn note(ports: &Ports, failure: Option<&Failure>) {
+    match failure {
+        None => ports.health.journal_works(),
+        Some(failure) if failure.kind == FailureKind::Transient => ports.health.journal_fails(ports.clock.now(), &failure.summary),
+        Some(_) => {}
     }
 }
 
@@ -39,13 +50,18 @@ async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> 
         match result {
             Ok(version) => return Ok(Written::Done(version)),
             Err(ClusterError::Exists { .. }) => match ports.journal.get(&update.id).await? {
-                Some(kept) if is_ours(&kept, update) => version = Some(kept.version),
-                Some(kept) => return Ok(Written::Taken(Box::new(kept))),
+                Some(Ok(kept)) if is_ours(&kept, update) => version = Some(kept.version),
+                Some(Ok(kept)) => return Ok(Written::Taken(Box::new(kept))),
+                Some(Err(unreadable)) => {
+                    tracing::warn!(update.id = %update.id, problem = unreadable.problem, "record cannot be read and is written over");
+                    version = Some(unreadable.version);
+                }
                 None => version = None,
             },
             Err(ClusterError::Conflict { .. }) if version.is_some() => {
                 tracing::warn!(update.id = %update.id, "record was edited by somebody else and is written over");
-                version = ports.journal.get(&update.id).await?.map(|kept| kept.version);
+                let found = ports.journal.get(&update.id).await?;
+                version = found.map(|found| found.map_or_else(|unreadable| unreadable.version, |kept| kept.version));
             }
             Err(ClusterError::NotFound { .. }) if version.is_some() => {
                 tracing::warn!(update.id = %update.id, "record was deleted by somebody else and is written anew");
@@ -69,19 +85,30 @@ pub async fn remove(ports: &Ports, id: &UpdateId) {
     }
 }
 
+/// Makes a change in the pauses kept, and gives what is kept now.
+pub async fn save_pauses(ports: &Ports, change: &Change) -> Result<Vec<Pause>, Failure> {
+    let saved = guarded(ports, "writing the pauses", ports.pauses.save(change)).await;
+    let result = saved.map_or_else(|| Err(guard::failure()), |saved| saved.map_err(Failure::from));
+    note(ports, result.as_ref().err());
+    if let Err(failure) = &result {
+        tracing::warn!(error = %failure.summary, "pauses not written");
+    }
+    result
+}
+
 /// Reads every record and the pauses, again until it works; the trouble meanwhile is what readiness tells.
-pub async fn load(ports: &Ports) -> (Vec<Kept>, Vec<Pause>) {
+pub async fn load(ports: &Ports) -> (Records, Vec<Pause>) {
     let mut tries = 0;
     loop {
-        match try_load(ports).await {
-            Ok(loaded) => return loaded,
-            Err(error) => {
-                tries += 1;
-                tracing::warn!(error = %error, attempt = tries, "records cannot be read, will be read again");
-                ports.health.not_ready(start_trouble(&error));
-                ports.clock.sleep_until(backoff(ports.clock.now(), tries, BACKOFF_CAP, "load", None)).await;
-            }
-        }
+        let trouble = match guarded(ports, "reading the records", try_load(ports)).await {
+            Some(Ok(loaded)) => return loaded,
+            Some(Err(error)) => start_trouble(&error),
+            None => format!("the records cannot be read: {}", guard::INTERNAL),
+        };
+        tries += 1;
+        tracing::warn!(error = trouble, attempt = tries, "records cannot be read, will be read again");
+        ports.health.not_ready(trouble);
+        ports.clock.sleep_until(backoff(ports.clock.now(), tries, BACKOFF_CAP, "load", None)).await;
     }
 }
 
@@ -95,14 +122,15 @@ fn start_trouble(error: &ClusterError) -> String {
 }
 
 /// Open and binding ones first, by label: they decide what happens now. The closed rest is history and counts attempts.
-async fn try_load(ports: &Ports) -> Result<(Vec<Kept>, Vec<Pause>), ClusterError> {
+async fn try_load(ports: &Ports) -> Result<(Records, Vec<Pause>), ClusterError> {
     let mut records = ports.journal.load().await?;
     let rest = ports.journal.all().await?;
     let is_new = |kept: &Kept| !records.kept.iter().any(|known| known.update.id == kept.update.id);
     let new: Vec<Kept> = rest.kept.into_iter().filter(is_new).collect();
     records.kept.extend(new);
-    for unreadable in rest.unreadable {
+    for unreadable in &rest.unreadable {
         tracing::error!(update.id = %unreadable.id, problem = unreadable.problem, "record cannot be read and is left alone");
     }
-    Ok((records.kept, ports.pauses.load().await?))
+    records.unreadable = rest.unreadable;
+    Ok((records, ports.pauses.load().await?))
 }

@@ -1,6 +1,7 @@
 //! What the last look at each container found, and which mistakes people were told of.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -27,12 +28,13 @@ pub struct Look {
     pub reason: Option<(Box<str>, Box<str>)>,
 }
 
-/// The newest look at each managed container, trouble with repositories, and the mistakes told.
+/// The newest look at each managed container, trouble with repositories, workloads as last shown, and the mistakes told.
 #[derive(Default)]
 pub struct Looked {
     looks: HashMap<WorkloadId, Vec<(Box<str>, Look)>>,
-    troubles: HashMap<Repository, (Timestamp, Box<str>)>,
+    troubles: HashMap<(Repository, Access), (Timestamp, Box<str>)>,
     newest: HashMap<(Repository, Access), Timestamp>,
+    shown: HashMap<WorkloadId, Arc<Workload>>,
     told: HashMap<WorkloadId, Vec<DirectiveError>>,
 }
 
@@ -67,28 +69,43 @@ impl Looked {
     }
 
     /// Notes that a repository could not be read, or that it could again.
-    pub fn note_trouble(&mut self, repository: &Repository, now: Timestamp, trouble: Option<String>) {
-        match trouble {
-            Some(trouble) => {
-                let since = self.troubles.get(repository).map_or(now, |(since, _)| *since);
-                self.troubles.insert(repository.clone(), (since, trouble.into()));
+    pub fn note_trouble(&mut self, observation: &Observation, now: Timestamp) {
+        let key = (observation.repository.clone(), observation.access.clone());
+        match &observation.read {
+            Err(trouble) => {
+                let since = self.troubles.get(&key).map_or(now, |(since, _)| *since);
+                self.troubles.insert(key, (since, trouble.to_string().into()));
             }
-            None => {
-                self.troubles.remove(repository);
+            Ok(_) => {
+                self.troubles.remove(&key);
             }
         }
     }
 
-    /// Since when and why a repository cannot be read.
-    pub fn trouble(&self, repository: &Repository) -> Option<(Timestamp, &str)> {
-        self.troubles.get(repository).map(|(since, why)| (*since, &**why))
+    /// Since when and why a repository cannot be read with an access.
+    pub fn trouble(&self, repository: &Repository, access: &Access) -> Option<(Timestamp, &str)> {
+        self.troubles.get(&(repository.clone(), access.clone())).map(|(since, why)| (*since, &**why))
     }
 
     /// Repositories that cannot be read, since when and why, by name.
     pub fn troubles(&self) -> Vec<(&Repository, Timestamp, &str)> {
-        let mut troubles: Vec<_> = self.troubles.iter().map(|(repository, (since, why))| (repository, *since, &**why)).collect();
-        troubles.sort_by_key(|(repository, ..)| (*repository).clone());
+        let mut troubles: Vec<_> = self.troubles.iter().map(|((repository, _), (since, why))| (repository, *since, &**why)).collect();
+        troubles.sort();
         troubles
+    }
+
+    /// Forgets the repositories that no workload uses any more.
+    pub fn retain(&mut self, is_used: impl Fn(&Repository, &Access) -> bool) {
+        self.newest.retain(|(repository, access), _| is_used(repository, access));
+        self.troubles.retain(|(repository, access), _| is_used(repository, access));
+    }
+
+    /// Takes up how a workload is shown now, and gives how it was shown before.
+    pub fn show(&mut self, id: &WorkloadId, workload: Option<&Arc<Workload>>) -> Option<Arc<Workload>> {
+        match workload {
+            Some(workload) => self.shown.insert(id.clone(), Arc::clone(workload)),
+            None => self.shown.remove(id),
+        }
     }
 
     /// Tells the mistakes in a workload's directives on the object, each set of mistakes once; forgets a workload that is gone.

@@ -21,6 +21,7 @@ mod effects;
 pub mod engine;
 mod failure;
 mod gather;
+pub mod guard;
 pub mod health;
 mod history;
 mod journal;

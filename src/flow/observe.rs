@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Ports;
+use super::guard::{INTERNAL, guarded};
 use crate::core::candidate::candidates;
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
+use crate::sources::Hint;
 
 /// What was read in one repository with one access.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Observation {
     pub access: Access,
     /// What made skeg look.
     pub trigger: Trigger,
+    /// The tag that the hint named, if it named one.
+    pub named: Option<Tag>,
     /// When reading began.
     pub at: Timestamp,
     /// What was read; an error leaves everything as it is.
@@ -36,8 +40,17 @@ pub struct Read {
     pub digests: BTreeMap<Tag, Option<Digest>>,
 }
 
+impl Observation {
+    /// Whether the list does not show yet what a webhook told of.
+    pub fn misses_its_tag(&self) -> bool {
+        let (Some(named), Ok(read)) = (&self.named, &self.read) else { return false };
+        self.trigger == Trigger::Webhook && !read.tags.contains(named)
+    }
+}
+
 /// Reads a repository for the workloads that use it, once for each access they have.
-pub async fn observe(ports: &Ports, repository: &Repository, trigger: Trigger) -> Vec<Observation> {
+pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
+    let (repository, trigger) = (&hint.repository, hint.trigger);
     let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
     for workload in ports.workloads.using(repository) {
         groups.entry(ports.registry.access(repository, &workload.id.namespace)).or_default().push(workload);
@@ -45,8 +58,10 @@ pub async fn observe(ports: &Ports, repository: &Repository, trigger: Trigger) -
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
         let at = ports.clock.now();
-        let read = read(ports, repository, &access, &workloads).await;
-        observations.push(Observation { repository: repository.clone(), access, trigger, at, read });
+        let read = guarded(ports, "reading a repository", read(ports, repository, &access, &workloads)).await;
+        let read =
+            read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
+        observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tag.clone(), at, read });
     }
     observations
 }

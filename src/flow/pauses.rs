@@ -1,23 +1,46 @@
-//! The pauses that are on.
+//! The pauses that are on, and what of them is durable.
+//!
+//! A pause counts from the moment it is asked for, and one that is lifted counts until its end is recorded. One write is under way at a
+//! time; what is asked for meanwhile goes into the next one.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::pause::{Pause, Scope};
+use super::slot::WhenDurable;
+use crate::core::failure::{Failure, FailureKind};
+use crate::core::pause::{Change, Pause, Scope};
+use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId};
+use crate::flow::commands::CommandRefused;
 
-/// Who waits for the pauses to be durable.
-pub type WhenSaved = Box<dyn FnOnce(Result<(), Box<str>>) + Send>;
+/// The longest wait between two tries to write. Short, because a person waits for the answer.
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
 
 /// Every pause, and who waits until they are durable.
 #[derive(Default)]
 pub struct PauseBook {
+    /// What is wanted.
     pauses: Vec<Pause>,
-    /// What the record holds: a pause that is lifted stands until the record says so too.
+    /// What the record holds.
     durable: Vec<Pause>,
-    /// One for each save that is under way, the oldest first.
-    answers: VecDeque<WhenSaved>,
+    /// Who is to be answered when what is wanted now is durable.
+    waiting: Vec<WhenDurable>,
+    state: SaveState,
+    tries: u32,
+}
+
+#[derive(Default)]
+enum SaveState {
+    #[default]
+    Idle,
+    UnderWay {
+        wanted: Vec<Pause>,
+        answers: Vec<WhenDurable>,
+    },
+    Waits {
+        until: Timestamp,
+    },
 }
 
 impl PauseBook {
@@ -43,21 +66,62 @@ impl PauseBook {
         self.pauses.extract_if(.., |pause| pause.scope == *scope).collect()
     }
 
-    /// Notes who is to be answered when the next save has ended.
-    pub fn answer_when_saved(&mut self, answer: WhenSaved) {
-        self.answers.push_back(answer);
+    /// Notes who is to be answered when what is wanted now is durable.
+    pub fn answer_when_durable(&mut self, answer: WhenDurable) {
+        self.waiting.push(answer);
     }
 
-    /// A save has ended: gives whom to answer. When it was the last one under way, what was wanted holds, or, when it failed, what the
-    /// record holds is what is wanted again.
-    pub fn saved(&mut self, is_durable: bool) -> Option<WhenSaved> {
-        let answer = self.answers.pop_front();
-        match (self.answers.is_empty(), is_durable) {
-            (true, true) => self.durable.clone_from(&self.pauses),
-            (true, false) => self.pauses.clone_from(&self.durable),
-            (false, _) => {}
+    /// Whether nobody waits for a write.
+    pub fn is_durable(&self) -> bool {
+        matches!(self.state, SaveState::Idle) && self.waiting.is_empty()
+    }
+
+    /// The write that is due, if one is. Without anything to write those who wait are answered.
+    pub fn due(&mut self, now: Timestamp) -> Due {
+        let may_save = match self.state {
+            SaveState::Idle => true,
+            SaveState::UnderWay { .. } => false,
+            SaveState::Waits { until } => until <= now,
+        };
+        if !may_save || self.waiting.is_empty() {
+            return Due::Nothing;
         }
-        answer
+        let answers = std::mem::take(&mut self.waiting);
+        let change = Change::between(&self.durable, &self.pauses);
+        if change.is_empty() {
+            self.state = SaveState::Idle;
+            return Due::Answers(answers);
+        }
+        self.state = SaveState::UnderWay { wanted: self.pauses.clone(), answers };
+        Due::Save(change)
+    }
+
+    /// A write has ended with what the record holds now, or with a failure; gives whom to answer, and how.
+    ///
+    /// What may pass is written again. What is refused is given up: the pauses are those of the record again, and people are told.
+    pub fn saved(&mut self, result: Result<Vec<Pause>, Failure>, now: Timestamp) -> (Vec<WhenDurable>, Result<(), CommandRefused>) {
+        let SaveState::UnderWay { wanted, mut answers } = std::mem::take(&mut self.state) else { return (Vec::new(), Ok(())) };
+        match result {
+            Ok(kept) => {
+                self.tries = 0;
+                // What was asked for meanwhile stays wanted, on top of what others have kept.
+                self.pauses = Change::between(&wanted, &self.pauses).made(kept.clone());
+                self.durable = kept;
+                (answers, Ok(()))
+            }
+            Err(failure) if failure.kind == FailureKind::Refused => {
+                self.tries = 0;
+                self.pauses = Change::between(&wanted, &self.pauses).made(self.durable.clone());
+                (answers, Err(CommandRefused::NotRecorded(failure.summary)))
+            }
+            Err(failure) => {
+                self.tries = self.tries.saturating_add(1);
+                self.state = SaveState::Waits { until: backoff(now, self.tries, BACKOFF_CAP, "pauses", failure.retry_after) };
+                answers.append(&mut self.waiting);
+                self.waiting = answers;
+                (Vec::new(), Ok(()))
+            }
+        }
     }
 
     /// The pause that covers a workload, its own annotation included.
@@ -70,16 +134,29 @@ impl PauseBook {
         self.pauses.iter().chain(&self.durable).find(covers).map(|pause| pause.to_string().into())
     }
 
-    /// When the next pause ends by itself.
+    /// When the next pause ends by itself, or a failed write is to be tried again.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.pauses.iter().filter_map(|pause| pause.until).min()
+        let retry = match self.state {
+            SaveState::Waits { until } => Some(until),
+            SaveState::Idle | SaveState::UnderWay { .. } => None,
+        };
+        self.pauses.iter().map(|pause| pause.until).chain([retry]).flatten().min()
     }
 
-    /// Drops pauses that have ended; whether there were any.
+    /// Drops pauses that have ended; whether there were any. They leave the record with its next write.
     pub fn drop_ended(&mut self, now: Timestamp) -> bool {
         let before = self.pauses.len();
         self.pauses.retain(|pause| pause.is_on(now));
-        self.durable.retain(|pause| pause.is_on(now));
         self.pauses.len() != before
     }
+}
+
+/// What is due for the record of pauses.
+pub enum Due {
+    /// Nothing, or not yet.
+    Nothing,
+    /// Nothing is to be written: these may be answered.
+    Answers(Vec<WhenDurable>),
+    /// This change is to be written.
+    Save(Change),
 }

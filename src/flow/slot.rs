@@ -5,7 +5,8 @@
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Answer, AuditLine};
+use super::commands::CommandRefused;
+use super::engine::{Act, AuditLine};
 use crate::core::schedule::backoff;
 use crate::core::update::{Effect, Update};
 use crate::core::workload::WorkloadId;
@@ -13,6 +14,9 @@ use crate::ports::journal::Version;
 
 /// The longest wait between two tries to write a record. Short, because every effect of the update waits for it.
 const BACKOFF_CAP: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Answers a caller: with nothing amiss when what the answer tells is durable, else with why it never will be.
+pub type WhenDurable = Box<dyn FnOnce(Result<(), CommandRefused>) + Send>;
 
 /// One update.
 pub struct Slot {
@@ -32,7 +36,7 @@ pub struct Consequences {
     /// Effects to carry out.
     pub effects: Vec<Effect>,
     /// Callers to answer.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<WhenDurable>,
     /// Lines for the audit log.
     pub lines: Vec<AuditLine>,
 }
@@ -84,8 +88,22 @@ impl Slot {
     }
 
     /// An answer that must not be given before everything decided so far is durable.
-    pub fn answer_when_durable(&mut self, answer: Answer) {
+    pub fn answer_when_durable(&mut self, answer: WhenDurable) {
         self.next.answers.push(answer);
+    }
+
+    /// A line of the audit log that must not be written before everything decided so far is durable.
+    pub fn note_when_durable(&mut self, line: AuditLine) {
+        self.next.lines.push(line);
+    }
+
+    /// Gives up everything that is not durable, and gives who waits for it.
+    pub fn into_waiting(mut self) -> Vec<WhenDurable> {
+        if let WriteState::UnderWay(mut written) = self.state {
+            written.answers.append(&mut self.next.answers);
+            return written.answers;
+        }
+        self.next.answers
     }
 
     /// The write that is due, if one is; without one, answers that wait for nothing are given.
@@ -144,7 +162,7 @@ impl Slot {
         acts.extend(ready.lines.into_iter().map(|line| Act::Audit(Box::new(line))));
         let due = ready.effects.into_iter().filter(|effect| is_due(*effect, &self.update));
         acts.extend(due.map(|effect| Act::Carry { effect, update: Box::new(self.update.clone()) }));
-        acts.extend(ready.answers.into_iter().map(Act::Answer));
+        acts.extend(ready.answers.into_iter().map(|answer| Act::Answer(Box::new(move || answer(Ok(()))))));
     }
 }
 
@@ -154,7 +172,7 @@ pub fn is_due(effect: Effect, update: &Update) -> bool {
     match effect {
         Effect::Ask => matches!(update.phase, Phase::Held(_)),
         Effect::Revise => true,
-        Effect::Apply => matches!(update.phase, Phase::Applying(_)),
+        Effect::Apply | Effect::LookOnly => matches!(update.phase, Phase::Applying(_)),
         Effect::Follow => matches!(update.phase, Phase::Verifying(_)),
         Effect::Restore => matches!(update.phase, Phase::Restoring(_)),
         Effect::WriteBack => matches!(update.phase, Phase::Recording(_)),

@@ -42,15 +42,15 @@ impl Slots {
     pub fn insert(&mut self, slot: Slot) {
         let update = &slot.update;
         let (id, workload, created, phase) = (update.id.clone(), update.spec.workload.clone(), update.created, Standing::of(update));
-        self.remove(&id);
+        drop(self.remove(&id));
         self.by_workload.entry(workload).or_default().insert(id.clone());
         self.place(&id, created, phase);
         self.by_id.insert(id, slot);
     }
 
-    /// Drops a slot.
-    pub fn remove(&mut self, id: &UpdateId) {
-        let Some(slot) = self.by_id.remove(id) else { return };
+    /// Drops a slot and gives it.
+    pub fn remove(&mut self, id: &UpdateId) -> Option<Slot> {
+        let slot = self.by_id.remove(id)?;
         self.held.remove(&(slot.update.created, id.clone()));
         self.in_flight.remove(id);
         let workload = &slot.update.spec.workload;
@@ -60,6 +60,7 @@ impl Slots {
                 self.by_workload.remove(workload);
             }
         }
+        Some(slot)
     }
 
     fn place(&mut self, id: &UpdateId, created: Timestamp, standing: Standing) {

@@ -13,11 +13,14 @@ use crate::core::directives::{Defaults, skeg};
 use crate::core::failure::Failure;
 use crate::core::hold::voter::{Ballot, Voter};
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
-use crate::core::update::{Applied, Drift, Effect, Followed, Input, Mark, Phase, Restored, Trigger, Update, UpdateId, Verdict};
+use crate::core::pause::{Pause, Scope};
+use crate::core::update::{
+    Applied, Closed, Drift, Effect, Followed, Input, Mark, Outcome, Phase, Reason, Restored, Rollout, Trigger, Update, UpdateId, Verdict,
+};
 use crate::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use crate::flow::commands::Command;
-use crate::ports::cluster::Workloads;
-use crate::ports::journal::{Kept, Version};
+use crate::ports::cluster::{Gone, Workloads};
+use crate::ports::journal::{Kept, Records, Version};
 use crate::ports::registry::{Access, Registry, RegistryError};
 
 /// The workloads as a watch would show them.
@@ -47,6 +50,9 @@ impl Workloads for Shown {
     }
     fn is_filled(&self) -> bool {
         true
+    }
+    fn gone(&self) -> Option<Gone> {
+        None
     }
     async fn filled(&self) {}
     async fn changed(&self) -> Vec<WorkloadId> {
@@ -83,6 +89,7 @@ struct World {
     engine: Engine,
     shown: Arc<Shown>,
     durable: BTreeMap<UpdateId, (Update, u32)>,
+    pauses: Vec<Pause>,
     acts: Vec<Act>,
     carried: Vec<(Effect, Update)>,
     hints: usize,
@@ -105,8 +112,9 @@ impl World {
         let shown = Arc::new(Shown::default());
         let now = Timestamp::UNIX_EPOCH;
         let engine = Engine::new(settings, shown.clone(), Arc::new(OneAccess));
-        let mut world = Self { engine, shown, durable: BTreeMap::new(), acts: vec![], carried: vec![], hints: 0, remotes: vec![], now };
-        world.send(Message::Loaded { kept: vec![], pauses: vec![] });
+        let durable = BTreeMap::new();
+        let mut world = Self { engine, shown, durable, pauses: vec![], acts: vec![], carried: vec![], hints: 0, remotes: vec![], now };
+        world.send(Message::Loaded { records: Records::default(), pauses: vec![] });
         world
     }
 
@@ -160,7 +168,14 @@ impl World {
     fn observation(&self, repository: &str, trigger: Trigger, tags: &[(&str, &str)]) -> Observation {
         let digests = tags.iter().map(|(tag, content)| (tag.parse().unwrap(), Some(digest(content)))).collect();
         let read = Read { tags: tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect(), digests };
-        Observation { repository: repository.parse().unwrap(), access: Access::Anonymous, trigger, at: self.now, read: Ok(read) }
+        Observation {
+            repository: repository.parse().unwrap(),
+            access: Access::Anonymous,
+            trigger,
+            named: None,
+            at: self.now,
+            read: Ok(read),
+        }
     }
 
     /// Carries out what is wanted: records are written (or not), the rest is noted. `fail` says whether a write fails.
@@ -181,7 +196,7 @@ impl World {
                     let durable = &self.durable.get(&update.id).expect("an effect without a record").0;
                     let is_caused = match effect {
                         Effect::Ask | Effect::Revise => true,
-                        Effect::Apply => matches!(durable.phase, Phase::Applying(_)),
+                        Effect::Apply | Effect::LookOnly => matches!(durable.phase, Phase::Applying(_)),
                         Effect::Follow => matches!(durable.phase, Phase::Verifying(_)),
                         Effect::Restore => matches!(durable.phase, Phase::Restoring(_)),
                         Effect::WriteBack => matches!(durable.phase, Phase::Recording(_)),
@@ -192,7 +207,10 @@ impl World {
                 Act::Remove(id) => drop(self.durable.remove(&id)),
                 Act::Hint(repositories, _) => self.hints += repositories.len(),
                 Act::HintAt(..) => self.hints += 1,
-                Act::SavePauses(_) => self.send(Message::PausesSaved(Ok(()))),
+                Act::SavePauses(change) => {
+                    self.pauses = change.made(std::mem::take(&mut self.pauses));
+                    self.send(Message::PausesSaved(Ok(self.pauses.clone())));
+                }
                 Act::Answer(answer) => answer(),
                 Act::Tell(_) | Act::Audit(_) => {}
             }
@@ -209,7 +227,7 @@ impl World {
         self.engine = Engine::new(self.engine.settings.clone(), self.shown.clone(), Arc::new(OneAccess));
         let kept = |(update, version): &(Update, u32)| Kept { update: update.clone(), version: Version(version.to_string().into()) };
         let kept = self.durable.values().map(kept).collect();
-        self.send(Message::Loaded { kept, pauses: vec![] });
+        self.send(Message::Loaded { records: Records { kept, unreadable: vec![] }, pauses: self.pauses.clone() });
     }
 
     fn outcome(&mut self, id: &UpdateId, input: Input) {
@@ -417,7 +435,7 @@ fn an_undo_that_takes_the_mark_away_with_the_image_is_a_set_back_too() {
         world.run();
         assert_eq!(world.phases(), [("1.0.1".to_owned(), "Done")]);
     }
-    let scope = crate::core::pause::Scope::All;
+    let scope = Scope::All;
     world.send(Message::Command(Command::Resume { scope, by: "user:ann".into(), reply: Box::new(|_| ()) }));
     world.run();
     world.later(300);
@@ -451,13 +469,13 @@ fn a_set_back_image_stays_back_when_every_record_is_lost() {
 fn a_resume_that_is_not_recorded_lifts_nothing() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
-    let scope = crate::core::pause::Scope::All;
-    let pause = crate::core::pause::Pause { scope: scope.clone(), until: None, by: "user:ann".into(), at: world.now, reason: None };
+    let scope = Scope::All;
+    let pause = Pause { scope: scope.clone(), until: None, by: "user:ann".into(), at: world.now, reason: None };
     world.send(Message::Command(Command::Pause { pause, reply: Box::new(|_| ()) }));
     world.run();
     world.observe(&[("1.0.1", "b")]);
     world.run();
-    let resume = |world: &mut World, saved: Result<(), Box<str>>| {
+    let resume = |world: &mut World, saved: Result<Vec<Pause>, Failure>| {
         world.send(Message::Command(Command::Resume { scope: scope.clone(), by: "user:ann".into(), reply: Box::new(|_| ()) }));
         world.acts.retain(|act| !matches!(act, Act::SavePauses(_)));
         world.run();
@@ -465,9 +483,9 @@ fn a_resume_that_is_not_recorded_lifts_nothing() {
         world.send(Message::PausesSaved(saved));
         world.run();
     };
-    resume(&mut world, Err("the API server is away".into()));
+    resume(&mut world, Err(Failure::refused("the API server does not allow it")));
     assert_eq!(world.phases(), [("1.0.1".to_owned(), "Held")]);
-    resume(&mut world, Ok(()));
+    resume(&mut world, Ok(vec![]));
     assert_eq!(world.phases(), [("1.0.1".to_owned(), "Applying")]);
 }
 
@@ -478,7 +496,7 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     let look = |world: &mut World, trigger| {
         let read = Read { tags: vec!["1.0.1".parse().unwrap()], digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
         let repository = "ghcr.io/acme/web".parse().unwrap();
-        let observation = Observation { repository, access: Access::Anonymous, trigger, at: world.now, read: Ok(read) };
+        let observation = Observation { repository, access: Access::Anonymous, trigger, named: None, at: world.now, read: Ok(read) };
         world.send(Message::Observed(vec![observation]));
         world.run();
     };
@@ -525,7 +543,7 @@ fn wherever_it_dies_an_update_is_resumed_where_its_record_stands() {
                 let input = match effect {
                     Effect::Ask | Effect::Revise => continue,
                     Effect::Apply if random.u8(..4) == 0 => Input::Applied(Applied::Failed(Failure::transient("busy"))),
-                    Effect::Apply => patched("ghcr.io/acme/web:1.0.1"),
+                    Effect::Apply | Effect::LookOnly => patched("ghcr.io/acme/web:1.0.1"),
                     Effect::Follow if random.bool() => Input::Followed(Followed::Failed { why: "crash".into() }),
                     Effect::Follow => Input::Followed(Followed::Drifted(Drift::Gone)),
                     Effect::Restore | Effect::WriteBack => Input::Restored(Restored::Back),
@@ -537,3 +555,5 @@ fn wherever_it_dies_an_update_is_resumed_where_its_record_stands() {
         assert!(world.engine.updates().filter(|update| update.is_open()).count() <= 1, "seed {seed}: one workload, one open update");
     }
 }
+
+mod effects;

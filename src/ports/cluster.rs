@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::core::image::Repository;
 pub use crate::core::patch::Reading;
@@ -33,12 +34,25 @@ pub trait Workloads: Send + Sync {
     /// Whether each listing is complete or refused: nothing more will be known by waiting.
     fn is_filled(&self) -> bool;
 
+    /// What keeps the cluster from being followed now, if anything does, and since when. What the API server refuses does not count: that
+    /// stays so until a person acts, and is told elsewhere.
+    fn gone(&self) -> Option<Gone>;
+
     /// Waits until [`is_filled`](Self::is_filled).
     async fn filled(&self);
 
     /// Waits until workloads were added, changed or removed since the last call, and gives their ids, each once. Cancelling the
     /// wait loses nothing.
     async fn changed(&self) -> Vec<WorkloadId>;
+}
+
+/// Something that does not work, and since when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// Since when.
+    pub since: Timestamp,
+    /// What, and how it fails.
+    pub why: String,
 }
 
 /// New images for containers of a workload.

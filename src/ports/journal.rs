@@ -23,6 +23,8 @@ pub struct Kept {
 pub struct Unreadable {
     /// Its namespace and name.
     pub id: UpdateId,
+    /// Its version, so that it can be written over.
+    pub version: Version,
     /// What is wrong with it.
     pub problem: String,
 }
@@ -45,8 +47,8 @@ pub trait Journal: Send + Sync {
     /// Every update that is kept.
     async fn all(&self) -> Result<Records, ClusterError>;
 
-    /// One update; `None` when it is not kept, or not readable.
-    async fn get(&self, id: &UpdateId) -> Result<Option<Kept>, ClusterError>;
+    /// One update; `None` when it is not kept.
+    async fn get(&self, id: &UpdateId) -> Result<Option<Result<Kept, Unreadable>>, ClusterError>;
 
     /// Writes a new update. [`ClusterError::Exists`] when there is one of this name.
     async fn create(&self, update: &Update) -> Result<Version, ClusterError>;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::cluster::ClusterError;
-use crate::core::pause::Pause;
+use crate::core::pause::{Change, Pause};
 
 /// Where pauses are kept.
 #[async_trait]
@@ -11,6 +11,6 @@ pub trait Pauses: Send + Sync {
     /// The pauses kept, those that have run out included.
     async fn load(&self) -> Result<Vec<Pause>, ClusterError>;
 
-    /// Keeps exactly these. Only the engine writes them, so the last write wins.
-    async fn save(&self, pauses: &[Pause]) -> Result<(), ClusterError>;
+    /// Makes the change in what is kept, whoever has written that, and gives what is kept now.
+    async fn save(&self, change: &Change) -> Result<Vec<Pause>, ClusterError>;
 }

@@ -17,7 +17,7 @@ pub use queue::HintQueue;
 pub struct Hint {
     /// Where to look.
     pub repository: Repository,
-    /// The tag that was named, if one was. It narrows nothing that is decided; it tells people what the hint was about.
+    /// The tag that was named, if one was. It narrows nothing that is decided; a list that does not show it yet is read once more.
     pub tag: Option<Tag>,
     /// What made the hint.
     pub trigger: Trigger,

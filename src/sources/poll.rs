@@ -64,7 +64,10 @@ impl PollSchedule {
             let first = after(now, first_within.min(interval).mul_f64(share(&repository, 0)));
             let plan = self.plans.entry(repository).or_insert(Plan { interval, next: first, failures: 0 });
             plan.interval = interval;
-            plan.next = plan.next.min(after(now, interval));
+            // After a failure the registry may have asked to be left alone for longer.
+            if plan.failures == 0 {
+                plan.next = plan.next.min(after(now, interval));
+            }
         }
     }
 

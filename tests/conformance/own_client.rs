@@ -8,7 +8,7 @@ use skeg::adapters::cluster::{ConfigMapPauses, DefaultsOf, KubernetesEvents, Wat
 use skeg::adapters::journal::ClusterJournal;
 use skeg::core::directives::Defaults;
 use skeg::core::patch::{Weighed, weigh};
-use skeg::core::pause::Pause;
+use skeg::core::pause::{Change, Pause};
 use skeg::core::update::{Closed, Drift, Mark, Outcome, Phase, Reason, Update};
 use skeg::core::workload::WorkloadId;
 use skeg::ports::cluster::{Cluster as _, ClusterError, ImagePatch, Workloads as _};
@@ -58,7 +58,7 @@ async fn the_journal_keeps_an_update_and_the_server_guards_it(scope: &Scope) {
     assert!(matches!(journal.replace(&closed, &first).await, Err(ClusterError::Conflict { .. })));
     assert!(matches!(journal.replace(&update, &second).await, Err(ClusterError::Refused { .. })));
     assert_eq!(journal.load().await.unwrap().kept, []);
-    assert_eq!(journal.get(&update.id).await.unwrap().unwrap().version, second);
+    assert_eq!(journal.get(&update.id).await.unwrap().unwrap().unwrap().version, second);
     journal.remove(&update.id).await.unwrap();
     journal.remove(&update.id).await.unwrap();
     assert_eq!(journal.all().await.unwrap().kept, []);
@@ -148,7 +148,8 @@ async fn pauses_and_events_are_written(scope: &Scope) {
         vec![Pause { scope: covers, until: Some(at), by: "user:ann".into(), at, reason: Some(reason.into()) }]
     };
     for reason in ["freeze", "thaw"] {
-        pauses.save(&pause(reason)).await.unwrap();
+        let change = Change { set: pause(reason), ..Change::default() };
+        assert_eq!(pauses.save(&change).await, Ok(pause(reason)));
         assert_eq!(pauses.load().await, Ok(pause(reason)));
     }
 

@@ -124,7 +124,7 @@ impl Stage {
     /// Stops skeg, and checks what it asked of the API server.
     pub async fn end(self) {
         self.stop.cancel();
-        self.skeg.ended().await;
+        self.skeg.ended().await.unwrap();
         let asked = self.plane.asked_by_skeg(&self.namespace);
         assert!(asked.iter().any(|asked| asked.resource == "imageupdates" && asked.code == 201), "{asked:#?}");
         let forbidden: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();

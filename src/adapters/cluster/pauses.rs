@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::client::ApiServer;
 use super::endpoint::Endpoint;
-use crate::core::pause::{Pause, Scope};
+use crate::core::pause::{Change, Pause, Scope};
 use crate::core::workload::{WorkloadId, WorkloadKind};
 use crate::ports::cluster::ClusterError;
 use crate::ports::pauses::Pauses;
@@ -65,34 +65,43 @@ impl ConfigMapPauses {
         self.api.get(&self.object, Endpoint::CONFIG_MAPS, &self.namespace, NAME).await
     }
 
-    async fn write(&self, text: &str) -> Result<(), ClusterError> {
-        match self.read().await? {
-            Some(map) if text_in(&map) == Some(text) => Ok(()),
+    /// Makes the change in what is there now. The write names the version that was read, so nothing newer is written over.
+    async fn write(&self, change: &Change) -> Result<Vec<Pause>, ClusterError> {
+        let map = self.read().await?;
+        let before = self.pauses_in(map.as_ref())?;
+        let after = change.made(before.clone());
+        let text = json!(after.iter().map(Written::from).collect::<Vec<_>>()).to_string();
+        match map {
+            _ if after == before => {}
             Some(map) => {
-                let map = with_text(map, text);
-                self.api.replace(&self.object, Endpoint::CONFIG_MAPS, (&self.namespace, NAME), &map).await.map(drop)
+                let map = with_text(map, &text);
+                self.api.replace(&self.object, Endpoint::CONFIG_MAPS, (&self.namespace, NAME), &map).await?;
             }
             None => {
-                let map = with_text(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(&self.namespace)}), text);
-                self.api.create(&self.object, Endpoint::CONFIG_MAPS, &self.namespace, &map).await.map(drop)
+                let map = with_text(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(&self.namespace)}), &text);
+                self.api.create(&self.object, Endpoint::CONFIG_MAPS, &self.namespace, &map).await?;
             }
         }
+        Ok(after)
+    }
+
+    fn pauses_in(&self, map: Option<&Value>) -> Result<Vec<Pause>, ClusterError> {
+        let text = map.and_then(text_in).unwrap_or("[]");
+        let mend = |problem| format!("{KEY}: {problem}; mend it with `kubectl edit`");
+        parse(text).map_err(|problem| ClusterError::Refused { object: self.object.clone(), detail: mend(problem) })
     }
 }
 
 #[async_trait]
 impl Pauses for ConfigMapPauses {
     async fn load(&self) -> Result<Vec<Pause>, ClusterError> {
-        let map = self.read().await?;
-        let text = map.as_ref().and_then(text_in).unwrap_or("[]");
-        parse(text).map_err(|problem| ClusterError::Refused { object: self.object.clone(), detail: format!("{KEY}: {problem}") })
+        self.pauses_in(self.read().await?.as_ref())
     }
 
-    async fn save(&self, pauses: &[Pause]) -> Result<(), ClusterError> {
-        let text = json!(pauses.iter().map(Written::from).collect::<Vec<_>>()).to_string();
+    async fn save(&self, change: &Change) -> Result<Vec<Pause>, ClusterError> {
         let mut tries = 1;
         loop {
-            match self.write(&text).await {
+            match self.write(change).await {
                 Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. } | ClusterError::NotFound { .. }) if tries < TRIES_MAX => {
                     tries += 1;
                 }

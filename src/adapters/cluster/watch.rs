@@ -30,7 +30,7 @@ use crate::core::image::Repository;
 use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId, WorkloadKind};
 use crate::ports::clock::Clock;
-use crate::ports::cluster::Workloads;
+use crate::ports::cluster::{Gone, Workloads};
 
 /// How long the server is asked to keep one watch open, in seconds. Short, so that a connection that died without a word is found
 /// within about this; the price is one cheap request each time.
@@ -285,6 +285,16 @@ impl Workloads for Watches {
         let state = self.state();
         let mut covering = state.streams.iter().filter(covers).peekable();
         covering.peek().is_some() && covering.all(|stream| stream.filled)
+    }
+
+    fn gone(&self) -> Option<Gone> {
+        let state = self.state();
+        let gone = state.streams.iter().filter_map(|stream| Some((stream, stream.trouble.as_ref().filter(|trouble| !trouble.refused)?)));
+        gone.min_by_key(|(_, trouble)| trouble.since).map(|(stream, trouble)| {
+            let namespace = stream.namespace.as_deref().unwrap_or("all namespaces");
+            let (kind, since, error) = (stream.kind, trouble.since, &trouble.error);
+            Gone { since, why: format!("{kind}s of {namespace} are not followed since {since:.0}: {error}") }
+        })
     }
 
     fn is_filled(&self) -> bool {

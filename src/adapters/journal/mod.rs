@@ -74,9 +74,9 @@ impl Journal for ClusterJournal {
         Ok(records(self.list("").await?))
     }
 
-    async fn get(&self, id: &UpdateId) -> Result<Option<Kept>, ClusterError> {
+    async fn get(&self, id: &UpdateId) -> Result<Option<Result<Kept, Unreadable>>, ClusterError> {
         let object: Option<Value> = self.api.get(&told(id), IMAGE_UPDATES, &id.namespace, &id.name).await?;
-        Ok(object.and_then(|object| read::kept(object).ok()))
+        Ok(object.map(read::kept))
     }
 
     async fn create(&self, update: &Update) -> Result<Version, ClusterError> {

@@ -31,7 +31,7 @@ pub(super) fn kept(object: Value) -> Result<Kept, Unreadable> {
     let read = resource.and_then(|resource| update(resource, id.clone()));
     match read {
         Ok(update) => Ok(Kept { update, version }),
-        Err(problem) => Err(Unreadable { id, problem: problem.chars().take(PROBLEM_CHARS_MAX).collect() }),
+        Err(problem) => Err(Unreadable { id, version, problem: problem.chars().take(PROBLEM_CHARS_MAX).collect() }),
     }
 }
 

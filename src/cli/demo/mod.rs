@@ -64,9 +64,9 @@ impl Demo {
             story.stay(&stage, &skeg).await;
         }
         stop.cancel();
-        skeg.ended().await;
+        let ended = skeg.ended().await.map_err(|error| Failure::NotDone(format!("{error:#}")));
         story.close(told.as_ref().err());
-        Ok(told.map_err(|_| Failure::Told(1)))
+        Ok(told.map_err(|_| Failure::Told(1)).and(ended))
     }
 }
 

@@ -14,7 +14,10 @@ const BACKOFF_CAP: Duration = Duration::from_secs(15);
 /// Tries at a failing API server or registry: an hour at the cap. After that a person should know.
 const TRIES_MAX: u32 = 240;
 /// Tries of an effect that panics: a fault of skeg's own does not pass by itself.
-pub(super) const PANICS_MAX: u32 = 3;
+pub const PANICS_MAX: u32 = 3;
+
+/// What an update tells that a pause has stopped before its patch.
+const PAUSED: &str = "a pause is on";
 
 pub(super) fn step(update: &Update, applying: &Applying, input: &Input, now: Timestamp) -> Step {
     match input {
@@ -47,8 +50,20 @@ fn came_of(update: &Update, applying: &Applying, applied: &Applied, now: Timesta
         Applied::TagMoved { tag, now: digest } => supersede(update, Reason::TagMoved { tag: tag.clone(), now: digest.clone() }, None, now),
         Applied::TagGone { tag } => supersede(update, Reason::TagGone { tag: tag.clone() }, None, now),
         Applied::Drifted(drift) => supersede(update, drift.reason(), taken_back(update, drift, now), now),
+        Applied::Paused => paused(update, applying, now),
         Applied::Failed(failure) => again(update, applying, failure, now),
     }
+}
+
+/// A pause stops what is not patched yet. It is looked at again and again, for a person may set an image meanwhile, and goes on within
+/// [`BACKOFF_CAP`] of the pause's end.
+fn paused(update: &Update, applying: &Applying, now: Timestamp) -> Step {
+    let next = Applying { tries: applying.tries, retry_at: Some(after(now, BACKOFF_CAP)), trouble: Some(PAUSED.into()) };
+    let phase = Phase::Applying(next);
+    if applying.trouble.as_deref() == Some(PAUSED) {
+        return Step::Retries { to: Update { phase, ..update.clone() }, effects: Vec::new() };
+    }
+    moves(update, phase, Event::Paused, PAUSED, &[], now)
 }
 
 /// The image that was replaced is found where the patch can have been made already: a person put it back.

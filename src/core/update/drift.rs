@@ -14,6 +14,17 @@ pub fn drift(update: &Update, workload: Option<&Workload>) -> Option<Drift> {
     moved(update, workload).or_else(other_rules).or_else(other_plan)
 }
 
+/// How the workload differs from what a closed `update` applied; `None` while it shows exactly that.
+pub fn not_running(update: &Update, workload: Option<&Workload>) -> Option<Drift> {
+    let Some(workload) = workload.filter(|workload| workload.uid == update.spec.uid) else { return Some(Drift::Gone) };
+    let rollout = update.phase.rollout();
+    update.spec.changes.iter().enumerate().find_map(|(place, change)| {
+        let applied = rollout.and_then(|rollout| rollout.applied.get(place)).unwrap_or(&change.to);
+        let found = workload.container(&change.container).map_or("nothing", |container| &container.image);
+        (*found != **applied).then(|| Drift::ImageMoved { found: found.into() })
+    })
+}
+
 fn moved(update: &Update, workload: &Workload) -> Option<Drift> {
     update.spec.changes.iter().find_map(|change| {
         let found = workload.container(&change.container).map_or("nothing", |container| &container.image);

@@ -10,6 +10,8 @@ pub enum Effect {
     Revise,
     /// Read the digest again and set the new images.
     Apply,
+    /// Tell whether an earlier try has set the images, and set nothing: what is left of [`Apply`](Self::Apply) while a pause is on.
+    LookOnly,
     /// Follow the rollout until it is decided.
     Follow,
     /// Put the previous images back.

@@ -17,7 +17,7 @@ pub enum Input {
     Drift(Drift),
     /// A newer decision takes its place.
     Supersede(Reason),
-    /// What came of [`Effect::Apply`](super::Effect::Apply).
+    /// What came of [`Effect::Apply`](super::Effect::Apply) or [`Effect::LookOnly`](super::Effect::LookOnly).
     Applied(Applied),
     /// What came of [`Effect::Follow`](super::Effect::Follow).
     Followed(Followed),
@@ -87,6 +87,8 @@ pub enum Applied {
     },
     /// The workload is not what it was.
     Drifted(Drift),
+    /// Nothing was set, because a pause is on.
+    Paused,
     /// It failed.
     Failed(Failure),
 }
@@ -113,6 +115,11 @@ pub enum Followed {
     },
     /// The workload is not what was applied.
     Drifted(Drift),
+    /// skeg cannot follow it: nothing is known of the rollout.
+    Broken {
+        /// What went wrong.
+        why: Box<str>,
+    },
 }
 
 /// What came of a try to restore.

@@ -4,16 +4,18 @@ use jiff::Timestamp;
 
 use super::{Effect, Phase, Update};
 
-/// The effects to issue again after a restart. Each is idempotent, so issuing them twice equals once.
+/// The effects to issue again after a restart. Each is idempotent, so issuing them twice equals once. One that waits for its next try is
+/// left to [`deadline`].
 pub fn resume(update: &Update) -> Vec<Effect> {
+    let retried = |retry_at: Option<Timestamp>, effect| if retry_at.is_none() { vec![effect] } else { Vec::new() };
     match &update.phase {
         Phase::Held(held) if held.asked.is_some() && held.granted.is_none() => vec![Effect::Ask],
         Phase::Closed(_) if update.prompt.as_ref().is_some_and(|prompt| !prompt.ended) => vec![Effect::Revise],
         Phase::Held(_) | Phase::Closed(_) => Vec::new(),
-        Phase::Applying(_) => vec![Effect::Apply],
+        Phase::Applying(applying) => retried(applying.retry_at, Effect::Apply),
         Phase::Verifying(_) => vec![Effect::Follow],
-        Phase::Restoring(_) => vec![Effect::Restore],
-        Phase::Recording(_) => vec![Effect::WriteBack],
+        Phase::Restoring(restoring) => retried(restoring.retry_at, Effect::Restore),
+        Phase::Recording(recording) => retried(recording.retry_at, Effect::WriteBack),
     }
 }
 

@@ -238,6 +238,24 @@ fn where_a_request_can_be_seen_is_kept_and_what_it_misses_is_shown() {
 }
 
 #[test]
+fn a_rollout_that_skeg_cannot_follow_is_not_put_back() {
+    use Effect::{Apply, Follow};
+    let broken = Input::Followed(Followed::Broken { why: "oops".into() });
+    check(held(rules(0)), &[(0, free()), (1, patched()), (2, broken)], "Failed", &[Apply, Follow], true);
+}
+
+#[test]
+fn a_pause_before_the_patch_is_waited_for_without_counting_as_a_try() {
+    let paused = || Input::Applied(Applied::Paused);
+    let mut inputs = vec![(0, free())];
+    inputs.extend((1..1_000).flat_map(|round| [(round * 60, paused()), (round * 60 + 30, free())]));
+    let (update, issued) = live(held(rules(0)), &inputs);
+    let Phase::Applying(applying) = &update.phase else { panic!("{:?}", update.phase) };
+    assert_eq!((applying.tries, issued.len()), (0, 1_000));
+    assert_eq!(update.history.iter().filter(|entry| &*entry.event == "paused").count(), 1, "told once");
+}
+
+#[test]
 fn trouble_is_tried_again_until_a_stated_end() {
     let trouble = || Input::Applied(Applied::Failed(Failure::transient("busy")));
     let (update, issued) = live(held(rules(0)), &[(0, free()), (1, trouble()), (60, free())]);
@@ -288,10 +306,17 @@ fn any_input(random: &mut fastrand::Rng) -> Input {
         6 | 7 => vote(random.choice(["user:ann", "user:bob", "user:eve", "user:mallory"]).unwrap(), verdict),
         8 => Input::Drift(drift),
         9 => Input::Supersede(Reason::NotChosen),
-        10 => Input::Applied(random.choice([Applied::Failed(failure), Applied::Drifted(drift)]).unwrap()),
+        10 => Input::Applied(random.choice([Applied::Failed(failure), Applied::Drifted(drift), Applied::Paused]).unwrap()),
         11 => patched(),
         12 => Input::Followed(
-            random.choice([Followed::Healthy, Followed::Failed { why: "x".into() }, Followed::TimedOut { missing: "y".into() }]).unwrap(),
+            random
+                .choice([
+                    Followed::Healthy,
+                    Followed::Failed { why: "x".into() },
+                    Followed::TimedOut { missing: "y".into() },
+                    Followed::Broken { why: "z".into() },
+                ])
+                .unwrap(),
         ),
         13 => Input::Restored(random.choice([Restored::Back, Restored::Failed(failure), Restored::Drifted(drift)]).unwrap()),
         14 => random.choice([committed(), Input::Recorded(Recorded::Failed(failure))]).unwrap(),
@@ -344,7 +369,8 @@ fn no_sequence_of_inputs_makes_an_illegal_move_or_an_effect_without_its_cause() 
             for effect in effects {
                 assert!(belongs(effect, &to), "seed {seed}: {effect:?} in {:?}", to.phase);
                 // What was not journalled may only repeat an effect whose cause was.
-                assert!(is_recorded || resume(&update).contains(&effect), "seed {seed}: {effect:?} has no durable cause");
+                let is_due = deadline(&update).is_some_and(|at| at <= now) && update.phase.as_str() == to.phase.as_str();
+                assert!(is_recorded || is_due || resume(&update).contains(&effect), "seed {seed}: {effect:?} has no durable cause");
                 patches += u32::from(is_recorded && effect == Effect::Apply);
             }
             if is_recorded {
@@ -354,6 +380,8 @@ fn no_sequence_of_inputs_makes_an_illegal_move_or_an_effect_without_its_cause() 
             update = to;
             assert!(update.votes.iter().all(|vote| &*vote.voter != "user:mallory"), "seed {seed}: a stranger's vote counted");
             assert!(resume(&update).len() <= 1, "seed {seed}: one effect is outstanding at most");
+            let is_put_off = !matches!(update.phase, Phase::Held(_)) && deadline(&update).is_some();
+            assert!(!is_put_off || resume(&update).is_empty(), "seed {seed}: what waits for its time is not begun by a restart as well");
         }
         assert!(patches <= 1, "seed {seed}: one decision, one patch");
     }

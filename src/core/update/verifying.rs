@@ -43,6 +43,11 @@ fn came_of(update: &Update, rollout: &Rollout, followed: &Followed, now: Timesta
         }
         Followed::DigestDiffers { found } => failed(update, rollout, Reason::DigestDiffers { found: found.clone() }, now),
         Followed::Drifted(drift) => drifted(update, rollout, drift, now),
+        // Not put back: the rollout may well be healthy, and only skeg is at fault.
+        Followed::Broken { why } => {
+            let reason = Reason::Trouble { doing: "following the rollout", summary: why.clone() };
+            closes(update, bound(Outcome::Failed, reason, rollout, now), now)
+        }
     }
 }
 

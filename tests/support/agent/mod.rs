@@ -77,15 +77,22 @@ impl Agent {
         drop(skeg);
     }
 
-    /// Asks skeg to end, as SIGTERM does, and waits for it. Returns how long it took.
+    /// Asks skeg to end, as SIGTERM does, and waits for it. Returns how long it took. The end is a good one.
     pub async fn stop(&mut self) -> Duration {
+        let (took, ended) = self.stop_in_any_way().await;
+        ended.expect("everything that was decided is recorded");
+        took
+    }
+
+    /// Asks skeg to end and waits for it. Returns how long it took, and what `skeg run` would end with.
+    pub async fn stop_in_any_way(&mut self) -> (Duration, Result<(), String>) {
         let Running { runtime, skeg, stop } = self.running.take().expect("skeg runs");
         let begun = Instant::now();
         stop.cancel();
-        tokio::time::timeout(PATIENCE, runtime.spawn(skeg.ended())).await.expect("skeg ends").unwrap();
+        let ended = tokio::time::timeout(PATIENCE, runtime.spawn(skeg.ended())).await.expect("skeg ends").unwrap();
         let took = begun.elapsed();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
-        took
+        (took, ended.map_err(|error| format!("{error:#}")))
     }
 
     /// Asks skeg to end without waiting; [`Agent::stop`] waits.
