@@ -24,6 +24,8 @@ pub mod kube_api;
 pub mod needs;
 /// A desk that takes notes, behind the HTTP side.
 pub mod noting_desk;
+/// Ports that panic where a test asks for it.
+pub mod outside;
 /// Requests written byte by byte.
 pub mod raw_http;
 /// A real registry and a real client of registries.
