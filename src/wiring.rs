@@ -89,9 +89,10 @@ impl Skeg {
         serving.spawn(public.serve(webhooks.routes(), stop.clone()));
         serving.spawn(private.serve(routes.routes(), stop.clone()));
         let happened = ports.happened.clone();
+        let api_address = api.address().to_owned();
         tasks.spawn(Box::pin(async move { follow(&watches, &api, &ports).await }));
         let agent = tokio::spawn(agent.run(stop.clone()));
-        tracing::info!(public = %addresses.0, private = %addresses.1, mode = config.cluster.mode.as_str(), "skeg has started");
+        tracing::info!(public = %addresses.0, private = %addresses.1, cluster = api_address, mode = config.cluster.mode.as_str(), "skeg has started");
         Ok(Self { public: addresses.0, private: addresses.1, happened, serving, agent, stop, _tasks: tasks })
     }
 

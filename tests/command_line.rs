@@ -185,15 +185,18 @@ async fn a_configuration_is_checked_with_every_problem_at_once() {
     check(&run(&["check-config", "--config", path]).await, 2, "", &format!("error: {path}:1:6: unclosed table, expected `]`\n"));
 }
 
-/// Starts `skeg run` against a cluster that is not there; gives the process, its log and where the public listener is.
-async fn daemon(folder: &std::path::Path) -> (tokio::process::Child, tokio::io::Lines<BufReader<tokio::process::ChildStderr>>, String) {
+type Lines = tokio::io::Lines<BufReader<tokio::process::ChildStderr>>;
+
+/// Starts `skeg run` against a cluster that is not there; gives the process, its log, where the public listener is, and the private one's URL.
+async fn daemon(folder: &std::path::Path) -> (tokio::process::Child, Lines, String, String) {
     // Nobody listens on the discard port of this machine.
     let kubeconfig = "{apiVersion: v1, kind: Config, current-context: none, clusters: [{name: none, cluster: {server: 'http://127.0.0.1:9'}}], \
                       contexts: [{name: none, context: {cluster: none, user: none}}], users: [{name: none, user: {}}]}";
     std::fs::write(folder.join("kubeconfig"), kubeconfig).unwrap();
-    let config = "[server]\nlisten = '127.0.0.1:0'\nprivate_listen = '127.0.0.1:0'\ncache_dir = 'cache'\n\
+    let config = "[server]\nlisten = '127.0.0.1:0'\nprivate_listen = '127.0.0.1:0'\ncache_dir = 'cache'\ntoken_file = 'token'\n\
                   [cluster]\nkubeconfig = 'kubeconfig'\n[telemetry]\nlog = 'json'\n";
     std::fs::write(folder.join("skeg.toml"), config).unwrap();
+    std::fs::write(folder.join("token"), "s3cret").unwrap();
     let mut command = skeg(&["run", "--config", folder.join("skeg.toml").to_str().unwrap()]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -201,7 +204,9 @@ async fn daemon(folder: &std::path::Path) -> (tokio::process::Child, tokio::io::
         let line = tokio::time::timeout(Duration::from_secs(20), log.next_line()).await.unwrap().unwrap().expect("the daemon starts");
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         if line["message"] == "skeg has started" {
-            return (child, log, line["public"].as_str().unwrap().to_owned());
+            assert_eq!(line["cluster"], "http://127.0.0.1:9");
+            let private = format!("http://{}", line["private"].as_str().unwrap());
+            return (child, log, line["public"].as_str().unwrap().to_owned(), private);
         }
     }
 }
@@ -210,7 +215,7 @@ async fn daemon(folder: &std::path::Path) -> (tokio::process::Child, tokio::io::
 #[tokio::test]
 async fn a_cluster_that_is_not_there_is_a_degraded_state_and_no_crash() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, log, public) = daemon(folder.path()).await;
+    let (mut child, log, public, private) = daemon(folder.path()).await;
     let drained = tokio::spawn(async move {
         let mut log = log;
         while let Ok(Some(_)) = log.next_line().await {}
@@ -219,6 +224,11 @@ async fn a_cluster_that_is_not_there_is_a_degraded_state_and_no_crash() {
     let address: SocketAddr = public.parse().unwrap();
     assert_eq!(exchange(address, &get("/healthz")).await.status, 200);
     assert_eq!(exchange(address, &get("/readyz")).await.status, 503);
+    let private = private.as_str();
+    let told = skeg(&["resume", "Deployment/web", "-n", "shop", "--server", private]).env("SKEG_TOKEN", "s3cret").output().await.unwrap();
+    check(&told, 1, "", "error: still starting: the records are not loaded yet; try again later\n");
+    let status = skeg(&["status", "--server", private]).env("SKEG_TOKEN", "s3cret").output().await.unwrap();
+    assert!(out(&status).contains("failed to perform initial object list: cannot connect: Connection refused"), "{}", out(&status));
 
     let terminate = format!("kill -TERM {}", child.id().unwrap());
     assert!(std::process::Command::new("sh").args(["-c", &terminate]).status().unwrap().success());

@@ -141,7 +141,10 @@ impl EngineDesk {
 
     fn refuse_unknown(&self, scope: &Scope) -> Result<(), Refusal> {
         match scope {
-            Scope::Workload(id) if self.ports.workloads.get(id).is_none() => Err(Refusal::NoWorkload(id.clone())),
+            // Before the first listing nobody knows; the engine then says that it is still starting.
+            Scope::Workload(id) if self.ports.workloads.get(id).is_none() && self.ports.health.trouble().is_none() => {
+                Err(Refusal::NoWorkload(id.clone()))
+            }
             Scope::Workload(_) | Scope::Namespace(_) | Scope::All => Ok(()),
         }
     }

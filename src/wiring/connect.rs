@@ -38,19 +38,25 @@ impl Tried {
 
 /// Tries everything, one kind at a time. Each try has the deadline of its adapter.
 pub async fn try_all(config: &Config) -> Vec<Tried> {
-    let context = config.cluster.context.as_deref().unwrap_or("the current one");
-    let mut tried = vec![Tried::new("cluster", context, cluster(config).await)];
+    let mut tried = vec![cluster(config).await];
     tried.extend(registries(config).await);
     tried.extend(remotes(config).await);
     tried
 }
 
 /// Reads the open records, which shows connection, login, permission and definition of the resource at once.
-async fn cluster(config: &Config) -> Result<String, String> {
-    let connection = adapt::connection(config);
-    let api = ApiServer::connect(&connection).await.map_err(|error| error.to_string())?;
-    let records = ClusterJournal::new(api, adapt::scope(config)).load().await.map_err(|error| error.to_string())?;
-    Ok(format!("answers, {} updates open or binding", records.kept.len()))
+async fn cluster(config: &Config) -> Tried {
+    let api = match ApiServer::connect(&adapt::connection(config)).await {
+        Ok(api) => api,
+        Err(error) => {
+            let context = config.cluster.context.as_deref().unwrap_or("the current context");
+            return Tried::new("cluster", context, Err(error.to_string()));
+        }
+    };
+    let address = api.address().to_owned();
+    let records = ClusterJournal::new(api, adapt::scope(config)).load().await;
+    let outcome = records.map(|records| format!("answers, {} updates open or binding", records.kept.len()));
+    Tried::new("cluster", &address, outcome.map_err(|error| error.to_string()))
 }
 
 /// Logs in to each registry, as far as it asks for that where no repository is named.

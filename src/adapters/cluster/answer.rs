@@ -95,7 +95,8 @@ pub(super) fn chain(error: &dyn Error) -> String {
         }
         cause = inner.source();
     }
-    line(&text)
+    // What the client library calls a connection that did not come about.
+    line(&text.replace("ServiceError: ", "").replace("client error (Connect): tcp connect error", "cannot connect"))
 }
 
 fn detail(code: StatusCode, message: &str) -> String {

@@ -42,6 +42,8 @@ const FIELD_MANAGER: &str = "skeg";
 #[derive(Clone)]
 pub struct ApiServer {
     client: kube::Client,
+    /// Scheme, host and port, for people.
+    address: Box<str>,
 }
 
 /// Which objects to list.
@@ -99,7 +101,16 @@ impl ApiServer {
             kube::Error::Auth(_) => ConnectError::Unusable { problem: "the credential cannot be read".to_owned() },
             error => ConnectError::Unusable { problem: answer::chain(&error) },
         };
-        Ok(Self { client: kube::Client::try_from(config).map_err(unusable)? })
+        // Written anew from its parts, so that a login in it stays where it is.
+        let url = &config.cluster_url;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let address = format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default()).into();
+        Ok(Self { client: kube::Client::try_from(config).map_err(unusable)?, address })
+    }
+
+    /// Scheme, host and port of the server.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The client below, for watches.
