@@ -180,9 +180,11 @@ fn is_visible(facts: &RolloutFacts, applied: &[Box<str>]) -> bool {
 /// made the first pod; so the condition counts once there is a pod of this template, or a reason why there can be none.
 fn deadline_exceeded(facts: &RolloutFacts, complaint: Option<&str>) -> Option<Box<str>> {
     let message = facts.progress_exceeded.as_ref().filter(|_| facts.updated > 0 || facts.replica_failure.is_some())?;
+    // The controller's sentence ends in a full stop; here it is a part of one.
+    let message = message.trim_end_matches('.');
     Some(match complaint.or(facts.replica_failure.as_deref()) {
         Some(cause) => format!("{message} ({cause})").into(),
-        None => message.clone(),
+        None => message.into(),
     })
 }
 

@@ -142,7 +142,7 @@ impl EngineDesk {
     fn refuse_unknown(&self, scope: &Scope) -> Result<(), Refusal> {
         match scope {
             // Before the first listing nobody knows; the engine then says that it is still starting.
-            Scope::Workload(id) if self.ports.workloads.get(id).is_none() && self.ports.health.trouble().is_none() => {
+            Scope::Workload(id) if self.ports.workloads.get(id).is_none() && self.ports.health.has_started() => {
                 Err(Refusal::NoWorkload(id.clone()))
             }
             Scope::Workload(_) | Scope::Namespace(_) | Scope::All => Ok(()),

@@ -42,6 +42,11 @@ impl Health {
         self.state().start = Some(why);
     }
 
+    /// Whether everything needed was there at the start: the workloads and the records are known.
+    pub fn has_started(&self) -> bool {
+        self.state().start.is_none()
+    }
+
     /// A record cannot be written.
     pub fn journal_fails(&self, now: Timestamp, why: &str) {
         let mut state = self.state();

@@ -112,7 +112,7 @@ fn counts_and_conditions_of_an_earlier_specification_are_not_believed() {
 fn the_progress_deadline_of_this_rollout_is_a_failure_and_that_of_the_one_before_is_not() {
     let slow = |facts: &mut RolloutFacts, updated, failure: Option<&str>| {
         (facts.updated, facts.total, facts.available) = (updated, 2, 0);
-        facts.progress_exceeded = Some("has timed out progressing".into());
+        facts.progress_exceeded = Some("has timed out progressing.".into());
         facts.replica_failure = failure.map(Into::into);
     };
     check(|facts| slow(facts, 1, None), "failed: has timed out progressing");

@@ -97,3 +97,33 @@ fn no_container(container: &str, containers: &[Container]) -> String {
         None => format!("there is no container {shown}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const README: &str = include_str!("../../../../README.md");
+
+    /// The words in backquotes of a text.
+    fn quoted(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
+    #[test]
+    fn the_readme_lists_every_key_that_is_honoured_and_no_other() {
+        let table =
+            README.lines().skip_while(|line| !line.starts_with("| key `skeg.dev/")).skip(2).take_while(|line| line.starts_with('|'));
+        let mut listed: Vec<&str> = table.flat_map(|line| quoted(line.split('|').nth(1).unwrap())).collect();
+        let mut honoured: Vec<&str> = KEYS.iter().filter(|(.., key)| key.is_some()).map(|(name, ..)| *name).collect();
+        listed.sort_unstable();
+        honoured.sort_unstable();
+        assert_eq!(listed, honoured);
+        let sentence = README.split("\n\n").find(|text| text.contains("may end in `.<container>`")).unwrap();
+        let mut for_containers: Vec<&str> = quoted(sentence).take_while(|word| !word.starts_with('.')).collect();
+        let mut expected: Vec<&str> =
+            KEYS.iter().filter(|(_, scope, key)| key.is_some() && *scope == Scope::Container).map(|(name, ..)| *name).collect();
+        for_containers.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(for_containers, expected);
+    }
+}
