@@ -159,9 +159,6 @@ impl Engine {
         };
         match closed.outcome {
             Outcome::Done => Err(CommandRefused::Unfit(format!("{} is done, there is nothing to try again", update.id))),
-            Outcome::Unrecorded if closed.binding.is_some() => {
-                Err(CommandRefused::Unfit(format!("{} was set back, there is nothing to record", update.id)))
-            }
             Outcome::Unrecorded => {
                 self.refuse_recording(update)?;
                 let next = update::again(update, &self.known(&update.spec.workload), now);

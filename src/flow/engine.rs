@@ -15,16 +15,14 @@ use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
 use crate::core::failure::Failure;
 use crate::core::hold::binding;
-use crate::core::image::{ImageRef, Repository};
+use crate::core::image::Repository;
 use crate::core::pause::{self, Pause};
-use crate::core::update::{
-    self, Effect, Event, Input, Phase, Reason, Step, Surroundings, Trigger, Update, UpdateId, deadline, resume, step,
-};
+use crate::core::update::{Effect, Event, Input, Phase, Step, Trigger, Update, UpdateId, deadline, resume, step};
 use crate::core::workload::{Workload, WorkloadId};
 use crate::ports::cluster::Workloads;
 use crate::ports::events::Told;
 use crate::ports::journal::{Kept, Records, Unreadable, Version};
-use crate::ports::registry::{Access, Registry};
+use crate::ports::registry::Registry;
 
 /// Moves that one message may cause in one update. A life has under ten; more means a rule that feeds itself.
 const MOVES_MAX: usize = 16;
@@ -153,7 +151,7 @@ pub struct Engine {
     /// Records that could not be read at the start and were not written over since.
     unreadable: BTreeMap<UpdateId, Unreadable>,
     pub(super) acts: Vec<Act>,
-    is_loaded: bool,
+    pub(super) is_loaded: bool,
     /// When records that have grown too old are looked for again.
     pub(super) prune_at: Option<Timestamp>,
 }
@@ -285,70 +283,6 @@ impl Engine {
         self.prune_at = Some(now);
     }
 
-    fn changed(&mut self, ids: &[WorkloadId], now: Timestamp) {
-        if !self.is_loaded {
-            return;
-        }
-        for id in ids {
-            let workload = self.workloads.get(id);
-            self.looked.tell_mistakes(workload.as_deref(), id, &mut self.acts);
-            let before = self.looked.show(id, workload.as_ref());
-            let asked = workload.map(|workload| self.newly_asked(before.as_deref(), &workload)).unwrap_or_default();
-            if !asked.is_empty() {
-                self.acts.push(Act::Hint(asked, Trigger::Resync));
-            }
-        }
-        self.forget_unused();
-        self.compare_with_cluster(ids, now);
-    }
-
-    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended. Of a workload
-    /// that is new the polls take up those that nobody used before.
-    fn newly_asked(&self, before: Option<&Workload>, workload: &Workload) -> Vec<Repository> {
-        let Ok(directives) = &workload.directives else { return Vec::new() };
-        if before.is_some_and(|before| before.uid == workload.uid && before.directives == workload.directives) {
-            return Vec::new();
-        }
-        let selected = workload.containers.iter().filter(|container| directives.selection_of(container).is_some());
-        let images = selected.filter_map(|container| container.image.parse::<ImageRef>().ok());
-        let mut asked: Vec<Repository> = images.map(|image| image.repository().clone()).collect();
-        asked.retain(|repository| before.is_some() || self.workloads.using(repository).len() > 1);
-        asked.sort();
-        asked.dedup();
-        asked
-    }
-
-    /// Whether a managed workload reaches the repository with this access.
-    pub(super) fn is_used(&self, repository: &Repository, access: &Access) -> bool {
-        let reaches = |workload: &Arc<Workload>| self.registry.access(repository, &workload.id.namespace) == *access;
-        self.workloads.using(repository).iter().any(reaches)
-    }
-
-    fn forget_unused(&mut self) {
-        let mut looked = std::mem::take(&mut self.looked);
-        looked.retain(|repository, access| self.is_used(repository, access));
-        self.looked = looked;
-    }
-
-    /// Looks at the held updates of these workloads, and tells those whose images should run which of them a person has moved away.
-    fn compare_with_cluster(&mut self, workloads: &[WorkloadId], now: Timestamp) {
-        for workload in workloads {
-            let is_held = |update: &&Update| matches!(update.phase, Phase::Held(_));
-            let held: Vec<UpdateId> = self.slots.of(workload).filter(is_held).map(|update| update.id.clone()).collect();
-            for id in held {
-                self.look(&id, now);
-            }
-            self.notice_set_back(workload, now);
-        }
-    }
-
-    fn notice_set_back(&mut self, workload: &WorkloadId, now: Timestamp) {
-        let Some(workload) = self.workloads.get(workload) else { return };
-        for (id, drift) in update::set_back(&self.known(&workload.id), &workload) {
-            self.feed(&id, &Input::Drift(drift), now);
-        }
-    }
-
     /// Takes up a new update and runs it as far as it goes before anything is written.
     pub(super) fn open(&mut self, update: Update, now: Timestamp) {
         let id = update.id.clone();
@@ -382,16 +316,6 @@ impl Engine {
         }
     }
 
-    /// What a look shows. Whoever moved a held update to its patch on other grounds than it was admitted on would overwrite somebody:
-    /// the workload is compared at every look and not only when its change is told.
-    fn seen(&self, update: &Update, now: Timestamp) -> Input {
-        let id = &update.spec.workload;
-        let workload = self.workloads.get(id);
-        let is_comparable = matches!(update.phase, Phase::Held(_)) && (workload.is_some() || self.workloads.knows(&id.namespace));
-        let drift = is_comparable.then(|| update::drift(update, workload.as_deref())).flatten();
-        drift.map_or_else(|| Input::Look(self.surroundings(update, workload.as_deref(), now)), Input::Drift)
-    }
-
     /// One step; whether the update moved.
     fn take_step(&mut self, id: &UpdateId, input: &Input, now: Timestamp) -> bool {
         let Some(slot) = self.slots.get_mut(id) else { return false };
@@ -419,29 +343,6 @@ impl Engine {
                 true
             }
         }
-    }
-
-    /// What the gates of an update are made from.
-    fn surroundings(&self, update: &Update, workload: Option<&Workload>, now: Timestamp) -> Surroundings {
-        let id = &update.spec.workload;
-        let known = self.known(id);
-        Surroundings {
-            paused: self.pauses.over(id, workload, now),
-            barred: match workload {
-                None => Some(Reason::NotSeen),
-                Some(workload) => workload.owner.map(|owner| Reason::NoGitRemote { owner }),
-            },
-            bound: workload.and_then(|workload| bound(update, workload, &known)),
-            crowded: self.crowded(update, &known),
-        }
-    }
-
-    fn crowded(&self, update: &Update, known: &[&Update]) -> Option<Reason> {
-        if let Some(other) = known.iter().find(|other| other.id != update.id && other.is_in_flight()) {
-            return Some(Reason::OtherInFlight { update: other.id.name.clone() });
-        }
-        let limit = self.settings.in_flight;
-        (self.slots.in_flight() >= limit).then_some(Reason::InFlightLimit { limit })
     }
 
     /// Follows up what has closed, and looks at the held ones, which may have room now and may close in their turn. A loop, for thousands
@@ -534,14 +435,6 @@ impl Engine {
 
 fn carry(effect: Effect, update: &Update) -> Act {
     Act::Carry { effect, update: Box::new(update.clone()) }
-}
-
-fn bound(update: &Update, workload: &Workload, known: &[&Update]) -> Option<Reason> {
-    let directives = workload.directives.as_ref().ok()?;
-    update.spec.changes.iter().find_map(|change| {
-        let selection = directives.selection_of(workload.container(&change.container)?)?;
-        binding::holds_back(workload, selection, change, known)
-    })
 }
 
 fn last_detail(update: &Update) -> Box<str> {

@@ -15,6 +15,7 @@ mod ask;
 pub mod audit;
 pub mod ballots;
 pub mod commands;
+mod compare;
 mod decide;
 pub mod desk;
 mod effects;

@@ -22,6 +22,8 @@ pub type WhenDurable = Box<dyn FnOnce(Result<(), CommandRefused>) + Send>;
 pub struct Slot {
     /// As decided; the record may be behind.
     pub update: Update,
+    /// Whether the watch has shown the workload since the update set its images there.
+    pub is_shown: bool,
     version: Option<Version>,
     state: WriteState,
     /// Follows from moves that no write has taken up yet.
@@ -50,12 +52,12 @@ enum WriteState {
 impl Slot {
     /// An update that has no record yet.
     pub fn new(update: Update) -> Self {
-        Self { update, version: None, state: WriteState::Idle, next: Consequences::default(), is_behind: true, tries: 0 }
+        Self { update, is_shown: false, version: None, state: WriteState::Idle, next: Consequences::default(), is_behind: true, tries: 0 }
     }
 
-    /// An update as its record tells it.
+    /// An update as its record tells it. The workloads are listed after that was written.
     pub fn loaded(update: Update, version: Version) -> Self {
-        Self { version: Some(version), is_behind: false, ..Self::new(update) }
+        Self { version: Some(version), is_behind: false, is_shown: update.phase.rollout().is_some(), ..Self::new(update) }
     }
 
     /// Whether every move so far is durable.

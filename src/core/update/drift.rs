@@ -62,10 +62,11 @@ pub fn left<'a>(uid: &str, mark: Option<&Mark>, known: &[&'a Update]) -> Vec<Lef
 
 /// The updates among `known` whose image a person has moved away from the workload.
 ///
-/// The watch may lag behind skeg's own patches. skeg's mark tells: only a workload that carries the mark of the newest update that was
-/// applied to it is newer than that patch, so only such a one is judged.
-pub fn set_back(known: &[&Update], workload: &Workload) -> Vec<(UpdateId, Drift)> {
-    if !is_up_to_date(workload, known) {
+/// The watch may lag behind skeg's own patches, so only a workload that shows the newest of them, or what came after, is judged. It does
+/// when it carries skeg's mark of it, and also without when the watch has shown it before (`is_shown`): `kubectl rollout undo` brings back
+/// the mark of the revision that it goes back to.
+pub fn set_back(known: &[&Update], workload: &Workload, is_shown: impl Fn(&Update) -> bool) -> Vec<(UpdateId, Drift)> {
+    if !is_up_to_date(known, workload, is_shown) {
         return Vec::new();
     }
     let moved = |left: &Left<'_>| {
@@ -77,13 +78,17 @@ pub fn set_back(known: &[&Update], workload: &Workload) -> Vec<(UpdateId, Drift)
     left(&workload.uid, workload.mark.as_ref(), known).iter().filter(is_settled).filter_map(moved).collect()
 }
 
-/// Whether the workload shows every patch that skeg has made to it.
-fn is_up_to_date(workload: &Workload, known: &[&Update]) -> bool {
+/// Whether the workload shows every patch that skeg has made to it. An update that was recorded by a later attempt has the time of the
+/// one patch that both have.
+fn is_up_to_date(known: &[&Update], workload: &Workload, is_shown: impl Fn(&Update) -> bool) -> bool {
     let mark = workload.mark.as_ref();
+    let shows = |update: &Update| match (mark.filter(|mark| mark.update == update.id.name), is_put_back(update)) {
+        (Some(mark), true) => !mark.restored.is_empty(),
+        (Some(_), false) => true,
+        (None, is_put_back) => !is_put_back && is_shown(update),
+    };
     let newest = of(&workload.uid, known).filter_map(|update| set_at(update, mark)).max();
-    let marked = mark.and_then(|mark| of(&workload.uid, known).find(|update| update.id.name == mark.update));
-    // An update that was recorded by a later attempt has the time of the one patch that both have.
-    newest.is_some() && marked.is_some_and(|update| set_at(update, mark) == newest)
+    newest.is_some() && of(&workload.uid, known).any(|update| set_at(update, mark) == newest && shows(update))
 }
 
 fn of<'a>(uid: &str, known: &[&'a Update]) -> impl Iterator<Item = &'a Update> {

@@ -217,6 +217,7 @@ fn an_undo_to_a_revision_further_back_is_held_though_it_takes_the_mark_away() {
     world.finish(&second);
     for mark in [Some(mark(&first)), None] {
         world.show("web", OLD, ALL, mark);
+        assert_eq!(world.ends(&second), ("Done", true), "and told");
         world.leaves_alone(WEB, &["1.0.1", "1.0.2"]);
     }
     let scope = crate::core::pause::Scope::All;
@@ -282,6 +283,30 @@ fn after_a_rollout_that_was_put_back_the_other_container_is_still_judged() {
     show(&mut world, [OLDER, &old], restored);
     world.run();
     assert_eq!(world.ends(&first), ("Done", true));
+}
+
+#[test]
+fn a_watch_that_lags_behind_skegs_own_patches_is_no_person() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, ALL, None);
+    let first = world.apply(WEB, &["1.0.1"]);
+    world.finish(&first);
+    assert_eq!(world.ends(&first), ("Done", false), "the patch was not shown yet");
+    world.show("web", &web("1.0.1"), ALL, Some(mark(&first)));
+    let second = world.apply(WEB, &["1.0.1", "1.0.2"]);
+    world.show("web", &web("1.0.2"), ALL, Some(mark(&second)));
+    world.outcome(&second, Input::Followed(Followed::Failed { why: "crash".into() }));
+    world.outcome(&second, Input::Restored(Restored::Back));
+    world.run();
+    assert_eq!((world.ends(&first), world.ends(&second)), (("Done", false), ("RolledBack", true)), "nor what was put back");
+    let restored = Some(Mark { restored: vec![digest("1.0.2")], ..mark(&second) });
+    world.show("web", &web("1.0.1"), ALL, restored.clone());
+    world.run();
+    assert_eq!(world.ends(&first), ("Done", false));
+    world.show("web", OLD, ALL, restored);
+    world.run();
+    assert_eq!(world.ends(&first), ("Done", true), "but that was one");
+    world.leaves_alone(WEB, &["1.0.1", "1.0.2"]);
 }
 
 #[test]

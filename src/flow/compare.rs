@@ -1,0 +1,130 @@
+//! What the watch shows of the workloads, compared with what the updates say of them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::engine::{Act, Engine};
+use crate::core::hold::binding;
+use crate::core::image::{ImageRef, Repository};
+use crate::core::update::{self, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
+use crate::core::workload::{Workload, WorkloadId};
+use crate::ports::registry::Access;
+
+impl Engine {
+    pub(super) fn changed(&mut self, ids: &[WorkloadId], now: Timestamp) {
+        if !self.is_loaded {
+            return;
+        }
+        for id in ids {
+            let workload = self.workloads.get(id);
+            self.looked.tell_mistakes(workload.as_deref(), id, &mut self.acts);
+            let before = self.looked.show(id, workload.as_ref());
+            let asked = workload.map(|workload| self.newly_asked(before.as_deref(), &workload)).unwrap_or_default();
+            if !asked.is_empty() {
+                self.acts.push(Act::Hint(asked, Trigger::Resync));
+            }
+        }
+        self.forget_unused();
+        self.compare_with_cluster(ids, now);
+    }
+
+    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended. Of a workload
+    /// that is new the polls take up those that nobody used before.
+    fn newly_asked(&self, before: Option<&Workload>, workload: &Workload) -> Vec<Repository> {
+        let Ok(directives) = &workload.directives else { return Vec::new() };
+        if before.is_some_and(|before| before.uid == workload.uid && before.directives == workload.directives) {
+            return Vec::new();
+        }
+        let selected = workload.containers.iter().filter(|container| directives.selection_of(container).is_some());
+        let images = selected.filter_map(|container| container.image.parse::<ImageRef>().ok());
+        let mut asked: Vec<Repository> = images.map(|image| image.repository().clone()).collect();
+        asked.retain(|repository| before.is_some() || self.workloads.using(repository).len() > 1);
+        asked.sort();
+        asked.dedup();
+        asked
+    }
+
+    /// Whether a managed workload reaches the repository with this access.
+    pub(super) fn is_used(&self, repository: &Repository, access: &Access) -> bool {
+        let reaches = |workload: &Arc<Workload>| self.registry.access(repository, &workload.id.namespace) == *access;
+        self.workloads.using(repository).iter().any(reaches)
+    }
+
+    fn forget_unused(&mut self) {
+        let mut looked = std::mem::take(&mut self.looked);
+        looked.retain(|repository, access| self.is_used(repository, access));
+        self.looked = looked;
+    }
+
+    /// Looks at the held updates of these workloads, and tells those whose images should run which of them a person has moved away.
+    pub(super) fn compare_with_cluster(&mut self, workloads: &[WorkloadId], now: Timestamp) {
+        for workload in workloads {
+            let is_held = |update: &&Update| matches!(update.phase, Phase::Held(_));
+            let held: Vec<UpdateId> = self.slots.of(workload).filter(is_held).map(|update| update.id.clone()).collect();
+            for id in held {
+                self.look(&id, now);
+            }
+            self.notice_set_back(workload, now);
+        }
+    }
+
+    pub(super) fn notice_set_back(&mut self, workload: &WorkloadId, now: Timestamp) {
+        let Some(workload) = self.workloads.get(workload) else { return };
+        self.note_shown(&workload);
+        let is_shown = |update: &Update| self.slots.get(&update.id).is_some_and(|slot| slot.is_shown);
+        for (id, drift) in update::set_back(&self.known(&workload.id), &workload, is_shown) {
+            self.feed(&id, &Input::Drift(drift), now);
+        }
+    }
+
+    /// Notes that the watch has shown what the marked update set: from now on it shows that or what came after it.
+    fn note_shown(&mut self, workload: &Workload) {
+        let Some(mark) = &workload.mark else { return };
+        let id = UpdateId { namespace: workload.id.namespace.clone(), name: mark.update.clone() };
+        if let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.update.spec.uid == workload.uid) {
+            slot.is_shown = true;
+        }
+    }
+
+    /// What a look shows. Whoever moved a held update to its patch on other grounds than it was admitted on would overwrite somebody:
+    /// the workload is compared at every look and not only when its change is told.
+    pub(super) fn seen(&self, update: &Update, now: Timestamp) -> Input {
+        let id = &update.spec.workload;
+        let workload = self.workloads.get(id);
+        let is_comparable = matches!(update.phase, Phase::Held(_)) && (workload.is_some() || self.workloads.knows(&id.namespace));
+        let drift = is_comparable.then(|| update::drift(update, workload.as_deref())).flatten();
+        drift.map_or_else(|| Input::Look(self.surroundings(update, workload.as_deref(), now)), Input::Drift)
+    }
+
+    /// What the gates of an update are made from.
+    fn surroundings(&self, update: &Update, workload: Option<&Workload>, now: Timestamp) -> Surroundings {
+        let id = &update.spec.workload;
+        let known = self.known(id);
+        Surroundings {
+            paused: self.pauses.over(id, workload, now),
+            barred: match workload {
+                None => Some(Reason::NotSeen),
+                Some(workload) => workload.owner.map(|owner| Reason::NoGitRemote { owner }),
+            },
+            bound: workload.and_then(|workload| bound(update, workload, &known)),
+            crowded: self.crowded(update, &known),
+        }
+    }
+
+    fn crowded(&self, update: &Update, known: &[&Update]) -> Option<Reason> {
+        if let Some(other) = known.iter().find(|other| other.id != update.id && other.is_in_flight()) {
+            return Some(Reason::OtherInFlight { update: other.id.name.clone() });
+        }
+        let limit = self.settings.in_flight;
+        (self.slots.in_flight() >= limit).then_some(Reason::InFlightLimit { limit })
+    }
+}
+
+fn bound(update: &Update, workload: &Workload, known: &[&Update]) -> Option<Reason> {
+    let directives = workload.directives.as_ref().ok()?;
+    update.spec.changes.iter().find_map(|change| {
+        let selection = directives.selection_of(workload.container(&change.container)?)?;
+        binding::holds_back(workload, selection, change, known)
+    })
+}
