@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use skeg::embedded::git::{GitFault, GitRequest};
 use skeg::embedded::kube;
 use skeg::embedded::registry::{Fault, Matcher, Operation};
+use skeg::http::desk::{Desk as _, Readiness};
 
 use crate::support::agent::{Agent, Setup, Stage, Workload, text};
+use crate::support::outside::{Outside, Place, Running};
 
 /// More than any test asks for.
 const ALWAYS: u32 = u32::MAX;
@@ -194,4 +196,40 @@ async fn a_pause_stops_a_patch_that_the_cluster_would_not_take_yet() {
     assert_eq!(status, StatusCode::OK);
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(agent.patches_done(), 1);
+}
+
+impl Running {
+    /// Waits until skeg is not ready for a reason that names this.
+    async fn not_ready_because(&self, part: &str) {
+        let names = |readiness: Readiness| matches!(readiness, Readiness::NotReady { why } if why.contains(part)).then_some(());
+        self.wait_for(|_| names(self.desk.readiness())).await;
+    }
+
+    async fn ready(&self) {
+        self.wait_for(|_| (self.desk.readiness() == Readiness::Ready).then_some(())).await;
+    }
+}
+
+/// RS-01.
+#[tokio::test]
+async fn skeg_is_not_ready_while_records_cannot_be_written_for_long_and_goes_on_by_itself() {
+    let outside = Outside::new(&[]).with_approval();
+    outside.set_full(true);
+    let running = Running::start(&outside);
+    running.not_ready_because("space exceeded").await;
+    assert_eq!(outside.met(Place::Show), 0, "nobody is asked for what is not durable");
+    outside.set_full(false);
+    running.ready().await;
+    running.wait_for(|_| (outside.met(Place::Show) > 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn skeg_is_not_ready_while_the_cluster_cannot_be_followed_for_long() {
+    let outside = Outside::new(&[]);
+    let running = Running::start(&outside);
+    running.ready().await;
+    outside.set_watched(false);
+    running.not_ready_because("Deployments are not followed").await;
+    outside.set_watched(true);
+    running.ready().await;
 }

@@ -138,9 +138,11 @@ async fn a_server_that_fails_at_first_is_a_state_that_passes() {
     assert!(!watching.watches.is_filled() && !watching.watches.knows("shop"));
     let trouble = watching.watches.states()[0].trouble.clone().unwrap();
     assert!(!trouble.refused && trouble.error.contains("injected"), "{trouble:?}");
+    assert_eq!(watching.watches.gone().map(|gone| gone.since), Some(trouble.since));
 
     watching.filled().await;
     watching.until_state(|state| state.trouble.is_none() && state.filled).await;
+    assert_eq!(watching.watches.gone(), None);
     assert!(watching.watches.knows("shop") && watching.watches.get(&id("web")).is_some());
 }
 
@@ -155,6 +157,7 @@ async fn a_namespace_that_is_forbidden_is_told_and_the_others_are_known() {
     assert_eq!(states.iter().map(|state| state.namespace.as_deref().unwrap()).collect::<Vec<_>>(), ["secret", "shop"]);
     assert!(states[0].trouble.as_ref().is_some_and(|trouble| trouble.refused) && !states[0].filled);
     assert!(states[1].filled && states[1].trouble.is_none());
+    assert_eq!(watching.watches.gone(), None, "what is refused is refused, and the rest is followed");
     assert!(watching.watches.knows("shop"));
     for unknown in ["secret", "elsewhere"] {
         assert!(!watching.watches.knows(unknown), "an absent workload of {unknown} may only be unknown");

@@ -222,4 +222,14 @@ mod tests {
         schedule.failed(&web, at(600), Some(Duration::from_secs(70)));
         assert_eq!(schedule.next_due(), Some(at(670)));
     }
+
+    #[test]
+    fn a_change_of_a_workload_does_not_cut_short_the_rest_that_a_registry_asked_for() {
+        let web = workload("a", "acme/web:1", &[]);
+        let mut schedule = schedule(std::slice::from_ref(&web));
+        schedule.take_due(at(1));
+        schedule.failed(&"acme/web".parse().unwrap(), at(1), Some(Duration::from_hours(1)));
+        schedule.reconcile(&[web], at(2));
+        assert_eq!(schedule.next_due(), Some(at(3_601)));
+    }
 }

@@ -24,7 +24,7 @@ pub mod kube_api;
 pub mod needs;
 /// A desk that takes notes, behind the HTTP side.
 pub mod noting_desk;
-/// Ports that panic where a test asks for it.
+/// Ports that panic or fail for long where a test asks for it.
 pub mod outside;
 /// Requests written byte by byte.
 pub mod raw_http;

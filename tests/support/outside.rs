@@ -1,5 +1,5 @@
-//! Ports that panic where a test asks for it, around a real agent and engine. Everything else goes by protocols; a panic inside skeg cannot
-//! be caused from there.
+//! Ports that panic or fail for long where a test asks for it, around a real agent and engine, on a clock that goes faster. Everything else
+//! goes by protocols: from there a panic inside skeg cannot be caused, and a minute lasts a minute.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,7 @@ use skeg::core::schedule::after;
 use skeg::core::update::{Prompt, Update, UpdateId};
 use skeg::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
+use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::{Health, Ports, Prompts, Recorder};
 use skeg::metrics::Metrics;
@@ -72,6 +73,8 @@ struct State {
     mark: Option<Box<str>>,
     patches: u32,
     was_told: bool,
+    full: bool,
+    unwatched: Option<Timestamp>,
 }
 
 impl Outside {
@@ -112,6 +115,22 @@ impl Outside {
     /// What `/metrics` would show.
     pub fn metrics(&self) -> String {
         self.metrics.render()
+    }
+
+    /// Whether the cluster has no room for records.
+    pub fn set_full(&self, full: bool) {
+        self.state.lock().unwrap().full = full;
+    }
+
+    /// Whether the workloads can be watched.
+    pub fn set_watched(&self, watched: bool) {
+        let now = self.now();
+        self.state.lock().unwrap().unwatched = if watched { None } else { Some(now) };
+    }
+
+    fn room(&self, id: &UpdateId) -> Result<(), ClusterError> {
+        let full = || ClusterError::Unreachable { object: id.to_string(), detail: "mvcc: database space exceeded".to_owned() };
+        if self.state.lock().unwrap().full { Err(full()) } else { Ok(()) }
     }
 
     fn at(&self, place: Place) {
@@ -188,7 +207,7 @@ impl Workloads for Outside {
         true
     }
     fn gone(&self) -> Option<Gone> {
-        None
+        self.state.lock().unwrap().unwatched.map(|since| Gone { since, why: "Deployments are not followed".to_owned() })
     }
     async fn filled(&self) {}
     async fn changed(&self) -> Vec<WorkloadId> {
@@ -261,6 +280,7 @@ impl Journal for Outside {
     }
     async fn create(&self, update: &Update) -> Result<Version, ClusterError> {
         self.at(Place::Create);
+        self.room(&update.id)?;
         let is_taken = self.is_taken || self.state.lock().unwrap().records.contains_key(&update.id);
         if is_taken {
             self.state.lock().unwrap().records.entry(update.id.clone()).or_insert(None);
@@ -270,6 +290,7 @@ impl Journal for Outside {
     }
     async fn replace(&self, update: &Update, version: &Version) -> Result<Version, ClusterError> {
         self.at(Place::Replace);
+        self.room(&update.id)?;
         let present = self.state.lock().unwrap().version.to_string();
         if *version.0 != *present {
             return Err(ClusterError::Conflict { object: update.id.to_string(), detail: format!("it is at {present}") });
@@ -317,6 +338,8 @@ impl Approver for Outside {
 pub struct Running {
     agent: JoinHandle<Result<(), NotRecorded>>,
     mailbox: Mailbox,
+    /// What the probes ask.
+    pub desk: EngineDesk,
     stop: CancellationToken,
     _tasks: Arc<Tasks>,
 }
@@ -345,9 +368,11 @@ impl Running {
         let engine = Settings { acts: true, in_flight: 10, history_per_workload: 3, history_age, history_total: 100 };
         let options = Options { engine, poll_interval: Duration::from_hours(1) };
         let tasks = Arc::new(Tasks::default());
-        let (agent, mailbox) = Agent::new(options, Arc::new(ports), outside.hints.clone(), tasks.clone());
+        let ports = Arc::new(ports);
+        let (agent, mailbox) = Agent::new(options, ports.clone(), outside.hints.clone(), tasks.clone());
+        let desk = EngineDesk { mailbox: mailbox.clone(), ports, parts: Arc::new(Parts::default), started: outside.now() };
         let stop = CancellationToken::new();
-        Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, stop, _tasks: tasks }
+        Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, desk, stop, _tasks: tasks }
     }
 
     /// Waits until the updates show something.
