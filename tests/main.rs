@@ -30,6 +30,9 @@ mod far_ends;
 mod git_ssh;
 /// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
 mod http_api;
+/// The program is killed and stopped at each boundary of its loop.
+#[cfg(feature = "embedded")]
+mod kills;
 /// Faults of skeg's own: each is met where it happens, and everything else goes on.
 mod panics;
 /// What people do in the cluster and in Git while skeg works is left as they made it.

@@ -11,6 +11,12 @@ pub mod cluster;
 pub mod controllers;
 /// A real etcd and kube-apiserver, one for a whole run.
 pub mod controlplane;
+/// The program as a container has it.
+#[cfg(feature = "embedded")]
+pub mod daemon;
+/// A gate on the way to a far end.
+#[cfg(feature = "embedded")]
+pub mod gate;
 /// A real Git server.
 #[cfg(feature = "embedded")]
 pub mod git;

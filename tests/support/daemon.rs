@@ -1,0 +1,100 @@
+//! The `skeg` program as a container has it: started from a file, killed and stopped from outside.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// From the start to its first lines. A moment, on a machine that is not busy.
+const STARTED_WITHIN: Duration = Duration::from_secs(30);
+/// From SIGTERM to the end: what is promised, and a machine's delay.
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running daemon. It is killed when this is dropped.
+pub struct Daemon {
+    child: Child,
+    /// Host and port of the API.
+    pub private: String,
+    /// Host and port of the receivers.
+    pub public: String,
+    log: Lines,
+    audit: Lines,
+    told: tokio::task::JoinHandle<()>,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+impl Daemon {
+    /// Starts `skeg run` with this file, in which the log must be JSON, and waits until it listens.
+    pub async fn start(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
+        command.args(["run", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        let (audit, told) = collect(child.stdout.take().unwrap(), |_| {});
+        let (tell, mut started) = tokio::sync::mpsc::channel(1);
+        let (log, _) = collect(child.stderr.take().unwrap(), move |line| {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            if line["message"] == "skeg has started" {
+                let _ = tell.try_send(["private", "public"].map(|name| line[name].as_str().unwrap().to_owned()));
+            }
+        });
+        let started = tokio::time::timeout(STARTED_WITHIN, started.recv()).await;
+        let Ok(Some([private, public])) = started else { panic!("skeg did not start: {:#?}", log.lock().unwrap()) };
+        Self { child, private, public, log, audit, told }
+    }
+
+    /// Ends it where it stands, if it has not ended. Gives its whole audit log.
+    pub async fn kill(mut self) -> Vec<Value> {
+        self.child.kill().await.unwrap();
+        (&mut self.told).await.unwrap();
+        self.audit()
+    }
+
+    /// Asks it to end, as a Pod's deletion does.
+    pub fn terminate(&self) {
+        let command = format!("kill -TERM {}", self.child.id().unwrap());
+        assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+
+    /// Waits for the end that was asked for; how it ended, and how long that took from now.
+    pub async fn ended(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        let status = tokio::time::timeout(ENDED_WITHIN, self.child.wait()).await.expect("skeg does not end").unwrap();
+        (status, begun.elapsed())
+    }
+
+    /// The audit log so far.
+    pub fn audit(&self) -> Vec<Value> {
+        self.audit.lock().unwrap().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The operating log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The memory that is resident now, in bytes (proc(5), `VmRSS`).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+/// Keeps the lines of a stream, and shows each to `look`.
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, look: impl Fn(&str) + Send + 'static) -> (Lines, tokio::task::JoinHandle<()>) {
+    let lines = Lines::default();
+    let kept = Arc::clone(&lines);
+    let task = tokio::spawn(async move {
+        let mut stream = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = stream.next_line().await {
+            look(&line);
+            kept.lock().unwrap().push(line);
+        }
+    });
+    (lines, task)
+}
