@@ -28,6 +28,9 @@ mod far_ends;
 /// Git over SSH.
 #[cfg(feature = "embedded")]
 mod git_ssh;
+/// Deliveries that nobody has signed, and what they cost.
+#[cfg(feature = "embedded")]
+mod hostile_deliveries;
 /// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
 mod http_api;
 /// The program is killed and stopped at each boundary of its loop.
@@ -62,6 +65,9 @@ mod rollouts;
 /// A stop in the middle of a patch and a push.
 #[cfg(feature = "embedded")]
 mod shutdown;
+/// A registry that answers by the byte.
+#[cfg(feature = "embedded")]
+mod slow_registries;
 mod support;
 /// Watching: the workloads of the cluster are known.
 #[cfg(feature = "embedded")]

@@ -15,8 +15,10 @@ use super::engine::{Act, Engine, Message, Settings};
 use super::gather::gather;
 use super::guard::guarded;
 use super::observe::Observation;
-use super::{Ports, audit, effects, journal, observe};
+use super::reader::Reader;
+use super::{Ports, audit, effects, journal};
 use crate::core::failure::Failure;
+use crate::core::schedule::after;
 use crate::core::update::{Effect, Trigger, Update};
 use crate::ports::events::Told;
 use crate::ports::journal::Records;
@@ -29,8 +31,8 @@ use drain::UnderWay;
 
 /// Messages that may wait. Effects wait for room, so nothing is lost when it is full; a thousand covers every update of a large release.
 const INBOX_MAX: usize = 1_024;
-/// Batches of repositories that are read at once. Each registry has a limit of its own below this.
-const READING_MAX: usize = 64;
+/// When a repository that is being read is looked at again for a hint that came meanwhile.
+const LOOK_AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Looks at the engine and tells whoever asked.
 type Reading = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
@@ -82,7 +84,7 @@ pub struct Agent {
     tasks: Arc<dyn Spawn>,
     /// Tasks that a stop waits for.
     under_way: Arc<AtomicUsize>,
-    reading: Arc<tokio::sync::Semaphore>,
+    reader: Arc<Reader>,
     is_stopping: bool,
     /// Whether the gauges of workloads are to be brought up to date.
     is_gauge_old: bool,
@@ -104,7 +106,7 @@ impl Agent {
             mailbox: mailbox.clone(),
             tasks,
             under_way: Arc::default(),
-            reading: Arc::new(tokio::sync::Semaphore::new(READING_MAX)),
+            reader: Arc::default(),
             is_stopping: false,
             is_gauge_old: false,
             is_queue_full: false,
@@ -222,22 +224,18 @@ impl Agent {
             self.hint(Hint { repository, tag: None, trigger: Trigger::Poll }, now);
         }
         for batch in gather(self.hints.take_due(now), &self.hints, &*self.ports.workloads) {
-            self.read(batch);
+            self.read(batch, now);
         }
     }
 
-    /// Reads the repositories of one batch and brings what was read to the engine in one message.
-    fn read(&self, batch: Vec<Hint>) {
-        let (ports, mailbox, reading) = (Arc::clone(&self.ports), self.mailbox.clone(), Arc::clone(&self.reading));
-        self.tasks.spawn(
-            async move {
-                let Ok(_turn) = reading.acquire().await else { return };
-                let reads = batch.iter().map(|hint| observe::observe(&ports, hint));
-                let observations = futures::future::join_all(reads).await.into_iter().flatten().collect();
-                mailbox.send(Message::Observed(observations)).await;
-            }
-            .boxed(),
-        );
+    /// Reads the repositories of one batch and brings what was read to the engine.
+    fn read(&mut self, batch: Vec<Hint>, now: Timestamp) {
+        let (batch, later) = self.reader.take_up(batch);
+        for hint in later {
+            self.hint(hint, after(now, LOOK_AFTERWARDS));
+        }
+        let (ports, mailbox, reader) = (Arc::clone(&self.ports), self.mailbox.clone(), Arc::clone(&self.reader));
+        self.tasks.spawn(async move { reader.read(&ports, &mailbox, &batch).await }.boxed());
     }
 
     fn carry_out(&mut self, act: Act, now: Timestamp) {

@@ -29,6 +29,7 @@ mod journal;
 mod looked;
 pub mod observe;
 mod pauses;
+mod reader;
 mod record;
 mod slot;
 mod slots;

@@ -31,8 +31,19 @@ type Lines = Arc<Mutex<Vec<String>>>;
 impl Daemon {
     /// Starts `skeg run` with this file, in which the log must be JSON, and waits until it listens.
     pub async fn start(config: &Path) -> Self {
+        Self::start_with(config, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(config: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
-        command.args(["run", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["run", "--config"])
+            .arg(config)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let (audit, told) = collect(child.stdout.take().unwrap(), |_| {});
         let (tell, mut started) = tokio::sync::mpsc::channel(1);
@@ -77,10 +88,10 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
-    /// The memory that is resident now, in bytes (proc(5), `VmRSS`).
-    pub fn resident_bytes(&self) -> u64 {
+    /// A figure of `/proc/PID/status` in bytes (`proc(5)`): `VmRSS` is the memory that is resident now, `VmHWM` the most there ever was.
+    pub fn memory(&self, figure: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 }

@@ -1,0 +1,105 @@
+//! RE-04: a registry that answers a byte in ten seconds. A request to it ends at its deadline, and nobody else waits for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::support::agent::{Agent, Setup, Workload, text};
+
+/// A whole request may take this long, and a machine is busy.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// More than there are places to read at a registry.
+const SLOW: usize = 80;
+/// A workload that has a container from the slow registry beside one from the other.
+const PAIR: &str = "pair";
+
+/// A registry whose answers come by the byte. Gives its address, and how many requests it holds at the most.
+async fn slow_registry() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let told = Arc::clone(&most);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (open, most) = (Arc::clone(&open), Arc::clone(&most));
+            tokio::spawn(async move {
+                most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let (mut from, mut to) = stream.split();
+                let _ = from.read(&mut [0; 1024]).await;
+                let drip = async {
+                    for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" {
+                        if to.write_all(&[*byte]).await.is_err() {
+                            return;
+                        }
+                        tokio::time::sleep(Duration::from_secs(10)).await;
+                    }
+                };
+                let closed = async { while from.read(&mut [0; 1024]).await.is_ok_and(|length| length > 0) {} };
+                tokio::select! { () = drip => {}, () = closed => {} }
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (address, told)
+}
+
+/// The workload with its second container from another registry.
+fn with_sidecar(workload: &Workload, host: &str, sidecar: &str) -> Value {
+    let mut object = workload.object(host);
+    let containers = object.pointer_mut("/spec/template/spec/containers").unwrap().as_array_mut().unwrap();
+    containers.push(json!({"name": "sidecar", "image": sidecar}));
+    object
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
+    let (slow, most) = slow_registry().await;
+    let setup = Setup::at_once();
+    let more = format!("[[registry]]\nhost = \"{slow}\"\ninsecure = true\n");
+    let agent = Agent::start(Setup { more: Box::leak(more.into_boxed_str()), ..setup }).await;
+    let host = agent.stage.registry.address().to_string();
+    let begun = Instant::now();
+    for number in 0..SLOW {
+        let name = format!("slow-{number}");
+        let mut object = Workload::new(&name, &format!("team/{name}"), "1.0.0").object(&slow.to_string());
+        // Nothing of it is to run: its image cannot be pulled.
+        object["spec"]["replicas"] = json!(0);
+        agent.stage.kube.apply(object).unwrap();
+    }
+    agent.push(&format!("shop/{PAIR}"), "1.0.0");
+    let pair = with_sidecar(&Workload::new(PAIR, &format!("shop/{PAIR}"), "1.0.0"), &host, &format!("{slow}/team/sidecar:1.0.0"));
+    agent.stage.kube.apply(pair).unwrap();
+    agent.until("the slow registry is asked", async || most.load(Ordering::SeqCst) == 4).await;
+
+    // Its own repository, and one that is read together with a slow one: each poll a second, as if nothing was.
+    for repository in ["shop/web".to_owned(), format!("shop/{PAIR}")] {
+        let (asked, polls) = (Instant::now(), 4);
+        agent.polls(&repository, polls).await;
+        let each = asked.elapsed() / u32::try_from(polls).unwrap();
+        assert!(each < Duration::from_secs(3), "{repository}: a poll each {each:?}");
+    }
+    agent.push(&format!("shop/{PAIR}"), "1.0.1");
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_workload("web", "Done").await;
+    agent
+        .until("the update beside a slow container is decided", async || {
+            agent.updates().await.iter().any(|update| update["workload"]["name"] == PAIR)
+        })
+        .await;
+    assert!(begun.elapsed() < DEADLINE, "{:?}: that was after the first deadline", begun.elapsed());
+
+    let told = async || {
+        let images = agent.get("/v1/images").await["images"].as_array().unwrap().clone();
+        images.into_iter().find(|image| text(image, "/workload/name").starts_with("slow-") && image["state"] == "degraded")
+    };
+    let image = agent.wait_for("a slow repository is degraded", told).await;
+    let took = begun.elapsed();
+    assert!(text(&image, "/errors/0").contains("30 s"), "{image:#}");
+    assert!((DEADLINE..DEADLINE + Duration::from_secs(10)).contains(&took), "{took:?}");
+    assert_eq!(most.load(Ordering::SeqCst), 4, "the registry sees no more requests at once than it is meant to");
+}
