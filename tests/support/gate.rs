@@ -142,7 +142,14 @@ async fn pass_requests(
                 if hold.fate.await.is_err() {
                     return Ok(());
                 }
-                *answer.lock().unwrap() = Some(AtAnswer::Tell(hold.answered));
+                let (tell, told) = oneshot::channel();
+                *answer.lock().unwrap() = Some(AtAnswer::Tell(tell));
+                server.write_all(&bytes).await?;
+                // The client may be gone by now. A server that sees its connection closed may give the request up.
+                if told.await.is_ok() {
+                    let _ = hold.answered.send(());
+                }
+                continue;
             }
             Some(Plan { point: Point::After, hold, .. }) => *answer.lock().unwrap() = Some(AtAnswer::Hold(hold)),
             None => {}
