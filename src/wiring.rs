@@ -20,10 +20,12 @@ use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
 use crate::adapters::registry::{RegistryClient, Seen};
+use crate::adapters::slack::Slack;
 use crate::adapters::tasks::Tasks;
 use crate::config::{Config, Listen, Mode};
 use crate::core::schedule::{after, backoff};
 use crate::flow::agent::{Agent, NotRecorded, Options};
+use crate::flow::ballots::BallotBox;
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::guard::guarded;
@@ -32,7 +34,7 @@ use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Private, Webhooks};
 use crate::metrics::Metrics;
-use crate::ports::approver::Approver;
+use crate::ports::approver::{Approver, Votes};
 use crate::ports::clock::Clock;
 use crate::ports::spawn::Spawn as _;
 use crate::shutdown::DRAIN_LIMIT;
@@ -62,21 +64,37 @@ impl Skeg {
     /// Starts everything the configuration asks for. Only what no retry can mend is an error: a wrong kubeconfig, an address in use. A
     /// cluster, registry or remote that does not answer is a degraded state.
     ///
-    /// `approver` is where people are asked; without one it is the log.
+    /// `approver` is where people are asked; without one it is Slack, or the log where Slack is not configured.
     pub async fn start(config: Config, approver: Option<Arc<dyn Approver>>, stop: CancellationToken) -> anyhow::Result<Self> {
+        Self::start_by(Arc::new(SystemClock), config, approver, stop).await
+    }
+
+    /// Does the same by another clock.
+    pub async fn start_by(
+        clock: Arc<dyn Clock>,
+        config: Config,
+        approver: Option<Arc<dyn Approver>>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
         // A second start in one process finds the provider installed; any other provider would have been a choice of the caller.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let started = clock.now();
         let tasks = Arc::new(Tasks::default());
         let api = ApiServer::connect(&adapt::connection(&config)).await.context("[cluster]")?;
         let scope = adapt::scope(&config);
         let watches = Arc::new(Watches::new(&scope, adapt::defaults(&config), Arc::clone(&clock)));
+        let slack = config.slack.as_ref().map(|section| Slack::new(adapt::slack(section), Arc::clone(&clock))).transpose()?.map(Arc::new);
+        let approver = approver.or_else(|| slack.clone().map(|slack| slack as Arc<dyn Approver>));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);
         let hints = Arc::new(HintQueue::default());
         let options = options(&config);
         let (agent, mailbox) = Agent::new(options, Arc::clone(&ports), Arc::clone(&hints), tasks.clone());
-        let ask_parts = parts(&config, &ports, &watches);
+        if let Some(slack) = slack.clone().filter(|_| config.cluster.mode == Mode::Act) {
+            let votes = Arc::new(BallotBox { mailbox: mailbox.clone(), clock: Arc::clone(&clock) });
+            let ports = Arc::clone(&ports);
+            tasks.spawn(Box::pin(async move { listen(&slack, votes, &ports).await }));
+        }
+        let ask_parts = parts(&config, &ports, &watches, slack);
         let desk: Arc<dyn Desk> = Arc::new(EngineDesk { mailbox, ports: Arc::clone(&ports), parts: ask_parts, started });
 
         let public = bind("listen", config.server.listen).await?;
@@ -152,6 +170,14 @@ fn panicked(end: Result<(), JoinError>) -> String {
 }
 
 /// Follows the cluster, again after a panic: an index that stands still would be taken for a cluster where nothing happens.
+/// Takes clicks in Slack for as long as skeg runs.
+async fn listen(slack: &Arc<Slack>, votes: Arc<dyn Votes>, ports: &Ports) {
+    for tries in 1.. {
+        guarded(ports, "listening to Slack", Arc::clone(slack).listen(Arc::clone(&votes))).await;
+        ports.clock.sleep_until(backoff(ports.clock.now(), tries, FOLLOW_AGAIN_MAX, "slack", None)).await;
+    }
+}
+
 async fn follow(watches: &Watches, api: &ApiServer, ports: &Ports) {
     for tries in 1.. {
         if guarded(ports, "following the workloads", watches.run(api)).await.is_some() {
@@ -219,7 +245,7 @@ fn queue(config: &Config, hints: &Arc<HintQueue>, clock: &Arc<dyn Clock>) -> Arc
 }
 
 /// Asks the adapters how they are.
-fn parts(config: &Config, ports: &Arc<Ports>, watches: &Arc<Watches>) -> Arc<dyn Fn() -> Parts + Send + Sync> {
+fn parts(config: &Config, ports: &Arc<Ports>, watches: &Arc<Watches>, slack: Option<Arc<Slack>>) -> Arc<dyn Fn() -> Parts + Send + Sync> {
     let (ports, watches) = (Arc::clone(ports), Arc::clone(watches));
     let remotes: Vec<Box<str>> = config.remotes.iter().map(|remote| remote.name.clone()).collect();
     let receivers: Vec<PartView> = config.receivers.iter().map(receiver).collect();
@@ -227,7 +253,12 @@ fn parts(config: &Config, ports: &Arc<Ports>, watches: &Arc<Watches>) -> Arc<dyn
         watches: watches.states().iter().map(adapt::watch).collect(),
         remotes: remotes.iter().map(|name| remote(name, &ports)).collect(),
         receivers: receivers.clone(),
+        degraded: slack.as_ref().map(|slack| slack.troubles()).unwrap_or_default().into_iter().map(away).collect(),
     })
+}
+
+fn away((since, why): (Timestamp, Box<str>)) -> PartView {
+    PartView::degraded("slack", format!("since {since:.0}: {why}"))
 }
 
 fn receiver(receiver: &crate::config::Receiver) -> PartView {

@@ -65,7 +65,7 @@ fn the_example_with_everything_switched_on_is_a_configuration() {
         assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (2, 3, 3));
         assert!(config.server.token.is_some());
         // Nobody has the example's secrets; each is told and closes something.
-        assert_eq!(config.warnings.len(), 9, "{:?}", config.warnings);
+        assert_eq!(config.warnings.len(), 11, "{:?}", config.warnings);
     }
 }
 
@@ -113,7 +113,7 @@ fn the_example_misses_no_setting_and_explains_each_once() {
             assert!(explained.contains(&(*section, *key)), "{section}.{key} has no comment");
         }
     }
-    let sections = "approvals cluster git history limits poll registry server settle telemetry webhook";
+    let sections = "approvals cluster git history limits poll registry server settle slack telemetry webhook";
     assert_eq!(shown.keys().copied().collect::<Vec<_>>().join(" "), sections);
 }
 
@@ -129,16 +129,44 @@ fn a_syntax_error_is_told_with_line_and_column() {
 #[test]
 fn every_mistake_is_told_at_once_in_the_order_of_the_file() {
     check(
-        "[server]\nlistn = \":1\"\nlisten = 9300\n\n[poll]\ninterval = \"5 minutes\"\n\n[limits]\nin_flight = 0\n\n[nonsense]\n\n[slack]\n",
+        "[server]\nlistn = \":1\"\nlisten = 9300\n\n[poll]\ninterval = \"5 minutes\"\n\n[limits]\nin_flight = 0\n\n[nonsense]\n\n[signer]\n",
         &[
             "skeg.toml:2:1: server.listn: there is no such setting; did you mean listen?",
             "skeg.toml:3:10: server.listen: is a whole number; write a text in quotes",
             "skeg.toml:6:12: poll.interval: \"5 minutes\": not a duration: expected whole numbers with a unit each, longest unit first, such as 10s, 5m, 1h30m or 30d; write it as in \"5m\"",
             "skeg.toml:9:13: limits.in_flight: 0 is out of range; write a number from 1 to 1000",
-            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, poll, settle, limits, registry, approvals, git, webhook, history, telemetry",
-            "skeg.toml:13:2: slack: is not available in this version; remove the section",
+            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, poll, settle, limits, registry, approvals, slack, git, webhook, history, telemetry",
+            "skeg.toml:13:2: signer: is not available in this version; remove the section",
         ],
     );
+}
+
+#[test]
+fn slack_is_named_by_ids_and_reached_by_tls_and_its_tokens_are_never_inline() {
+    check(
+        "[slack]",
+        &[
+            "skeg.toml:1:2: slack.channel: is missing; write the channel's id, such as \"C0123456789\": it is at the end of the channel's details",
+            "skeg.toml:1:2: slack.bot_token_file: is missing; name the token with bot_token_file or bot_token_env",
+            "skeg.toml:1:2: slack.app_token_file: is missing; name the token with app_token_file or app_token_env",
+        ],
+    );
+    check(
+        "[slack]\nchannel = '#deploys'\nbot_token = 'xoxb-1'\napp_token_env = 'T'\napi_url = 'http://slack.example.com/api'",
+        &[
+            "skeg.toml:2:11: slack.channel: \"#deploys\": not the id of a channel; write the channel's id, such as \"C0123456789\": it is at the end of the channel's details",
+            "skeg.toml:3:13: slack.bot_token: a secret is never written into the configuration; put it in a file or an environment variable and name that with bot_token_file or bot_token_env",
+            "skeg.toml:5:11: slack.api_url: \"http://slack.example.com/api\": only https is spoken with other machines; write an https address without a query",
+        ],
+    );
+}
+
+#[test]
+fn approvers_whom_nobody_can_hear_are_told() {
+    let warned = |text: &str| read(text).unwrap().warnings.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; ");
+    assert!(warned("[approvals]\napprovers = ['slack:U1']").contains("without [slack]"));
+    assert!(warned("[approvals]\napprovers = ['group:ops', 'user:ann']").contains("members of groups"));
+    assert_eq!(warned("[approvals]\napprovers = ['user:ann']"), "");
 }
 
 #[test]

@@ -65,6 +65,9 @@ mod rollouts;
 /// A stop in the middle of a patch and a push.
 #[cfg(feature = "embedded")]
 mod shutdown;
+/// Slack: requests, clicks, and what is left when Slack is away.
+#[cfg(feature = "embedded")]
+mod slack;
 /// A registry that answers by the byte.
 #[cfg(feature = "embedded")]
 mod slow_registries;

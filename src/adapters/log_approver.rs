@@ -11,6 +11,10 @@ pub struct LogApprover;
 
 #[async_trait]
 impl Approver for LogApprover {
+    fn channel(&self) -> &'static str {
+        "log"
+    }
+
     async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
         if matches!(&update.phase, Phase::Held(held) if held.granted.is_none()) && update.votes.is_empty() {
             tracing::info!(update.id = %update.id, approval.votes = update.approvals(), "waits for approval: skeg approve {}", update.id);

@@ -7,4 +7,5 @@ pub mod git;
 pub mod journal;
 pub mod log_approver;
 pub mod registry;
+pub mod slack;
 pub mod tasks;

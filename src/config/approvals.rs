@@ -37,14 +37,14 @@ impl Single for Approvals {
     const NAME: &'static str = "approvals";
 
     fn read(section: &mut Section<'_, '_>) -> Self {
-        const ADVICE: &str = "write \"user:NAME\" or \"group:NAME\"";
+        const ADVICE: &str = "write \"user:NAME\", \"slack:U…\" or \"slack-channel\"";
         let default = Self::default();
         let parse = |text: &str| Approver::parse(text).ok_or(ApproverError);
         let mut approvers = section.list("approvers", ADVICE, parse).unwrap_or(default.approvers);
         approvers.sort();
         approvers.dedup();
-        if approvers.iter().any(|approver| approver.as_str().starts_with("slack")) {
-            section.warn("approvers", "nobody can vote from Slack in this version", "name a user: too");
+        if approvers.iter().any(|approver| ["group:", "slack-group:"].iter().any(|realm| approver.as_str().starts_with(realm))) {
+            section.warn("approvers", "members of groups cannot vote in this version", "name single people too");
         }
         Self {
             approvers,

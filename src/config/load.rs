@@ -18,7 +18,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 const ELEMENTS_MAX: usize = 500;
 
 /// Sections that the documentation knows and this version does not have yet.
-const NOT_YET: [&str; 6] = ["keel", "rule", "slack", "channel", "signer", "person"];
+const NOT_YET: [&str; 5] = ["keel", "rule", "channel", "signer", "person"];
 
 /// A section that is written at most once: `[name]`.
 pub(super) trait Single: Default {
@@ -85,6 +85,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
         limits: document.single(),
         registries: document.elements(),
         approvals: document.single(),
+        slack: document.single(),
         remotes: document.elements(),
         receivers: document.elements(),
         history: document.single(),
@@ -94,9 +95,20 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
     let source = document.finish();
     if source.errors.is_empty() {
         config.warnings = in_order(source.warnings);
+        config.warnings.extend(unheard(file, &config));
         return Ok(config);
     }
     Err(in_order(source.errors))
+}
+
+/// Approvers whom nobody asks.
+fn unheard(file: &Path, config: &Config) -> Option<Problem> {
+    let names_slack = config.approvals.approvers.iter().any(|approver| approver.as_str().starts_with("slack"));
+    let what = "names people of Slack, who cannot vote without [slack]";
+    (names_slack && config.slack.is_none()).then(|| Problem {
+        key: "approvals.approvers".to_owned(),
+        ..Problem::of_file(file, what, "configure [slack], or name a user: too")
+    })
 }
 
 fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {

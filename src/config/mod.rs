@@ -18,6 +18,7 @@ mod secret;
 mod section;
 mod server;
 mod settle;
+mod slack;
 mod telemetry;
 mod webhook;
 
@@ -35,6 +36,7 @@ pub use registry::Registry;
 pub use secret::{Secret, SecretError, SecretValue};
 pub use server::{Listen, ListenError, Server};
 pub use settle::Settle;
+pub use slack::Slack;
 pub use telemetry::{LogFormat, Telemetry};
 pub use webhook::Receiver;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// `[approvals]`
     pub approvals: Approvals,
+    /// `[slack]`, where it is written.
+    pub slack: Option<Slack>,
     /// `[[git]]`, in the order of the file.
     pub remotes: Vec<Remote>,
     /// `[[webhook]]`, in the order of the file.

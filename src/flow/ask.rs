@@ -90,7 +90,9 @@ pub async fn show(ports: &Ports, id: &UpdateId) -> Option<Prompt> {
     let mut tries = 0;
     loop {
         let update = ports.prompts.newest(id)?;
-        match ports.approver.show(&update).await {
+        let shown = ports.approver.show(&update).await;
+        ports.metrics.noticed(ports.approver.channel(), shown.is_ok());
+        match shown {
             Ok(prompt) => {
                 let is_news = prompt.is_some() && prompt != update.prompt;
                 if !ports.prompts.shown(id, prompt.as_ref(), is_news) {

@@ -36,6 +36,8 @@ pub struct Parts {
     pub remotes: Vec<PartView>,
     /// The webhook receivers.
     pub receivers: Vec<PartView>,
+    /// What else is in trouble.
+    pub degraded: Vec<PartView>,
 }
 
 /// The desk of a running agent.
@@ -279,7 +281,14 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         remotes: parts.remotes,
         receivers: parts.receivers,
         pauses: engine.pauses.all().iter().filter(|pause| pause.is_on(now)).map(PauseView::from).collect(),
-        degraded: trouble.map(|why| PartView::degraded("skeg", why)).into_iter().chain(wrong).chain(unstored).chain(unreadable).collect(),
+        degraded: trouble
+            .map(|why| PartView::degraded("skeg", why))
+            .into_iter()
+            .chain(parts.degraded)
+            .chain(wrong)
+            .chain(unstored)
+            .chain(unreadable)
+            .collect(),
     }
 }
 

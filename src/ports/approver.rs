@@ -9,6 +9,9 @@ use crate::core::update::{Prompt, Update, UpdateId};
 /// Where people are asked. Their votes come back by [`Votes`], never as an answer of this call.
 #[async_trait]
 pub trait Approver: Send + Sync {
+    /// What it is called in metrics.
+    fn channel(&self) -> &'static str;
+
     /// Shows the update as it stands: asks for votes while it needs some, and afterwards shows what became of it where people were asked.
     ///
     /// Gives where it can be seen, which is then recorded and comes back as [`Update::prompt`]; `None` where nothing is to be kept. The

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
+use crate::adapters::slack::{self, TokenSource};
 use crate::config::{Config, Credential, Namespaces, Secret};
 use crate::core::directives::Defaults;
 use crate::http::view::{PartState, PartView};
@@ -80,6 +81,20 @@ fn git_login(credential: Option<Credential>) -> (Option<Box<str>>, Option<Secret
         Some(Credential::Bearer(token)) => (None, token),
     };
     (username, Some(Arc::new(move || read(&secret))))
+}
+
+/// `[slack]`
+pub fn slack(section: &crate::config::Slack) -> slack::Settings {
+    let token = |secret: &Secret| -> TokenSource {
+        let secret = secret.clone();
+        Arc::new(move || read(&secret))
+    };
+    slack::Settings {
+        bot_token: token(&section.bot_token),
+        app_token: token(&section.app_token),
+        channel: section.channel.clone(),
+        api_url: section.api_url.clone(),
+    }
 }
 
 fn read(secret: &Secret) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! Trying what a configuration names: the cluster, each registry, each Git remote. Nothing is written anywhere.
+//! Trying what a configuration names: the cluster, each registry, each Git remote, Slack. Nothing is written anywhere.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::adapters::cluster::ApiServer;
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::registry::{Greeting, RegistryClient};
+use crate::adapters::slack::Slack;
 use crate::config::{Config, Credential, Registry};
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal as _;
@@ -19,7 +20,7 @@ use crate::ports::registry::RegistryError;
 /// What came of trying one thing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Tried {
-    /// What kind of thing: `cluster`, `registry`, `remote`.
+    /// What kind of thing: `cluster`, `registry`, `remote`, `slack`.
     pub part: &'static str,
     /// Its name.
     pub name: String,
@@ -41,6 +42,9 @@ pub async fn try_all(config: &Config) -> Vec<Tried> {
     let mut tried = vec![cluster(config).await];
     tried.extend(registries(config).await);
     tried.extend(remotes(config).await);
+    if let Some(section) = &config.slack {
+        tried.push(Tried::new("slack", &section.channel, slack(section).await));
+    }
     tried
 }
 
@@ -57,6 +61,12 @@ async fn cluster(config: &Config) -> Tried {
     let records = ClusterJournal::new(api, adapt::scope(config)).load().await;
     let outcome = records.map(|records| format!("answers, {} updates open or binding", records.kept.len()));
     Tried::new("cluster", &address, outcome.map_err(|error| error.to_string()))
+}
+
+/// Who the bot token stands for, and whether the app token opens a socket. Whether the channel can be posted to shows only with a message.
+async fn slack(section: &crate::config::Slack) -> Result<String, String> {
+    let slack = Slack::new(adapt::slack(section), Arc::new(SystemClock)).map_err(|error| error.to_string())?;
+    slack.check().await.map_err(|error| error.to_string())
 }
 
 /// Logs in to each registry, as far as it asks for that where no repository is named.

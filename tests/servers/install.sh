@@ -9,7 +9,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 # program:package, as in the lists of tests/support
-needed=(git:git openssl:openssl docker-registry:docker-registry skopeo:skopeo nginx:nginx fcgiwrap:fcgiwrap htpasswd:apache2-utils kubectl:kubernetes-client sshd:openssh-server ssh:openssh-client)
+needed=(git:git openssl:openssl docker-registry:docker-registry skopeo:skopeo nginx:nginx fcgiwrap:fcgiwrap htpasswd:apache2-utils kubectl:kubernetes-client sshd:openssh-server ssh:openssh-client python3:python3)
 
 # Prints the packages of the programs that are missing.
 missing() {
@@ -49,8 +49,21 @@ install() {
     as_root "${quiet[@]}" install --no-install-recommends ca-certificates "$@"
 }
 
-mapfile -t packages < <(missing)
-[ "${#packages[@]}" -gt 0 ] || exit 0
+# Debian keeps what makes virtual environments apart from the interpreter.
+missing_venv() {
+    ! command -v python3 >/dev/null || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+}
+slack_sdk() {
+    "$(dirname "$0")/slack_sdk.sh" >/dev/null && return
+    echo "install.sh: Slack's Python SDKs are not there; tests/servers/slack_sdk.sh says why" >&2
+    [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
+}
+
+mapfile -t packages < <(missing; missing_venv)
+if [ "${#packages[@]}" = 0 ]; then
+    slack_sdk
+    exit 0
+fi
 if can_install; then
     install "${packages[@]}" >&2 || echo "install.sh: apt-get failed" >&2
 fi
@@ -59,3 +72,4 @@ if [ "${#packages[@]}" -gt 0 ]; then
     echo "install.sh: not installed: ${packages[*]}; get them with: apt-get install ${packages[*]}" >&2
     [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
 fi
+slack_sdk

@@ -40,6 +40,9 @@ pub mod registry;
 /// The life of a server script.
 #[cfg(feature = "embedded")]
 pub mod server;
+/// A Slack of this machine.
+#[cfg(feature = "embedded")]
+pub mod slack;
 /// Tokens for a real registry.
 #[cfg(feature = "embedded")]
 pub mod token_service;

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A program, and the Debian package it is in.
 #[derive(Clone, Copy)]
@@ -13,14 +14,29 @@ pub struct Program(pub &'static str, pub &'static str);
 pub fn all_there(programs: &[Program]) -> bool {
     let missing: Vec<_> = programs.iter().filter(|program| find(program.0).is_none()).collect();
     for Program(program, package) in &missing {
-        let what = format!("needs {program} (apt-get install {package})");
-        assert!(!is_required(), "{what}");
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test");
-        // Past the capture of test output: whoever runs the tests should see what was not run.
-        let _ = writeln!(std::io::stderr(), "left out: {what}: {test}");
+        leave_out(&format!("needs {program} (apt-get install {package})"));
     }
     missing.is_empty()
+}
+
+/// What a script of this repository has made, and whose path it prints with `--where`; the rest is as with [`all_there`].
+#[track_caller]
+pub fn made_there(what: &str, script: &str) -> Option<PathBuf> {
+    let made = Command::new("bash").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).arg("--where").output().unwrap();
+    if !made.status.success() {
+        leave_out(&format!("needs {what} ({script})"));
+        return None;
+    }
+    Some(PathBuf::from(String::from_utf8(made.stdout).unwrap().trim()))
+}
+
+#[track_caller]
+fn leave_out(what: &str) {
+    assert!(!is_required(), "{what}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Past the capture of test output: whoever runs the tests should see what was not run.
+    let _ = writeln!(std::io::stderr(), "left out: {what}: {test}");
 }
 
 /// Whether a test that cannot run is a failure.

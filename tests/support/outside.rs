@@ -328,6 +328,10 @@ impl Git for Outside {
 
 #[async_trait]
 impl Approver for Outside {
+    fn channel(&self) -> &'static str {
+        "outside"
+    }
+
     async fn show(&self, _: &Update) -> Result<Option<Prompt>, Failure> {
         self.at(Place::Show);
         Ok(None)

@@ -7,6 +7,7 @@
 mod addresses;
 mod redirect;
 mod retry_after;
+mod upgrade;
 
 use std::error::Error;
 use std::io;
@@ -19,6 +20,7 @@ use url::Url;
 
 pub use redirect::same_origin;
 pub use retry_after::{RETRY_AFTER_MAX, retry_after};
+pub use upgrade::{WebSocket, WebSockets};
 
 use addresses::{GuardedResolver, RefusedAddress, is_reserved_literal};
 use redirect::next_hop;
@@ -47,7 +49,7 @@ pub enum Reach {
     Anywhere,
 }
 
-/// One request without a body.
+/// One request.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// `GET` or `HEAD`; others are sent, but their redirects are not followed.
@@ -60,6 +62,8 @@ pub struct Ask {
     pub authorization: Option<HeaderValue>,
     /// Which addresses may be connected to; a redirect to another origin is always [`Reach::Guarded`].
     pub reach: Reach,
+    /// What is sent with it. Requests with a body are not `GET`, so no redirect repeats it elsewhere.
+    pub body: Option<Bytes>,
     /// The most bytes of a successful body, counted after decompression.
     pub body_bytes_max: usize,
     /// Time for all of it.
@@ -67,9 +71,10 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// A request for `url` with no headers and no credential, guarded, with the usual deadline.
+    /// A request for `url` with no headers, no credential and no body, guarded, with the usual deadline.
     pub fn new(method: Method, url: Url, body_bytes_max: usize) -> Self {
-        Self { method, url, headers: HeaderMap::new(), authorization: None, reach: Reach::Guarded, body_bytes_max, deadline: DEADLINE }
+        let headers = HeaderMap::new();
+        Self { method, url, headers, authorization: None, reach: Reach::Guarded, body: None, body_bytes_max, deadline: DEADLINE }
     }
 }
 
@@ -169,6 +174,9 @@ impl Fetch {
             let mut authorization = authorization.clone();
             authorization.set_sensitive(true);
             request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(body) = &ask.body {
+            request = request.body(body.clone());
         }
         request.send().await.map_err(|error| failure(&error))
     }

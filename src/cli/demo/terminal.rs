@@ -25,6 +25,10 @@ impl Terminal {
 
 #[async_trait]
 impl Approver for Terminal {
+    fn channel(&self) -> &'static str {
+        "terminal"
+    }
+
     /// The story tells every vote and every end by itself.
     async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
         let is_new = self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(update.id.clone());

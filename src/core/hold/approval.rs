@@ -78,6 +78,14 @@ pub enum VoteRefused {
         /// Its name.
         update: Box<str>,
     },
+    /// It has approvals of people whom another place knows: one person could be both.
+    #[error("{update} has approvals from {realm}, and whether they are other people's is not known: vote there")]
+    OtherRealm {
+        /// Its name.
+        update: Box<str>,
+        /// Where they come from: `slack` or `user`.
+        realm: Box<str>,
+    },
     /// More voters than a record keeps.
     #[error("{update} has {VOTES_MAX} votes already")]
     TooMany {
@@ -122,12 +130,26 @@ pub fn admits(update: &Update, ballot: &Ballot) -> Result<Admitted, VoteRefused>
                 let approvers = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
                 return Err(VoteRefused::NotApprover { voter, update: name, approvers });
             }
+            if let Some(realm) = other_realm(update, &voter).filter(|_| ballot.verdict == Verdict::Approve) {
+                return Err(VoteRefused::OtherRealm { update: name, realm: realm.into() });
+            }
             if update.votes.len() >= VOTES_MAX && !update.votes.iter().any(|earlier| earlier.voter == voter) {
                 return Err(VoteRefused::TooMany { update: name });
             }
             Ok(Admitted::Counts)
         }
     }
+}
+
+/// Another realm than the voter's that approvals of the update come from.
+fn other_realm<'u>(update: &'u Update, voter: &str) -> Option<&'u str> {
+    let approvals = update.votes.iter().filter(|vote| vote.verdict == Verdict::Approve);
+    approvals.map(|vote| realm(&vote.voter)).find(|realm_of| *realm_of != realm(voter))
+}
+
+/// Who knows a person by this name: the part before the colon.
+fn realm(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(realm, _)| realm)
 }
 
 /// Whether the same person has voted the same before, and the update has not ended against it.

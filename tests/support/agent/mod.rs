@@ -3,24 +3,30 @@
 //! skeg runs on a runtime of its own, so that it can be killed: the runtime is shut down, every task of skeg ends where it stands, and
 //! nothing is drained. The far ends are not touched by that, and the next start finds them as they were left.
 
+/// A clock that a test moves.
+mod clock;
 /// The far ends, and the files that skeg starts from.
 mod stage;
 /// What runs in the cluster and is declared in Git.
 mod workload;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use skeg::embedded::git::Commit;
 use skeg::embedded::kube::RequestRecord;
-use skeg::embedded::registry::Image;
+use skeg::flow::engine::AuditLine;
 use skeg::wiring::Skeg;
 use tokio::runtime::Runtime;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-pub use stage::{API_TOKEN, HOOK_TOKEN, NAMESPACE, PERSON, Setup, Stage};
+pub use stage::{API_TOKEN, HOOK_TOKEN, NAMESPACE, PERSON, SLACK_APP_TOKEN, SLACK_BOT_TOKEN, SLACK_CHANNEL, Setup, Stage};
 pub use workload::Workload;
+
+use clock::MovedClock;
 
 /// The longest a test waits for anything. A rollout that fails takes about ten seconds, a retry as long again; the rest is for machines
 /// that are busy.
@@ -32,6 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 pub struct Agent {
     /// The far ends.
     pub stage: Stage,
+    /// skeg's clock.
+    pub clock: Arc<MovedClock>,
     client: Client,
     running: Option<Running>,
 }
@@ -56,7 +64,7 @@ impl Agent {
         // Whoever starts first installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let mut agent = Self { stage, client, running: None };
+        let mut agent = Self { stage, clock: Arc::default(), client, running: None };
         agent.begin().await;
         agent
     }
@@ -66,7 +74,7 @@ impl Agent {
         assert!(self.running.is_none(), "skeg runs already");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = CancellationToken::new();
-        let skeg = runtime.spawn(Skeg::start(self.stage.config(), None, stop.clone())).await.unwrap().unwrap();
+        let skeg = runtime.spawn(Skeg::start_by(self.clock.clone(), self.stage.config(), None, stop.clone())).await.unwrap().unwrap();
         self.running = Some(Running { runtime, skeg, stop });
     }
 
@@ -93,6 +101,11 @@ impl Agent {
         let took = begun.elapsed();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
         (took, ended.map_err(|error| format!("{error:#}")))
+    }
+
+    /// The audit from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<AuditLine>> {
+        self.running().skeg.listen()
     }
 
     /// Asks skeg to end without waiting; [`Agent::stop`] waits.
@@ -122,7 +135,7 @@ impl Agent {
 
     /// Pushes an image that runs, as CI would; gives its digest.
     pub fn push(&self, repository: &str, tag: &str) -> String {
-        self.stage.registry.push_image(repository, tag, &Image::new(format!("{repository} {tag}"))).unwrap()
+        self.stage.push(repository, tag)
     }
 
     /// Pushes an image that never gets ready wherever it is started.
@@ -314,6 +327,16 @@ impl Drop for Agent {
         if let Some(running) = self.running.take() {
             running.runtime.shutdown_background();
         }
+    }
+}
+
+/// Waits for something that happens on other threads or in other processes.
+#[track_caller]
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

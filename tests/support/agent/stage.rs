@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::{Ready, ready};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
@@ -18,6 +19,12 @@ pub const NAMESPACE: &str = "shop";
 pub const API_TOKEN: &str = "token-of-the-api";
 /// The token of the webhook's sender.
 pub const HOOK_TOKEN: &str = "token-of-the-hook";
+/// skeg's bot token in Slack.
+pub const SLACK_BOT_TOKEN: &str = "xoxb-token-of-the-bot";
+/// skeg's token for Socket Mode.
+pub const SLACK_APP_TOKEN: &str = "xapp-token-of-the-app";
+/// The channel that skeg asks in.
+pub const SLACK_CHANNEL: &str = "C0000000001";
 /// Who commits to Git beside skeg.
 pub const PERSON: &str = "Pat Person <pat@example.com>";
 
@@ -37,13 +44,15 @@ pub struct Setup {
     pub registry_password: Option<&'static str>,
     /// Further sections of the configuration.
     pub more: &'static str,
+    /// Where Slack is, if people are asked there; `slack:U1` and `slack:U2` may vote then, too.
+    pub slack: Option<String>,
 }
 
 impl Setup {
     /// These workloads, polled every second, decided at once.
     pub fn of(workloads: impl IntoIterator<Item = Workload>) -> Self {
         let workloads = workloads.into_iter().collect();
-        Self { workloads, poll: "1s", settle: "0s", mode: "act", access: Access::Anonymous, registry_password: None, more: "" }
+        Self { workloads, poll: "1s", settle: "0s", mode: "act", access: Access::Anonymous, registry_password: None, more: "", slack: None }
     }
 
     /// One workload, `web`, that runs `shop/web:1.0.0` and needs one approval.
@@ -54,6 +63,12 @@ impl Setup {
     /// One workload, `web`, that runs `shop/web:1.0.0` and is updated at once.
     pub fn at_once() -> Self {
         Self::of([Workload::new("web", "shop/web", "1.0.0")])
+    }
+
+    /// Asks in the Slack at this address.
+    #[must_use]
+    pub fn with_slack(self, api_url: String) -> Self {
+        Self { slack: Some(api_url), ..self }
     }
 
     /// Polls once after the start and not again within any test, so that what happens later has another cause.
@@ -102,6 +117,8 @@ impl Stage {
         stage.write("api", API_TOKEN);
         stage.write("hook", HOOK_TOKEN);
         stage.write("git", "git-password");
+        stage.write("bot-token", SLACK_BOT_TOKEN);
+        stage.write("app-token", SLACK_APP_TOKEN);
         stage.write("kubeconfig", &stage.kube.kubeconfig());
         if let Some(login) = login(&setup.access) {
             stage.write("registry", setup.registry_password.unwrap_or(&login.password));
@@ -114,10 +131,20 @@ impl Stage {
         std::fs::write(self.folder.path().join(file), text).unwrap();
     }
 
-    /// The configuration that skeg runs with: a file like any other.
+    /// The configuration that skeg runs with.
     pub fn config(&self) -> Config {
+        config::load(&self.config_file()).unwrap()
+    }
+
+    /// The same as a file like any other.
+    pub fn config_file(&self) -> PathBuf {
         self.write("skeg.toml", &self.config);
-        config::load(&self.folder.path().join("skeg.toml")).unwrap()
+        self.folder.path().join("skeg.toml")
+    }
+
+    /// Pushes an image that runs, as CI would; gives its digest.
+    pub fn push(&self, repository: &str, tag: &str) -> String {
+        self.registry.push_image(repository, tag, &Image::new(format!("{repository} {tag}"))).unwrap()
     }
 
     /// The text of a file in Git.
@@ -138,6 +165,7 @@ impl Stage {
 
 fn configuration(setup: &Setup, registry: &str, remote: &str) -> String {
     let Setup { poll, settle, mode, more, .. } = setup;
+    let (slack, approvers) = slack(setup);
     let login = login(&setup.access)
         .map(|login| format!("namespaces = [\"{NAMESPACE}\"]\nusername = \"{}\"\npassword_file = \"registry\"", login.user));
     let login = login.unwrap_or_default();
@@ -161,7 +189,9 @@ interval = "{poll}"
 window = "{settle}"
 
 [approvals]
-approvers = ["user:ops"]
+approvers = [{approvers}]
+
+{slack}
 
 [[registry]]
 host = "{registry}"
@@ -183,6 +213,15 @@ token_file = "hook"
 {more}
 "#
     )
+}
+
+/// The section, and who may vote.
+fn slack(setup: &Setup) -> (String, &'static str) {
+    let Some(url) = &setup.slack else { return (String::new(), r#""user:ops""#) };
+    let section = format!(
+        "[slack]\nchannel = \"{SLACK_CHANNEL}\"\nbot_token_file = \"bot-token\"\napp_token_file = \"app-token\"\napi_url = \"{url}\""
+    );
+    (section, r#""user:ops", "slack:U1", "slack:U2""#)
 }
 
 fn login(access: &Access) -> Option<&Login> {

@@ -145,3 +145,12 @@ fn the_same_vote_again_is_answered_the_same_unless_the_update_ended_against_it()
         assert!(said(&update, &yes).contains(expected), "{outcome:?}");
     }
 }
+
+#[test]
+fn one_person_cannot_approve_in_two_places_while_nobody_knows_that_it_is_one() {
+    let mut update = asked(&["slack:U1", "slack:U2", "user:ann"]);
+    update.votes.push(click("U1", "T1", "C1").vote(Timestamp::UNIX_EPOCH));
+    assert!(said(&update, &caller("user:ann")).contains("has approvals from slack"));
+    assert_eq!(said(&update, &click("U2", "T1", "C1")), "");
+    assert_eq!(said(&update, &Ballot { verdict: Verdict::Reject, ..caller("user:ann") }), "", "a rejection counts from anywhere");
+}
