@@ -12,8 +12,8 @@ test: needs controlplane
 needs:
 	@tests/servers/install.sh
 
-# The real API server, built from Go modules; later runs find it built.
+# The real control plane, kwok and helm, built from Go modules; later runs find them built.
 controlplane:
 	@tests/controlplane/build.sh >/dev/null || { \
-	    echo 'left out: tests on a real API server: needs Go 1.24 or newer (https://go.dev/dl)' >&2; \
+	    echo 'left out: tests on a real control plane: needs Go 1.24 or newer (https://go.dev/dl)' >&2; \
 	    [ "$$SKEG_TEST_REQUIRE" != 1 ]; }

@@ -167,6 +167,30 @@ impl Scope {
         self.server.post(&self.deployments(), &deployment(name)).await.is(201)
     }
 
+    /// Path of the namespace's pods.
+    fn pods(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods", self.namespace)
+    }
+
+    /// Creates a pod with a container `web`, which no scheduler takes, and gives it as stored.
+    async fn create_pod(&self, name: &str) -> Value {
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": { "name": name },
+            "spec": { "schedulerName": "nobody", "containers": [{ "name": "web", "image": "team/web:1.0.0" }] },
+        });
+        // A new namespace gets its service account a moment later, and pods are refused before; 10 s would be a fault.
+        for _ in 0..200 {
+            let answer = self.server.post(&self.pods(), &pod).await;
+            if answer.code != 403 {
+                return answer.is(201);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("no pods in {}", self.namespace);
+    }
+
     /// Makes the server forget every version before this one.
     async fn compact(&self, version: &str) {
         match &self.far_end {

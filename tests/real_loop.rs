@@ -1,19 +1,20 @@
-//! The whole loop on real parts: Docker's registry and `skopeo`, git's own HTTP server, the real API server.
+//! The whole loop on real parts: Docker's registry and `skopeo`, git's own HTTP server, the real control plane.
 //!
-//! Nothing of skeg is replaced. What a cluster has beyond its API server (controllers, nodes) is played by
-//! [`controllers`](crate::support::controllers).
+//! Nothing of skeg is replaced, and the controllers and the scheduler are Kubernetes' own. Nodes are played by kwok
+//! ([`nodes`](crate::support::nodes)).
 
 mod cluster;
 mod relay;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use crate::support::controllers::Fate;
 use crate::support::git::{clone, git_succeeds, with_login};
 use crate::support::needs::{Program, all_there};
+use crate::support::nodes::Fate;
 use crate::support::registry::Auth;
 use stage::{Needs, Stage, robot, succeeds};
 
@@ -65,7 +66,7 @@ async fn a_push_by_skopeo_is_told_by_the_registry_approved_rolled_out_and_commit
     let needs = web(Auth::Basic(robot()), json!({ "skeg.dev/policy": "patch", "skeg.dev/approvals": "1" }));
     let Some(stage) = Stage::raise(Needs { notifies: true, poll: "1h", ..needs }).await else { return };
     stage.listed("web").await;
-    let digest = stage.push("web", "1.0.1");
+    let digest = stage.push("web", "1.0.1").await;
     let held = stage.in_phase("web", "1.0.1", "Held").await;
     assert_eq!((held["trigger"].as_str(), held["reason"]["code"].as_str()), (Some("webhook"), Some("Approval")), "{held:#}");
     assert_eq!(stage.running("web").await, stage.image("web", "1.0.0"), "nothing moves before the vote");
@@ -83,7 +84,7 @@ async fn without_a_webhook_polling_finds_the_push() {
     let needs = web(Auth::Bearer(robot()), json!({ "skeg.dev/policy": "patch" }));
     let Some(stage) = Stage::raise(needs).await else { return };
     stage.listed("web").await;
-    stage.push("web", "1.0.1");
+    stage.push("web", "1.0.1").await;
     let done = stage.in_phase("web", "1.0.1", "Done").await;
     assert_eq!(done["trigger"], "poll");
     assert_eq!(stage.running("web").await, stage.image("web", "1.0.1"));
@@ -102,7 +103,7 @@ async fn a_wrong_registry_password_is_told_and_keeps_no_other_image_back() {
     };
     let Some(stage) = Stage::raise(needs).await else { return };
     for name in ["web", "api", "jobs"] {
-        stage.push(name, "1.0.1");
+        stage.push(name, "1.0.1").await;
     }
     stage.in_phase("api", "1.0.1", "Done").await;
     for name in ["web", "jobs"] {
@@ -128,8 +129,8 @@ async fn a_wrong_registry_password_is_told_and_keeps_no_other_image_back() {
 async fn what_people_push_in_between_stays_below_skegs_one_commit() {
     let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
     stage.listed("web").await;
-    stage.controllers.decide(&stage.image("web", "1.0.1"), Fate::Waits);
-    stage.push("web", "1.0.1");
+    stage.nodes.decide(&stage.image("web", "1.0.1"), Fate::Waits).await;
+    stage.push("web", "1.0.1").await;
     stage.in_phase("web", "1.0.1", "Verifying").await;
     let person = clone(stage.folder(), &stage.git.url(), &robot());
     let commit = |file: &str, text: &str| {
@@ -145,7 +146,7 @@ async fn what_people_push_in_between_stays_below_skegs_one_commit() {
     git_succeeds(&person, &["push", "--quiet", &with_login(&stage.git.url(), &robot()), "HEAD:refs/heads/person"]);
     get_in_between(&stage);
 
-    stage.controllers.decide(&stage.image("web", "1.0.1"), Fate::Runs);
+    stage.nodes.decide(&stage.image("web", "1.0.1"), Fate::Runs).await;
     let done = stage.in_phase("web", "1.0.1", "Done").await;
     check_commit(&stage, &done, &["Write late.txt", "Write apps/web.yaml", "Write notes.txt", "Begin"]);
     assert_eq!(stage.declared("web"), edited.replace(":1.0.0", ":1.0.1"));
@@ -164,34 +165,61 @@ fn get_in_between(stage: &Stage) {
     std::fs::set_permissions(hooks.join("pre-receive"), std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// `kubectl rollout undo` and `kubectl set image` are how a person takes back what skeg did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_image_that_a_person_sets_back_with_kubectl_stays_back() {
+async fn what_a_person_takes_back_with_kubectl_stays_back() {
     if !all_there(&[KUBECTL]) {
         return;
     }
-    let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
-    stage.push("web", "1.0.1");
-    let done = stage.in_phase("web", "1.0.1", "Done").await;
-    stage.kubectl(&["set", "image", "deployment/web", &format!("app={}", stage.image("web", "1.0.0"))]);
-    let bound = async || stage.update("web", "1.0.1").await.filter(|update| !update["binding"].is_null());
-    stage.until("the person's choice is recorded", bound).await;
+    let policy = json!({ "skeg.dev/policy": "patch" });
+    let needs = Needs { workloads: vec![("web", 0, policy.clone()), ("api", 0, policy.clone())], ..web(Auth::Anonymous, policy) };
+    let Some(stage) = Stage::raise(needs).await else { return };
+    let mut done = BTreeMap::new();
+    for name in ["web", "api"] {
+        stage.push(name, "1.0.1").await;
+    }
+    for name in ["web", "api"] {
+        done.insert(name, stage.in_phase(name, "1.0.1", "Done").await["name"].as_str().unwrap().to_owned());
+    }
+    stage.kubectl(&["rollout", "undo", "deployment/web"]);
+    stage.kubectl(&["set", "image", "deployment/api", &format!("app={}", stage.image("api", "1.0.0"))]);
+    for name in ["web", "api"] {
+        let bound = async || stage.update(name, "1.0.1").await.filter(|update| !update["binding"].is_null());
+        stage.until(&format!("the person's choice for {name} is recorded"), bound).await;
+    }
     // Three polls later it is still theirs.
     for _ in 0..3 {
-        let last = stage.listed("web").await;
-        let next = async || (stage.listed("web").await != last).then_some(());
-        stage.until("the next poll", next).await;
-        assert_eq!(stage.running("web").await, stage.image("web", "1.0.0"));
+        for name in ["web", "api"] {
+            let last = stage.listed(name).await;
+            let next = async || (stage.listed(name).await != last).then_some(());
+            stage.until("the next poll", next).await;
+            assert_eq!(stage.running(name).await, stage.image(name, "1.0.0"));
+        }
     }
-    let image = stage.image_view("web").await.unwrap();
-    assert_eq!(image["state"], "heldBack", "{image:#}");
-    assert_eq!(stage.subjects(), ["Update web to 1.0.1", "Begin"]);
+    for name in ["web", "api"] {
+        stage.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=60s"]);
+        let image = stage.image_view(name).await.unwrap();
+        assert_eq!(image["state"], "heldBack", "{image:#}");
+    }
+    let mut subjects = stage.subjects();
+    subjects.sort();
+    // Both may be due for one commit.
+    assert!(subjects.len() <= 3, "{subjects:#?}");
 
     let table = stage.kubectl(&["get", "imageupdates"]);
-    let [head, row] = table.lines().collect::<Vec<_>>()[..] else { panic!("not one record:\n{table}") };
+    let mut lines = table.lines();
+    let head = lines.next().unwrap();
     assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["NAME", "WORKLOAD", "TO", "PHASE", "REASON", "VOTES", "AGE"]);
-    assert_eq!(row.split_whitespace().take(4).collect::<Vec<_>>(), [done["name"].as_str().unwrap(), "web", "1.0.1", "Done"]);
+    let mut rows: Vec<Vec<&str>> = lines.map(|row| row.split_whitespace().take(4).collect()).collect();
+    rows.sort();
+    assert_eq!(rows, [[&done["api"], "api", "1.0.1", "Done"], [&done["web"], "web", "1.0.1", "Done"]], "{table}");
     let labelled = stage.kubectl(&["get", "imageupdates", "--selector=skeg.dev/binding=true", "--output=name"]);
-    assert_eq!(labelled.trim(), format!("imageupdate.skeg.dev/{}", done["name"].as_str().unwrap()));
+    assert_eq!(labelled.lines().count(), 2, "{labelled}");
+
+    let described = stage.kubectl(&["describe", "deployment", "web"]);
+    let told = |parts: &[&str]| described.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(told(&["Normal", "Done", "skeg.dev/agent", "app 1.0.0 to 1.0.1: committed as "]), "{described}");
+    assert!(told(&["ScalingReplicaSet", "deployment-controller"]), "{described}");
     stage.end().await;
 }
 
@@ -200,8 +228,8 @@ async fn a_rollout_that_cannot_finish_is_put_back_and_not_committed() {
     let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
     stage.listed("web").await;
     for (tag, fate, told) in [("1.0.1", Fate::Crashes, "CrashLoopBackOff"), ("1.0.2", Fate::CannotPull, "ImagePullBackOff")] {
-        stage.controllers.decide(&stage.image("web", tag), fate);
-        stage.push("web", tag);
+        stage.nodes.decide(&stage.image("web", tag), fate).await;
+        stage.push("web", tag).await;
         let end = stage.in_phase("web", tag, "RolledBack").await;
         let reason = end["reason"]["message"].as_str().unwrap();
         assert!(reason.contains(told), "{reason}");
@@ -215,7 +243,7 @@ async fn a_rollout_that_cannot_finish_is_put_back_and_not_committed() {
     }
     assert_eq!(stage.subjects(), ["Begin"]);
     // A newer image is not held back by the broken ones.
-    stage.push("web", "1.0.3");
+    stage.push("web", "1.0.3").await;
     let done = stage.in_phase("web", "1.0.3", "Done").await;
     check_commit(&stage, &done, &["Begin"]);
     stage.end().await;
@@ -233,7 +261,7 @@ async fn what_skeg_crd_prints_is_what_kubectl_applies_and_the_server_runs_with()
     assert!(said.starts_with("customresourcedefinition.apiextensions.k8s.io/imageupdates.skeg.dev "), "{said}");
     let difference = stage.kubectl_command(&["diff", "--filename"]).arg(&file).output().unwrap();
     assert!(difference.status.success(), "{}", String::from_utf8_lossy(&difference.stdout));
-    stage.push("web", "1.0.1");
+    stage.push("web", "1.0.1").await;
     let done = stage.in_phase("web", "1.0.1", "Done").await;
     let phase = stage.kubectl(&["get", "iu", done["name"].as_str().unwrap(), "--output=jsonpath={.status.phase}"]);
     assert_eq!(phase, "Done");

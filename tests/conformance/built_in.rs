@@ -174,16 +174,9 @@ async fn a_lease_is_replaced_only_by_its_version(scope: &Scope) {
 }
 
 async fn of_a_pod_only_images_change(scope: &Scope) {
-    let pods = format!("/api/v1/namespaces/{}/pods", scope.namespace);
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": "one" },
-        "spec": { "containers": [{ "name": "web", "image": "team/web:1" }] },
-    });
-    let stored = scope.server.post(&pods, &pod).await.is(201);
+    let stored = scope.create_pod("one").await;
     assert_eq!(stored["status"]["phase"], "Pending");
-    let path = format!("{pods}/one");
+    let path = format!("{}/one", scope.pods());
     let changed = scope.server.put(&path, &with(&stored, "/spec/containers/0/image", "team/web:2")).await.is(200);
     scope.server.put(&path, &with(&changed, "/spec/containers/0/command", json!(["sh"]))).await.invalid(&["spec"]);
 }

@@ -105,17 +105,11 @@ async fn status_is_written_by_its_own_path_only(scope: &Scope) {
 }
 
 async fn a_pods_status_carries_waiting_reasons_and_digests(scope: &Scope) {
-    let pods = format!("/api/v1/namespaces/{}/pods", scope.namespace);
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": "web-1", "labels": { "app": "web" } },
-        "spec": { "containers": [{ "name": "web", "image": "team/web:1.0.1" }] },
-    });
-    scope.server.post(&pods, &pod).await.is(201);
+    let pods = scope.pods();
+    scope.create_pod("web-1").await;
     let container = json!({
         "name": "web",
-        "image": "team/web:1.0.1",
+        "image": "team/web:1.0.0",
         "imageID": format!("docker.io/team/web@sha256:{}", "a1".repeat(32)),
         "ready": false,
         "restartCount": 0,

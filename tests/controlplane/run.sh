@@ -1,5 +1,5 @@
-#!/bin/sh
-# Runs etcd and kube-apiserver on loopback until standard input ends, then stops both and removes their folder.
+#!/usr/bin/env bash
+# Runs a Kubernetes control plane on loopback until standard input ends, then stops it and removes its folder.
 #
 #   tests/controlplane/run.sh [PROGRAMS [DIR]]
 #
@@ -7,8 +7,14 @@
 # By hand: run it in a terminal, `export KUBECONFIG=DIR/kubeconfig` in another, end it with Ctrl-D or Ctrl-C.
 # The tests hold the other end of standard input: however they end, killed included, the pipe closes and nothing is left behind.
 #
-# Ports: ETCD_PORT, ETCD_PEER_PORT, API_PORT. In DIR: kubeconfig (the admin's), ca.crt, tokens.csv, etcd.log, kube-apiserver.log,
-# and audit.log: what the user skeg asked for and how it was answered.
+# etcd and kube-apiserver run from the start. Lines on standard input ask for more:
+#   controllers   start kube-controller-manager, kube-scheduler and kwok; what they need (rights of the user controllers, a node, the
+#                 kind Stage) is put there by tests/support/nodes.rs
+#   stop-api      end kube-apiserver, as a crash does
+#   start-api     start it again, with the same certificate and data
+#
+# Ports: ETCD_PORT, ETCD_PEER_PORT, API_PORT. In DIR: kubeconfig (the admin's), ca.crt, tokens.csv, a log of each program, and
+# audit.log: what skeg asked for, as the user skeg or as a service account of that name, and how it was answered.
 # Authorisation is RBAC. tokens.csv may be put into DIR beforehand (token,user,uid,"group,..."); else it has one admin.
 set -eu
 
@@ -21,23 +27,32 @@ api_port=${API_PORT:-16443}
 
 etcd_pid=
 api_pid=
-reader_pid=
-stop() {
-    trap - EXIT
-    # Nothing they hold is worth keeping, so they are not asked to finish; the API server goes first, being the one that writes.
-    for pid in $api_pid $etcd_pid $reader_pid; do
+other_pids=
+end() { # PID...
+    for pid in "$@"; do
         kill -9 "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
+}
+stop() {
+    trap - EXIT
+    # Nothing they hold is worth keeping, so they are not asked to finish; those that write go first.
+    end $other_pids $api_pid $etcd_pid
     rm -rf "$dir"
 }
 trap stop EXIT
 trap 'exit 0' INT TERM HUP
 
+random_token() {
+    od -An -N16 -tx1 /dev/urandom | tr -d ' \n'
+}
+
 umask 077
 if [ ! -f "$dir/tokens.csv" ]; then
-    echo "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n'),admin,admin,\"system:masters\"" > "$dir/tokens.csv"
+    echo "$(random_token),admin,admin,\"system:masters\"" > "$dir/tokens.csv"
 fi
+controllers_token=$(random_token)
+echo "$controllers_token,controllers,controllers,\"\"" >> "$dir/tokens.csv"
 
 # No fsync: the data lives as long as the run.
 "$programs/etcd" \
@@ -58,54 +73,96 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
   - { level: Metadata, users: [skeg] }
+  - { level: Metadata, userGroups: ["system:serviceaccounts"] }
   - { level: None }
 EOF
 
 # The server makes its own certificate in --cert-dir before it reads the service account key, so that one key serves both.
-# ServiceAccount admission is off: it waits for a controller that is not here.
-"$programs/kube-apiserver" \
-    --etcd-servers="http://127.0.0.1:$etcd_port" \
-    --etcd-compaction-interval=0 \
-    --bind-address=127.0.0.1 \
-    --advertise-address=127.0.0.1 \
-    --secure-port="$api_port" \
-    --cert-dir="$dir/certs" \
-    --service-cluster-ip-range=10.0.0.0/24 \
-    --service-account-issuer=https://kubernetes.default.svc \
-    --service-account-signing-key-file="$dir/certs/apiserver.key" \
-    --service-account-key-file="$dir/certs/apiserver.key" \
-    --authorization-mode=RBAC \
-    --token-auth-file="$dir/tokens.csv" \
-    --disable-admission-plugins=ServiceAccount \
-    --audit-policy-file="$dir/audit.yaml" \
-    --audit-log-path="$dir/audit.log" \
-    </dev/null >"$dir/kube-apiserver.log" 2>&1 &
-api_pid=$!
-
-# The certificate file carries the authority that signed it behind the leaf.
-failed() {
-    echo "run.sh: the control plane does not run; the ends of its logs:" >&2
-    tail -n 5 "$dir/etcd.log" "$dir/kube-apiserver.log" >&2
-    exit 1
+start_api() {
+    "$programs/kube-apiserver" \
+        --etcd-servers="http://127.0.0.1:$etcd_port" \
+        --etcd-compaction-interval=0 \
+        --bind-address=127.0.0.1 \
+        --advertise-address=127.0.0.1 \
+        --secure-port="$api_port" \
+        --cert-dir="$dir/certs" \
+        --service-cluster-ip-range=10.0.0.0/24 \
+        --service-account-issuer=https://kubernetes.default.svc \
+        --service-account-signing-key-file="$dir/certs/apiserver.key" \
+        --service-account-key-file="$dir/certs/apiserver.key" \
+        --authorization-mode=RBAC \
+        --token-auth-file="$dir/tokens.csv" \
+        --audit-policy-file="$dir/audit.yaml" \
+        --audit-log-path="$dir/audit.log" \
+        </dev/null >>"$dir/kube-apiserver.log" 2>&1 &
+    api_pid=$!
 }
-while [ ! -s "$dir/certs/apiserver.crt" ]; do
-    kill -0 "$etcd_pid" 2>/dev/null && kill -0 "$api_pid" 2>/dev/null || failed
-    sleep 0.1
-done
-cp "$dir/certs/apiserver.crt" "$dir/ca.crt"
-cat > "$dir/kubeconfig" <<EOF
+
+kubeconfig() { # USER TOKEN
+    cat <<EOF
 apiVersion: v1
 kind: Config
 current-context: test
-contexts: [{ name: test, context: { cluster: test, user: admin } }]
+contexts: [{ name: test, context: { cluster: test, user: $1 } }]
 clusters: [{ name: test, cluster: { server: "https://127.0.0.1:$api_port", certificate-authority: "$dir/ca.crt" } }]
-users: [{ name: admin, user: { token: "$(head -n 1 "$dir/tokens.csv" | cut -d, -f1)" } }]
+users: [{ name: $1, user: { token: "$2" } }]
 EOF
+}
+
+# The controllers that skeg meets. Their requests are not held back: a test waits for them.
+start_controllers() {
+    for program in kube-controller-manager kube-scheduler; do
+        more=
+        if [ "$program" = kube-controller-manager ]; then
+            more=--controllers=deployment-controller,replicaset-controller,garbage-collector-controller,serviceaccount-controller
+        fi
+        # shellcheck disable=SC2086
+        "$programs/$program" --kubeconfig="$dir/controllers.kubeconfig" --leader-elect=false --secure-port=0 \
+            --kube-api-qps=500 --kube-api-burst=1000 $more </dev/null >"$dir/$program.log" 2>&1 &
+        other_pids="$other_pids $!"
+    done
+    HOME="$dir" "$programs/kwok" --kubeconfig="$dir/kubeconfig" --manage-all-nodes --enable-crds=Stage --node-lease-duration-seconds=0 \
+        </dev/null >"$dir/kwok.log" 2>&1 &
+    other_pids="$other_pids $!"
+}
+
+failed() {
+    echo "run.sh: the control plane does not run; the ends of its logs:" >&2
+    tail -n 5 "$dir"/*.log >&2
+    exit 1
+}
+# Ends the run when a program has ended that nobody ended.
+look_after() {
+    for pid in $etcd_pid $api_pid $other_pids; do
+        kill -0 "$pid" 2>/dev/null || failed
+    done
+}
+
+start_api
+# The certificate file carries the authority that signed it behind the leaf.
+while [ ! -s "$dir/certs/apiserver.crt" ]; do
+    look_after
+    sleep 0.1
+done
+cp "$dir/certs/apiserver.crt" "$dir/ca.crt"
+kubeconfig controllers "$controllers_token" > "$dir/controllers.kubeconfig"
+kubeconfig admin "$(head -n 1 "$dir/tokens.csv" | cut -d, -f1)" > "$dir/kubeconfig.part"
+mv "$dir/kubeconfig.part" "$dir/kubeconfig"
 echo "export KUBECONFIG=$dir/kubeconfig"
 
-# Ends when the other side closes the pipe (the input itself means nothing) or when the API server ends by itself.
-exec 3<&0
-(while read -r _ <&3; do :; done; kill -TERM $$) &
-reader_pid=$!
-wait "$api_pid" || true
-failed
+while true; do
+    if read -r -t 1 order; then
+        case "$order" in
+            controllers) start_controllers ;;
+            stop-api)
+                end "$api_pid"
+                api_pid=
+                ;;
+            start-api) start_api ;;
+            *) echo "run.sh: no such order: $order" >&2 ;;
+        esac
+    elif [ "$?" -le 128 ]; then
+        exit 0
+    fi
+    look_after
+done

@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::{allow_skeg, deployment, namespace, serve_image_updates};
 use super::relay::Relay;
-use crate::support::controllers::Controllers;
+use crate::support::audit::asked_by;
 use crate::support::controlplane::{self, ControlPlane, User};
 use crate::support::git::RealGit;
 use crate::support::kube_api::Server;
+use crate::support::nodes::{Nodes, bring_about_rollouts};
 use crate::support::registry::{Auth, Notify, RealRegistry};
 
 /// The longest that any awaited fact may take. A whole update takes some seconds on a free machine.
@@ -62,8 +63,8 @@ pub struct Stage {
     pub namespace: String,
     /// The Git server.
     pub git: RealGit,
-    /// Who brings rollouts about.
-    pub controllers: Controllers,
+    /// What becomes of pods.
+    pub nodes: Nodes,
     registries: Vec<RealRegistry>,
     workloads: Vec<(&'static str, usize)>,
     private: SocketAddr,
@@ -93,6 +94,7 @@ impl Stage {
         let registries = registries?;
         let workloads: Vec<(&str, usize)> = needs.workloads.iter().map(|(name, registry, _)| (*name, *registry)).collect();
         let namespace = namespace(&admin).await;
+        bring_about_rollouts(&admin, &namespace).await;
         let image = |name: &str, registry: usize| format!("{}/shop/{name}:1.0.0", registries[registry].host());
         let files: Vec<(String, String)> = workloads
             .iter()
@@ -110,12 +112,11 @@ impl Stage {
         let skeg = Skeg::start(config, None, stop.clone()).await.unwrap();
         relay.to.set(skeg.public).unwrap();
         let api = Server::new(&format!("http://{}", skeg.private), None, Some(API_TOKEN));
-        let controllers = Controllers::start(admin.clone(), &namespace);
+        let nodes = Nodes::of(admin.clone(), &namespace);
         let private = skeg.private;
-        let stage =
-            Self { plane, admin, api, namespace, git, controllers, registries, workloads, private, skeg, stop, folder, _relay: relay };
+        let stage = Self { plane, admin, api, namespace, git, nodes, registries, workloads, private, skeg, stop, folder, _relay: relay };
         for (name, _, annotations) in &needs.workloads {
-            stage.push(name, "1.0.0");
+            stage.push(name, "1.0.0").await;
             stage.deploy(name, annotations).await;
         }
         Some(stage)
@@ -125,7 +126,8 @@ impl Stage {
     pub async fn end(self) {
         self.stop.cancel();
         self.skeg.ended().await.unwrap();
-        let asked = self.plane.asked_by_skeg(&self.namespace);
+        let mut asked = asked_by(self.plane, "skeg");
+        asked.retain(|asked| asked.namespace == self.namespace);
         assert!(asked.iter().any(|asked| asked.resource == "imageupdates" && asked.code == 201), "{asked:#?}");
         let forbidden: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();
         assert!(forbidden.is_empty(), "README.md does not name every verb: {forbidden:#?}");
@@ -136,11 +138,10 @@ impl Stage {
     // === what people and machines do ===
 
     /// Pushes the workload's image with this tag by `skopeo`, and gives its digest.
-    #[track_caller]
-    pub fn push(&self, workload: &str, tag: &str) -> String {
+    pub async fn push(&self, workload: &str, tag: &str) -> String {
         let registry = &self.registries[self.registry_of(workload)];
         let digest = registry.push(&format!("shop/{workload}"), tag, &Image::new(format!("{workload} {tag}")));
-        self.controllers.pulls(&self.image(workload, tag), &digest);
+        self.nodes.pulls(&self.image(workload, tag), &digest).await;
         digest
     }
 
@@ -244,7 +245,7 @@ impl Stage {
     /// Looks until there is an answer; shows what skeg shows when there is none in time.
     pub async fn until<T>(&self, fact: &str, look: impl AsyncFn() -> Option<T>) -> T {
         let deadline = Instant::now() + FACT_SECONDS_MAX;
-        while Instant::now() < deadline && !self.controllers.have_failed() {
+        while Instant::now() < deadline {
             if let Some(found) = look().await {
                 return found;
             }
@@ -286,7 +287,7 @@ fn configuration(
     plane: &ControlPlane,
 ) -> PathBuf {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-    write("kubeconfig", &plane.kubeconfig_of(User::Skeg));
+    write("kubeconfig", &plane.kubeconfig_with(plane.token(User::Skeg)));
     write("api-token", API_TOKEN);
     write("hook-token", HOOK_TOKEN);
     write("git-password", &robot().password);

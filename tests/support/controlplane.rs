@@ -1,15 +1,17 @@
-//! A real etcd and kube-apiserver on loopback, one for a whole run of the test binary.
+//! A real control plane on loopback, one for a whole run of the test binary: etcd, kube-apiserver, kube-controller-manager,
+//! kube-scheduler, and kwok for the nodes.
 //!
-//! `tests/controlplane/run.sh` starts and ends the two. It ends when the pipe to its standard input closes, so they go
-//! with this process however it ends, killed included. There are no controllers: tests write status themselves, and
-//! each test works in a namespace of its own, which is never cleaned away.
+//! `tests/controlplane/run.sh` starts and ends them. It ends when the pipe to its standard input closes, so they go with this process
+//! however it ends, killed included. Each test works in a namespace of its own, which is never cleaned away. Controllers bring
+//! rollouts about only in namespaces that ask for them ([`super::nodes`]); elsewhere tests write status themselves.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
@@ -22,6 +24,8 @@ const REQUIRE: &str = "SKEG_TEST_REQUIRE";
 const READY_SECONDS_MAX: Duration = Duration::from_secs(90);
 /// Between two looks at a server that is starting: it cannot be asked to say when it is ready.
 const READY_POLL: Duration = Duration::from_millis(50);
+/// What `tests/controlplane/build.sh` builds.
+const PROGRAMS: [&str; 6] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "helm"];
 /// A port that was free may be taken when the program binds it; thrice in a row is not chance.
 const STARTS_MAX: usize = 3;
 
@@ -48,26 +52,22 @@ pub struct ControlPlane {
     ca: Vec<u8>,
     tokens: BTreeMap<User, String>,
     directory: PathBuf,
+    orders: Mutex<Option<ChildStdin>>,
     supervisor: Child,
 }
 
-/// A request in the server's audit log.
-#[cfg(feature = "embedded")]
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Asked {
-    /// The verb of RBAC.
-    pub verb: String,
-    /// The resource's plural.
-    pub resource: String,
-    /// HTTP status of the answer.
-    pub code: u64,
+/// What `run.sh` is told on its standard input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Start the controllers, the scheduler and kwok.
+    Controllers,
 }
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    #[error("kube-apiserver and etcd are not in {0}; get them by running tests/controlplane/build.sh (needs Go)")]
-    NotBuilt(PathBuf),
+    #[error("{program} is not in {folder}; get it by running tests/controlplane/build.sh (needs Go)")]
+    NotBuilt { program: &'static str, folder: PathBuf },
     #[error("the control plane did not start: {0}")]
     NotStarted(String),
 }
@@ -79,7 +79,11 @@ pub async fn shared() -> Option<&'static ControlPlane> {
     static SHARED: OnceCell<Result<ControlPlane, Unavailable>> = OnceCell::const_new();
     let found = SHARED.get_or_init(|| async {
         let found = ControlPlane::start().await;
-        if let Err(Unavailable::NotBuilt(_)) = &found
+        if let Ok(plane) = &found {
+            super::nodes::prepare(&plane.server(User::Admin)).await;
+            plane.order(Order::Controllers);
+        }
+        if let Err(Unavailable::NotBuilt { .. }) = &found
             && !is_required()
         {
             // Past the capture of test output: who runs the tests should see what was not run.
@@ -93,7 +97,7 @@ pub async fn shared() -> Option<&'static ControlPlane> {
     });
     match found.await {
         Ok(plane) => Some(plane),
-        Err(Unavailable::NotBuilt(_)) if !is_required() => None,
+        Err(Unavailable::NotBuilt { .. }) if !is_required() => None,
         Err(unavailable) => panic!("{unavailable}"),
     }
 }
@@ -103,7 +107,7 @@ fn is_required() -> bool {
 }
 
 impl ControlPlane {
-    /// Starts one of our own and waits until it is ready.
+    /// Starts one of our own, without controllers, and waits until it is ready.
     pub async fn start() -> Result<Self, Unavailable> {
         let programs = programs()?;
         let mut trouble = String::new();
@@ -123,7 +127,7 @@ impl ControlPlane {
         let directory = tempfile::Builder::new().prefix("skeg-controlplane.").tempdir().map_err(|error| error.to_string())?.keep();
         let tokens: BTreeMap<User, String> = User::ALL.iter().map(|(user, _, _)| (*user, format!("{:032x}", fastrand::u128(..)))).collect();
         std::fs::write(directory.join("tokens.csv"), token_file(&tokens)).map_err(|error| error.to_string())?;
-        let supervisor = Command::new(scripts().join("run.sh"))
+        let mut supervisor = Command::new(scripts().join("run.sh"))
             .args([programs, &directory])
             .env("API_PORT", api_port.to_string())
             .env("ETCD_PORT", etcd_port.to_string())
@@ -133,12 +137,14 @@ impl ControlPlane {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("run.sh: {error}"))?;
+        let orders = Mutex::new(supervisor.stdin.take());
         let mut plane = Self {
             base_url: format!("https://127.0.0.1:{api_port}"),
             etcd_url: format!("http://127.0.0.1:{etcd_port}"),
             ca: Vec::new(),
             tokens,
             directory,
+            orders,
             supervisor,
         };
         plane.wait_until_ready().await?;
@@ -160,37 +166,34 @@ impl ControlPlane {
         self.directory.join("kubeconfig")
     }
 
-    /// The text of a kubeconfig of this user.
+    /// The text of a kubeconfig that says who one is by this token.
     #[cfg(feature = "embedded")]
-    pub fn kubeconfig_of(&self, user: User) -> String {
+    pub fn kubeconfig_with(&self, token: &str) -> String {
         let kubeconfig = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
             "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
             "clusters": [{ "name": "test", "cluster": { "server": self.base_url, "certificate-authority": self.directory.join("ca.crt") } }],
-            "users": [{ "name": "test", "user": { "token": self.token(user) } }],
+            "users": [{ "name": "test", "user": { "token": token } }],
         });
         // JSON is YAML.
         kubeconfig.to_string()
     }
 
-    /// What the user `skeg` asked of the namespace so far, and how it was answered.
+    /// The audit log so far, a line of JSON for each stage of a request.
     #[cfg(feature = "embedded")]
-    pub fn asked_by_skeg(&self, namespace: &str) -> Vec<Asked> {
-        let log = std::fs::read_to_string(self.directory.join("audit.log")).expect("the audit log");
-        // The last line may be half written; what is looked for was answered before.
-        let events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let of = |event: &serde_json::Value, pointer: &str| event.pointer(pointer).and_then(serde_json::Value::as_str).map(str::to_owned);
-        let asked = events.filter_map(|event| {
-            (of(&event, "/objectRef/namespace").as_deref() == Some(namespace)).then_some(())?;
-            Some(Asked {
-                verb: of(&event, "/verb")?,
-                resource: of(&event, "/objectRef/resource")?,
-                code: event.pointer("/responseStatus/code")?.as_u64()?,
-            })
-        });
-        asked.collect()
+    pub fn audit_log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("audit.log")).expect("the audit log")
+    }
+
+    /// Has `run.sh` do something. It is done a moment later, and nothing tells when.
+    pub fn order(&self, order: Order) {
+        let line = match order {
+            Order::Controllers => "controllers\n",
+        };
+        let mut orders = self.orders.lock().expect("no panic while an order is given");
+        orders.as_mut().expect("it is open until the end").write_all(line.as_bytes()).expect("run.sh reads");
     }
 
     /// Makes etcd forget every version before `revision`, which is a `resourceVersion`.
@@ -233,19 +236,19 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        drop(self.supervisor.stdin.take());
+        // The end of its input is the order to stop.
+        self.orders = Mutex::new(None);
         let _ = self.supervisor.wait();
     }
 }
 
-/// The folder with both programs.
+/// The folder with the programs.
 fn programs() -> Result<PathBuf, Unavailable> {
     let where_to = Command::new(scripts().join("build.sh")).arg("--where").output().expect("build.sh runs");
     let folder = PathBuf::from(String::from_utf8_lossy(&where_to.stdout).trim());
-    if ["kube-apiserver", "etcd"].iter().all(|program| folder.join(program).is_file()) {
-        Ok(folder)
-    } else {
-        Err(Unavailable::NotBuilt(folder))
+    match PROGRAMS.into_iter().find(|program| !folder.join(program).is_file()) {
+        Some(program) => Err(Unavailable::NotBuilt { program, folder }),
+        None => Ok(folder),
     }
 }
 

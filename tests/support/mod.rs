@@ -3,13 +3,13 @@
 /// A whole skeg on far ends of its own.
 #[cfg(feature = "embedded")]
 pub mod agent;
+/// What skeg asked of the real API server.
+#[cfg(feature = "embedded")]
+pub mod audit;
 /// The embedded Kubernetes API with skeg's client at it.
 #[cfg(feature = "embedded")]
 pub mod cluster;
-/// Stand-ins for the controllers that the control plane does not have.
-#[cfg(feature = "embedded")]
-pub mod controllers;
-/// A real etcd and kube-apiserver, one for a whole run.
+/// A real control plane, one for a whole run.
 pub mod controlplane;
 /// The program as a container has it.
 #[cfg(feature = "embedded")]
@@ -28,6 +28,8 @@ pub mod kube_api;
 /// Programs that a machine may not have.
 #[cfg(feature = "embedded")]
 pub mod needs;
+/// The nodes of the control plane, and what becomes of pods.
+pub mod nodes;
 /// A desk that takes notes, behind the HTTP side.
 pub mod noting_desk;
 /// Ports that panic or fail for long where a test asks for it.
