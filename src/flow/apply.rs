@@ -1,5 +1,7 @@
 //! Setting images, and putting them back.
 
+use futures::future::join;
+
 use super::Ports;
 use crate::core::failure::Failure;
 use crate::core::patch::{Weighed, weigh, weigh_restore};
@@ -12,23 +14,21 @@ const READINGS_MAX: u32 = 5;
 
 /// Sets the new images if the workload is still what the update started from and the tags are still what people approved.
 ///
-/// The workload is looked at first: a patch that was made before a crash is followed, whatever has become of the tag since.
+/// What the workload shows goes first: a patch that was made before a crash is followed, whatever has become of the tag since.
 pub async fn apply(ports: &Ports, update: &Update) -> Applied {
     set(ports, update).await.unwrap_or_else(Applied::Failed)
 }
 
 async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
-    let (mut last, mut is_confirmed) = (None, false);
+    let (mut looked, confirmed) = join(look(ports, update), confirm(ports, update)).await;
+    let (mut confirmed, mut last) = (Some(confirmed), None);
     for _ in 0..READINGS_MAX {
-        let (on, images) = match look(ports, update).await? {
+        let (on, images) = match looked? {
             Looked::Settled(applied) => return Ok(applied),
             Looked::Ready { on, images } => (on, images),
         };
-        if !is_confirmed {
-            if let Some(end) = confirm(ports, update).await? {
-                return Ok(end);
-            }
-            is_confirmed = true;
+        if let Some(end) = confirmed.take().transpose()?.flatten() {
+            return Ok(end);
         }
         let mark = Mark { update: update.id.name.clone(), epoch: update.epoch, restored: Vec::new() };
         match ports.cluster.patch(&ImagePatch { on, images, mark }).await {
@@ -37,6 +37,7 @@ async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
             Err(conflict @ ClusterError::Conflict { .. }) => last = Some(conflict),
             Err(error) => return Err(error.into()),
         }
+        looked = look(ports, update).await;
     }
     Err(last.unwrap_or_else(|| kept_writing(update)).into())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::future::join;
 use jiff::Timestamp;
 
 use super::Ports;
@@ -58,7 +59,7 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
         let at = ports.clock.now();
-        let read = guarded(ports, "reading a repository", read(ports, repository, &access, &workloads)).await;
+        let read = guarded(ports, "reading a repository", read(ports, hint, &access, &workloads)).await;
         let read =
             read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
         observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tag.clone(), at, read });
@@ -66,14 +67,32 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     observations
 }
 
-async fn read(ports: &Ports, repository: &Repository, access: &Access, workloads: &[Arc<Workload>]) -> Result<Read, RegistryError> {
-    let tags = ports.registry.tags(repository, access).await?;
+async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Workload>]) -> Result<Read, RegistryError> {
+    let repository = &hint.repository;
+    // The tag that a webhook names is nearly always the one that is chosen: its digest is read beside the list, not after it.
+    let probable: BTreeSet<Tag> = hint.tag.as_ref().map(|tag| chosen(repository, workloads, std::slice::from_ref(tag))).unwrap_or_default();
+    let (tags, early) = join(ports.registry.tags(repository, access), digests(ports, repository, access, probable)).await;
+    let tags = tags?;
+    let mut wanted = chosen(repository, workloads, &tags);
+    let mut known = early.unwrap_or_default();
+    // A tag that was not there yet is asked for again.
+    known.retain(|tag, digest| digest.is_some() && wanted.remove(tag));
+    known.extend(digests(ports, repository, access, wanted).await?);
+    Ok(Read { tags, digests: known })
+}
+
+async fn digests(
+    ports: &Ports,
+    repository: &Repository,
+    access: &Access,
+    tags: BTreeSet<Tag>,
+) -> Result<BTreeMap<Tag, Option<Digest>>, RegistryError> {
     let mut digests = BTreeMap::new();
-    for tag in chosen(repository, workloads, &tags) {
+    for tag in tags {
         let digest = ports.registry.digest(repository, &tag, access).await?;
         digests.insert(tag, digest);
     }
-    Ok(Read { tags, digests })
+    Ok(digests)
 }
 
 /// The tags that any of the workloads' policies chooses, each once.
