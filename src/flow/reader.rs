@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt as _};
 use tokio::sync::Semaphore;
 
 use super::Ports;
@@ -56,11 +56,8 @@ impl Reader {
     /// Reads the repositories of hints that were taken up and brings what was read to the engine: in one message, or the slow ones in later ones.
     pub async fn read(&self, ports: &Ports, mailbox: &Mailbox, batch: &[Hint]) {
         let mut reads: FuturesUnordered<_> = batch.iter().map(|hint| self.read_one(ports, hint)).collect();
-        while let Some(mut observations) = reads.next().await {
-            let mut lag = ports.clock.sleep_until(after(ports.clock.now(), LAG_MAX));
-            while let Either::Left((Some(more), _)) = select(reads.next(), &mut lag).await {
-                observations.extend(more);
-            }
+        let lag = || ports.clock.sleep_until(after(ports.clock.now(), LAG_MAX));
+        while let Some(observations) = next_group(&mut reads, lag).await {
             mailbox.send(Message::Observed(observations)).await;
         }
     }
@@ -84,8 +81,25 @@ impl Reader {
     }
 }
 
+/// The next part, and what else comes before the lag that begins with it is over; `None` when there are no more.
+async fn next_group<T, L>(parts: &mut (impl Stream<Item = Vec<T>> + Unpin), lag: impl Fn() -> L) -> Option<Vec<T>>
+where
+    L: Future<Output = ()> + Unpin,
+{
+    let mut group = parts.next().await?;
+    let mut lag = lag();
+    while let Either::Left((Some(more), _)) = select(parts.next(), &mut lag).await {
+        group.extend(more);
+    }
+    Some(group)
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+    use futures::channel::oneshot;
+    use futures::future::{pending, ready};
+
     use super::*;
 
     fn hint(repository: &str, trigger: Trigger) -> Hint {
@@ -106,5 +120,19 @@ mod tests {
         check(&reader, &[("slow", Trigger::Poll), ("web", Trigger::Poll)], (&["slow", "web"], &[]));
         check(&reader, &[("slow", Trigger::Poll), ("api", Trigger::Poll)], (&["api"], &[]));
         check(&reader, &[("slow", Trigger::Webhook), ("web", Trigger::Resync)], (&[], &["slow", "web"]));
+    }
+
+    #[test]
+    fn what_was_read_waits_for_the_rest_of_its_batch_but_not_long() {
+        let (tell, slow) = oneshot::channel();
+        let reads = [ready(vec!["web"]).boxed(), slow.map(|read| vec![read.unwrap()]).boxed(), ready(vec!["api"]).boxed()];
+        let mut reads: FuturesUnordered<_> = reads.into_iter().collect();
+        let (patient, over) = (|| pending::<()>().boxed(), || ready(()).boxed());
+        assert_eq!(next_group(&mut reads, patient).now_or_never(), None, "they are waited for");
+        let mut reads: FuturesUnordered<_> = reads.into_iter().chain([ready(vec!["jobs"]).boxed()]).collect();
+        assert_eq!(next_group(&mut reads, over).now_or_never(), Some(Some(vec!["jobs"])));
+        tell.send("slow").unwrap();
+        assert_eq!(next_group(&mut reads, patient).now_or_never(), Some(Some(vec!["slow"])));
+        assert_eq!(next_group(&mut reads, patient).now_or_never(), Some(None));
     }
 }
