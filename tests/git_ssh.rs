@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use skeg::adapters::clock::SystemClock;
@@ -16,6 +16,7 @@ use skeg::core::workload::{WorkloadId, WorkloadKind};
 use skeg::ports::clock::Clock;
 use skeg::ports::git::{Git as _, GitEdit, GitError, GitImage, GitOutcome};
 
+use crate::support::agent::{Agent, PERSON, Setup, Workload, text};
 use crate::support::git_ssh::{KeyPair, SshGit, known_host, set_mode};
 
 const OLD: &str = "ghcr.io/acme/web:1.0.0";
@@ -234,12 +235,48 @@ async fn no_ssh_is_left_behind_by_a_run_that_is_given_up() {
         }
         assert!(runs());
     }
-    let deadline = std::time::Instant::now() + SEEN_MAX;
+    let deadline = Instant::now() + SEEN_MAX;
     while runs() {
-        assert!(std::time::Instant::now() < deadline, "ssh is still there");
+        assert!(Instant::now() < deadline, "ssh is still there");
         tokio::time::sleep(LOOK_EVERY).await;
     }
     held.write_all(b"go\n").unwrap();
+}
+
+/// GI-04 for a key: the server takes another one now, and it is rotated in its file while the update waits.
+#[tokio::test]
+async fn an_update_is_recorded_by_ssh_within_a_minute_of_the_rotation_of_its_key() {
+    let Some(fixture) = Fixture::new() else { return };
+    let next = KeyPair::create(fixture.folder.path().join("next"));
+    fixture.server.admit(&next);
+    let more = format!(
+        "[[git]]\nname = \"by-ssh\"\nurl = \"{}\"\nnamespaces = [\"*\"]\nssh_key_file = \"{}\"\nknown_hosts_file = \"{}\"\n",
+        fixture.server.url(),
+        fixture.key.file.display(),
+        fixture.known_hosts.display(),
+    );
+    let workload = Workload::new("web", "shop/web", "1.0.0").directive("git", "by-ssh");
+    let agent = Agent::start(Setup { more: Box::leak(more.into_boxed_str()), ..Setup::of([workload.clone()]) }).await;
+    let declared = workload.manifest(&agent.stage.registry.address().to_string());
+    fixture.server.repository().commit("apps/web.yaml", declared.as_bytes(), PERSON, "Declare web").unwrap();
+
+    agent.push("shop/web", "1.0.1");
+    let refused = async || {
+        let update = agent.update_to("1.0.1").await?;
+        text(&update, "/reason/message").contains("by-ssh: not authorised").then_some(update)
+    };
+    let update = agent.wait_for("the key is refused", refused).await;
+    assert!(text(&update, "/reason/message").contains("the server does not take ssh_key_file"), "{update:#}");
+    next.replace(&fixture.key);
+    let rotated = Instant::now();
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert!(rotated.elapsed() < Duration::from_mins(1));
+    assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "Declare web", "Begin"]);
+    let image = agent.stage.image("shop/web", "1.0.1");
+    assert_eq!(
+        fixture.server.repository().show("apps/web.yaml").unwrap(),
+        declared.replace(&agent.stage.image("shop/web", "1.0.0"), &image).as_bytes()
+    );
 }
 
 /// The command lines of all processes, words ended by NUL.

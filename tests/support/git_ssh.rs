@@ -34,11 +34,21 @@ impl KeyPair {
         Self { file }
     }
 
-    /// The public key as a line of `authorized_keys`: type and key.
-    pub fn public(&self) -> String {
+    /// Takes the place of another pair. Both files: ssh offers the public key that lies beside the private one.
+    pub fn replace(&self, other: &Self) {
+        std::fs::rename(&self.file, &other.file).unwrap();
+        std::fs::rename(self.public_file(), other.public_file()).unwrap();
+    }
+
+    fn public_file(&self) -> PathBuf {
         let mut file = self.file.clone().into_os_string();
         file.push(".pub");
-        std::fs::read_to_string(file).unwrap().rsplit_once(" test").unwrap().0.to_owned()
+        file.into()
+    }
+
+    /// The public key as a line of `authorized_keys`: type and key.
+    pub fn public(&self) -> String {
+        std::fs::read_to_string(self.public_file()).unwrap().rsplit_once(" test").unwrap().0.to_owned()
     }
 }
 
