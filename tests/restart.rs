@@ -1,10 +1,13 @@
 //! What becomes of updates when skeg dies at the worst moment: everything happens once, nothing is forgotten.
 
+use std::sync::mpsc;
+
 use http::StatusCode;
+use serde_json::Value;
 use skeg::embedded::git::{GitFault, GitRequest};
 use skeg::embedded::kube::{Fault, Matcher};
 
-use crate::support::agent::{Agent, Setup, text};
+use crate::support::agent::{Agent, PATIENCE, Setup, text};
 
 /// More than any test asks for.
 const ALWAYS: u32 = u32::MAX;
@@ -65,27 +68,55 @@ async fn a_patch_whose_answer_was_lost_with_the_process_is_not_made_again() {
     assert_eq!(rollouts(&agent), 2);
 }
 
+/// Runs until the remote is asked for what is to be committed, which it does not answer, and kills skeg there. The record tells of no try
+/// that is to be made later. The remote answers again when what this gives is dropped.
+async fn kill_while_the_commit_is_made(agent: &mut Agent) -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel();
+    agent.stage.remote.before_next(GitRequest::FetchRefs, move |_| {
+        let _ = released.recv_timeout(PATIENCE);
+    });
+    agent.push("shop/web", "1.0.1");
+    agent.until("the remote was asked", async || !agent.stage.remote.requests().is_empty()).await;
+    agent.kill().await;
+    let status = agent.records()[0]["status"].clone();
+    assert_eq!((text(&status, "/phase"), &status["retryAt"]), ("Recording", &Value::Null));
+    assert_eq!(agent.commits().len(), 0);
+    release
+}
+
 /// CR-02.
 #[tokio::test]
 async fn a_kill_between_patch_and_commit_leads_to_one_commit_and_no_second_rollout() {
     let mut agent = Agent::start(Setup::at_once()).await;
-    for _ in 0..100 {
-        agent.stage.remote.fail_next(GitRequest::FetchRefs, GitFault::Status(StatusCode::SERVICE_UNAVAILABLE));
-    }
-    agent.push("shop/web", "1.0.1");
-    agent.wait_for_phase("1.0.1", "Recording").await;
-    agent.until("the remote was asked", async || !agent.stage.remote.requests().is_empty()).await;
-    agent.kill().await;
-    assert_eq!(agent.commits().len(), 0);
+    drop(kill_while_the_commit_is_made(&mut agent).await);
     let generation = agent.deployment("web")["metadata"]["generation"].clone();
 
-    agent.stage.remote.clear_plans();
     agent.begin_and_wait().await;
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(agent.commits().len(), 1);
     assert_eq!(agent.patches_done(), 1);
     assert_eq!(agent.deployment("web")["metadata"]["generation"], generation);
     assert_eq!(rollouts(&agent), 2);
+}
+
+/// CR-02, where a try had failed before.
+#[tokio::test]
+async fn a_kill_before_the_next_try_to_commit_leads_to_one_commit() {
+    let mut agent = Agent::start(Setup::at_once()).await;
+    for _ in 0..100 {
+        agent.stage.remote.fail_next(GitRequest::FetchRefs, GitFault::Status(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    agent.push("shop/web", "1.0.1");
+    agent
+        .wait_for("the try is recorded", async || agent.records().iter().find(|record| record["status"]["retryAt"].is_string()).map(drop))
+        .await;
+    agent.kill().await;
+    assert_eq!((text(&agent.records()[0], "/status/phase"), agent.commits().len()), ("Recording", 0));
+
+    agent.stage.remote.clear_plans();
+    agent.begin_and_wait().await;
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!((agent.patches_done(), agent.commits().len(), rollouts(&agent)), (1, 1, 2));
 }
 
 #[tokio::test]

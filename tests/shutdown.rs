@@ -11,10 +11,16 @@ use crate::support::agent::{Agent, NAMESPACE, PATIENCE, Setup, Workload, text};
 /// What is promised for a stop.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// SD-01, where what is in flight ends in time.
+/// SD-01, where what is in flight ends in time. A rollout takes its own time: nobody waits for it, and the next start follows it on.
 #[tokio::test]
-async fn a_push_that_is_in_flight_at_a_stop_is_waited_for_and_recorded() {
-    let mut agent = Agent::start(Setup::at_once()).await;
+async fn a_push_that_is_in_flight_at_a_stop_is_waited_for_and_a_rollout_is_followed_on_after_it() {
+    let workloads = [Workload::new("web", "shop/web", "1.0.0"), Workload::new("api", "shop/api", "1.0.0")];
+    let mut agent = Agent::start(Setup::of(workloads)).await;
+    let rollout_of_api = Matcher::any().method("GET").path("app%3Dapi");
+    agent.stage.kube.fail_next(rollout_of_api.clone(), Fault::Hang, u32::MAX);
+    agent.push("shop/api", "1.0.1");
+    let is_followed = || agent.stage.kube.requests().iter().any(|seen| rollout_of_api.matches(&seen.method, &seen.path));
+    agent.until("the rollout of api is followed", async || is_followed()).await;
     let (release, released) = mpsc::channel::<()>();
     let (tell, mut arrived) = tokio::sync::oneshot::channel();
     agent.stage.remote.before_next(GitRequest::Push, move |_| {
@@ -22,17 +28,24 @@ async fn a_push_that_is_in_flight_at_a_stop_is_waited_for_and_recorded() {
         let _ = released.recv_timeout(PATIENCE);
     });
     agent.push("shop/web", "1.0.1");
-    agent.wait_for_phase("1.0.1", "Recording").await;
+    agent.wait_for_workload("web", "Recording").await;
     tokio::time::timeout(PATIENCE, &mut arrived).await.unwrap().unwrap();
     agent.ask_to_stop();
     release.send(()).unwrap();
     assert!(agent.stop().await < STOP_MAX);
     assert_eq!(agent.commits().len(), 1);
-    assert_eq!(agent.records()[0]["status"]["phase"], "Done", "it is known what came of it");
+    let phase_of = |agent: &Agent, name: &str| {
+        let records = agent.records();
+        let record = records.iter().find(|record| text(record, "/spec/workload/name") == name).expect("it has a record");
+        text(record, "/status/phase").to_owned()
+    };
+    assert_eq!((&*phase_of(&agent, "web"), &*phase_of(&agent, "api")), ("Done", "Verifying"), "it is known what came of it");
 
+    agent.stage.kube.clear_faults();
     agent.begin_and_wait().await;
+    agent.wait_for_workload("api", "Done").await;
     agent.polls("shop/web", 2).await;
-    assert_eq!((agent.patches_done(), agent.commits().len(), agent.records().len()), (1, 1, 1));
+    assert_eq!((agent.patches_done(), agent.commits().len(), agent.records().len()), (2, 2, 2));
 }
 
 /// SD-01, where it does not.
