@@ -120,6 +120,30 @@ async fn a_kill_before_the_next_try_to_commit_leads_to_one_commit() {
 }
 
 #[tokio::test]
+async fn an_image_that_was_taken_back_while_skeg_was_away_is_not_committed_after_all() {
+    for is_made in [false, true] {
+        let mut agent = Agent::start(Setup::at_once()).await;
+        if is_made {
+            agent.stage.remote.fail_next(GitRequest::Push, GitFault::LoseAnswer);
+            agent.push("shop/web", "1.0.1");
+            agent.until("the push is made", async || agent.commits().len() == 1).await;
+            agent.kill().await;
+        } else {
+            drop(kill_while_the_commit_is_made(&mut agent).await);
+        }
+        let theirs = agent.stage.image("shop/web", "1.0.0");
+        agent.person_sets_image("web", &theirs);
+
+        agent.begin_and_wait().await;
+        agent.wait_for_phase("1.0.1", if is_made { "Done" } else { "Unrecorded" }).await;
+        agent.polls("shop/web", 2).await;
+        assert_eq!((agent.patches_done(), agent.commits().len()), (1, usize::from(is_made)));
+        assert_eq!(agent.deployment_image("web"), theirs);
+        assert_eq!(agent.records()[0]["metadata"]["labels"]["skeg.dev/binding"], "true");
+    }
+}
+
+#[tokio::test]
 async fn a_push_whose_answer_was_lost_with_the_process_is_not_made_again() {
     let mut agent = Agent::start(Setup::at_once()).await;
     agent.stage.remote.fail_next(GitRequest::Push, GitFault::LoseAnswer);

@@ -12,7 +12,7 @@ use super::failure::{CLOSED_PAUSE, is_closed};
 use crate::core::directives::GitPlace;
 use crate::core::failure::Failure;
 use crate::core::schedule::after;
-use crate::core::update::{Reason, Recorded, Update, Verdict};
+use crate::core::update::{Binding, Phase, Reason, Recorded, Update, Verdict};
 use crate::metrics::Push;
 use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
 
@@ -48,21 +48,35 @@ struct Closed {
 }
 
 /// Commits the update's images to the first of its places that declares the workload.
+///
+/// Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
 pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
     let mut outcome = Recorded::Unrecordable(Reason::NotDeclared);
     for place in &update.spec.rules.write_back {
         match ports.recorder.write(ports, edit(update, place)).await {
             Ok(GitOutcome::NotDeclared) => {}
             Ok(GitOutcome::Recorded(commit)) => return Recorded::Committed(commit),
-            Ok(other) => outcome = Recorded::Unrecordable(unrecordable(other)),
+            Ok(other) => outcome = Recorded::Unrecordable(unrecordable(other, set_back(update))),
             Err(error) => return Recorded::Failed(Failure::from(error)),
         }
     }
     outcome
 }
 
-fn unrecordable(outcome: GitOutcome) -> Reason {
+/// The person's change that was noticed before the commit was made.
+fn set_back(update: &Update) -> Option<&Binding> {
+    match &update.phase {
+        Phase::Recording(recording) => recording.set_back.as_ref(),
+        _ => None,
+    }
+}
+
+fn unrecordable(outcome: GitOutcome, set_back: Option<&Binding>) -> Reason {
     match outcome {
+        GitOutcome::NotMade => {
+            let why = set_back.map_or("it was only looked for", |binding| &binding.reason);
+            Reason::Trouble { doing: "writing to Git", summary: format!("not committed: {why}").into() }
+        }
         GitOutcome::Moved { path, found } => Reason::GitMoved { path: path.into(), found: found.into() },
         GitOutcome::TakenBack { commit } => Reason::Trouble {
             doing: "writing to Git",
@@ -89,6 +103,7 @@ fn edit(update: &Update, place: &GitPlace) -> GitEdit {
         place: place.clone(),
         images: update.spec.changes.iter().map(image).collect(),
         approved_by: update.votes.iter().filter(approves).map(|vote| vote.voter.clone()).collect(),
+        looks_only: set_back(update).is_some(),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct GitEdit {
     pub images: Vec<GitImage>,
     /// Who approved, for the message.
     pub approved_by: Vec<Box<str>>,
+    /// Whether an earlier commit is only looked for and none is made: a person has taken the image back meanwhile.
+    pub looks_only: bool,
 }
 
 /// One container's image to be written.
@@ -54,6 +56,8 @@ pub enum GitOutcome {
         /// The commit that recorded it.
         commit: String,
     },
+    /// The branch does not show it, and it was only looked for.
+    NotMade,
     /// Nothing in the place declares the workload with this container.
     NotDeclared,
     /// More than one file declares it.

@@ -68,6 +68,23 @@ async fn an_update_that_a_person_took_back_is_not_written_again() {
 }
 
 #[tokio::test]
+async fn a_commit_that_is_only_looked_for_is_found_and_not_made() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    let looking = GitEdit { looks_only: true, ..edit("web") };
+    assert_eq!(fixture.write_one(looking.clone()).await, GitOutcome::NotMade);
+    assert_eq!((fixture.subjects(), fixture.shows("web.yaml")), (vec!["Begin".to_owned()], manifest("web", OLD)));
+    fixture.write_one(edit("web")).await;
+    let commit = fixture.repository().tip().unwrap();
+    assert_eq!(fixture.write_one(looking.clone()).await, recorded(&commit, "web.yaml"));
+    fixture.person_sets("web", OLD);
+    for number in 0..60 {
+        fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
+    }
+    std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
+    assert_eq!(fixture.write_one(looking).await, GitOutcome::TakenBack { commit }, "found below what the mirror held at first");
+}
+
+#[tokio::test]
 async fn a_commit_taken_back_is_found_below_what_the_mirror_held_at_first() {
     let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
     fixture.write_one(edit("web")).await;

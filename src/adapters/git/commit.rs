@@ -57,12 +57,12 @@ pub(super) fn derive(occasion: &Occasion<'_>, known: &mut Declarations, edits: &
 
     let (nothing_earlier, nothing_excluded) = (Earlier::default(), HashMap::new());
     let first = draft.findings(edits, &nothing_earlier, &nothing_excluded)?;
-    let is_open = |finding: &Finding| !matches!(finding, Finding::Settled(outcome) if !matches!(outcome, GitOutcome::Moved { .. }));
+    let is_open = |finding: &Finding| !matches!(finding, Finding::Settled(outcome) if !may_be_earlier(outcome));
     let updates = edits.iter().zip(&first).filter(|(_, finding)| is_open(finding)).map(|(edit, _)| edit.update.to_string()).collect();
     let sought = Sought { updates, containers: std::mem::take(&mut draft.foreign) };
     let earlier = Earlier::search(repository, tip, &sought)?;
     let misses = |(edit, finding): (&GitEdit, &Finding)| {
-        let may_be_due = matches!(finding, Finding::Due { .. } | Finding::Settled(GitOutcome::Moved { .. }));
+        let may_be_due = matches!(finding, Finding::Due { .. }) || matches!(finding, Finding::Settled(outcome) if may_be_earlier(outcome));
         may_be_due && earlier.commit_of(&edit.update.to_string()).is_none() && earlier.may_miss(edit.since)
     };
     let misses_own_image = || earlier.is_cut_off() && sought.containers.iter().any(|container| earlier.left(container).is_none());
@@ -74,6 +74,11 @@ pub(super) fn derive(occasion: &Occasion<'_>, known: &mut Declarations, edits: &
     let commit = if texts.is_empty() { None } else { Some(write_commit(occasion, root, &texts, &manifests, edits, &findings)?) };
     let outcome = |(edit, finding): (&GitEdit, Finding)| finding.outcome(remote, edit, &earlier, tip, commit);
     Ok(Derived::Written { outcomes: edits.iter().zip(findings).map(outcome).collect(), commit })
+}
+
+/// Whether an earlier commit of the update would make another outcome of this one.
+fn may_be_earlier(outcome: &GitOutcome) -> bool {
+    matches!(outcome, GitOutcome::Moved { .. } | GitOutcome::NotMade)
 }
 
 // === What the edits find ===
@@ -211,6 +216,7 @@ impl Draft<'_> {
             (Some(path), _) if changes.is_empty() => Finding::Stands { path, by_this_batch },
             // It was written once, and the replaced image is back: that was a person.
             (Some(_), Some(commit)) => Finding::Settled(GitOutcome::TakenBack { commit: commit.to_string() }),
+            (Some(_), None) if edit.looks_only => Finding::Settled(GitOutcome::NotMade),
             (Some(path), None) => Finding::Due { path, changes },
         })
     }
