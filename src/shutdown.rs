@@ -3,7 +3,6 @@
 //! The first SIGTERM or SIGINT cancels the token: listeners stop accepting, sources stop giving hints, and what is in flight has
 //! [`DRAIN_LIMIT`] to end or to be recorded. A second signal does not wait.
 
-use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -35,9 +34,4 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     }
-}
-
-/// Lets `work` end within [`DRAIN_LIMIT`]; `None` when it did not.
-pub async fn drained<T>(work: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(DRAIN_LIMIT, work).await.ok()
 }

@@ -185,12 +185,6 @@ impl EmbeddedKube {
         self.patch(&resource, resource.key(namespace, name), write::Part::Main, patch)
     }
 
-    /// Merges into the status subresource of an object, as its controller would: `patch` is `{"status": …}`.
-    pub fn merge_status(&self, api_version: &str, kind: &str, namespace: &str, name: &str, patch: Value) -> Result<Value, ApiError> {
-        let resource = self.resource(api_version, kind)?;
-        self.patch(&resource, resource.key(namespace, name), write::Part::Status, patch)
-    }
-
     /// The object as it is now. `namespace` is empty for cluster-scoped types.
     pub fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let resource = self.resource(api_version, kind).ok()?;
