@@ -35,9 +35,13 @@ pub fn before_applying(around: &Surroundings) -> Gate {
     first([&around.crowded])
 }
 
-/// All gates of a held update, in order.
+/// All gates of a held update, in order. Time that has run out ends it whatever else it waits for: only a pause makes time stand still.
 pub fn all(update: &Update, held: &Held, around: &Surroundings, now: Timestamp) -> Gate {
-    let gates = [before_asking(around), approval::gate(update, held, now), before_applying(around)];
+    let approval = approval::gate(update, held, now);
+    if let Gate::Refused(_) = approval {
+        return approval;
+    }
+    let gates = [before_asking(around), approval, before_applying(around)];
     gates.into_iter().find(|gate| *gate != Gate::Open).unwrap_or(Gate::Open)
 }
 

@@ -185,6 +185,13 @@ fn a_grant_waits_for_room_but_not_for_ever() {
 }
 
 #[test]
+fn the_time_to_vote_ends_also_while_something_else_is_in_the_way() {
+    let unseen = || Input::Look(Surroundings { barred: Some(Reason::NotSeen), ..Surroundings::default() });
+    check(held(rules(1)), &[(0, free()), (3_600, unseen())], "Expired", &[Effect::Ask, Effect::Revise], true);
+    check(held(rules(1)), &[(0, unseen()), (99_999, unseen())], "Held", &[], false);
+}
+
+#[test]
 fn nothing_is_patched_for_an_update_whose_ground_has_gone() {
     let moved = Drift::ImageMoved { found: "ghcr.io/acme/web:9".into() };
     for drift in [Drift::Gone, Drift::NotManaged, Drift::RulesChanged, moved.clone()] {
@@ -360,7 +367,15 @@ fn no_sequence_of_inputs_makes_an_illegal_move_or_an_effect_without_its_cause() 
             now += SignedDuration::from_secs(random.i64(0..900));
             let input = any_input(&mut random);
             let (to, effects, is_recorded) = match step(&update, &input, now) {
-                Step::Waits(_) => continue,
+                Step::Waits(_) => {
+                    let is_over = matches!(input, Input::Look(_)) && deadline(&update).is_some_and(|at| at <= now);
+                    assert!(
+                        !is_over,
+                        "seed {seed}: a look after its time leaves {:?} as it is, and would be taken again at once",
+                        update.phase
+                    );
+                    continue;
+                }
                 Step::Retries { to, effects } => (to, effects, false),
                 Step::Moves { to, effects, .. } => (to, effects, true),
             };
