@@ -13,7 +13,7 @@ use super::looked::Looked;
 use super::observe::Observation;
 use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::hold::binding;
 use crate::core::image::Repository;
 use crate::core::pause::{self, Pause};
@@ -212,7 +212,9 @@ impl Engine {
     /// When the engine next wants to be woken.
     pub fn deadline(&self) -> Option<Timestamp> {
         let updates = self.slots.open().map(deadline);
-        let writes = self.unsettled.iter().filter_map(|id| self.slots.get(id)).map(Slot::retry_at);
+        let behind = self.behind();
+        let writes =
+            self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter(|slot| !slot.waits_for_older(&behind)).map(Slot::retry_at);
         updates.chain(writes).chain([self.pauses.deadline(), self.prune_at]).flatten().min()
     }
 
@@ -393,11 +395,10 @@ impl Engine {
     /// Writes the records that are behind. A new record waits until every older one of its workload is up to date: if skeg died in
     /// between, two open updates of one workload would be found.
     fn write_what_is_due(&mut self, now: Timestamp) {
-        let behind: BTreeSet<WorkloadId> =
-            self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter_map(Slot::keeps_waiting).collect();
+        let behind = self.behind();
         for id in &self.unsettled {
             let Some(slot) = self.slots.get_mut(id) else { continue };
-            if slot.is_recorded() || !behind.contains(&slot.update.spec.workload) {
+            if !slot.waits_for_older(&behind) {
                 slot.due(now, &mut self.acts);
             }
         }
@@ -405,15 +406,44 @@ impl Engine {
         self.unsettled.retain(|id| slots.get(id).is_some_and(|slot| !slot.is_settled()));
     }
 
+    /// The workloads with a record that is behind.
+    fn behind(&self) -> BTreeSet<WorkloadId> {
+        self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter_map(Slot::keeps_waiting).collect()
+    }
+
     fn written(&mut self, id: &UpdateId, result: Written, now: Timestamp) {
+        let is_past = self.is_past(id);
         let Some(slot) = self.slots.get_mut(id) else { return };
         match result {
             Written::Done(version) => {
                 slot.written(version, now, &mut self.acts);
                 self.unreadable.remove(id);
             }
+            Written::Failed(failure) if is_past && failure.kind == FailureKind::Refused => self.give_up(id, &failure),
             Written::Failed(failure) => slot.not_written(now, failure.retry_after),
             Written::Taken(kept) => self.adopt(*kept),
+        }
+    }
+
+    /// Whether the update is closed, holds nothing back, and its workload is gone or not managed any more: perhaps its namespace is gone, and
+    /// with it every place where this could be written.
+    fn is_past(&self, id: &UpdateId) -> bool {
+        let Some(update) = self.slots.get(id).map(|slot| &slot.update) else { return false };
+        if update.is_open() || update.binding().is_some() {
+            return false;
+        }
+        let workload = self.workloads.get(&update.spec.workload);
+        self.workloads.knows(&id.namespace) && workload.is_none_or(|workload| workload.uid != update.spec.uid)
+    }
+
+    /// Forgets an update that nothing hangs on any more and whose end nobody takes. If its record is there after all, the next start closes
+    /// it again.
+    fn give_up(&mut self, id: &UpdateId, failure: &Failure) {
+        let Some(Consequences { answers, lines, .. }) = self.slots.remove(id).map(Slot::into_waiting) else { return };
+        self.acts.extend(lines.into_iter().map(|line| Act::Audit(Box::new(line))));
+        for answer in answers {
+            let refusal = CommandRefused::NotRecorded(failure.summary.clone());
+            self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));
         }
     }
 
@@ -421,7 +451,7 @@ impl Engine {
     /// about the other one is told so.
     fn adopt(&mut self, kept: Kept) {
         let waiting = self.slots.remove(&kept.update.id).map(Slot::into_waiting).unwrap_or_default();
-        for answer in waiting {
+        for answer in waiting.answers {
             let id = kept.update.id.clone();
             let refusal = CommandRefused::Unfit(format!("{id} was decided before and has only now been found: look at it and ask again"));
             self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));

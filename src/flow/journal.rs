@@ -26,7 +26,7 @@ pub async fn write(ports: &Ports, update: &Update, version: Option<Version>) -> 
     let result = written.map_or_else(|| Err(guard::failure()), |written| written.map_err(Failure::from));
     note(ports, result.as_ref().err());
     result.unwrap_or_else(|failure| {
-        tracing::warn!(update.id = %update.id, error = %failure.summary, "record not written, will be written again");
+        tracing::warn!(update.id = %update.id, error = %failure.summary, "record not written, is tried again as long as it matters");
         Written::Failed(failure)
     })
 }

@@ -3,6 +3,8 @@
 //! Journal first: what follows from a move (effects, answers, audit lines) is kept here until the record of that move is written. Moves
 //! may go on while a write is under way; the next write then takes them all.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::commands::CommandRefused;
@@ -43,6 +45,16 @@ pub struct Consequences {
     pub lines: Vec<AuditLine>,
 }
 
+impl Consequences {
+    /// These, and after them those of later moves.
+    fn and(mut self, later: Self) -> Self {
+        self.effects.extend(later.effects);
+        self.answers.extend(later.answers);
+        self.lines.extend(later.lines);
+        self
+    }
+}
+
 enum WriteState {
     Idle,
     UnderWay(Consequences),
@@ -80,6 +92,11 @@ impl Slot {
         (self.is_recorded() && !self.is_durable()).then(|| self.update.spec.workload.clone())
     }
 
+    /// Whether it has no record and gets none before an older one of its workload is up to date; `behind` are the workloads with such ones.
+    pub fn waits_for_older(&self, behind: &BTreeSet<WorkloadId>) -> bool {
+        !self.is_recorded() && behind.contains(&self.update.spec.workload)
+    }
+
     /// Takes up a move: the new state and what follows from it once that is durable.
     pub fn moved(&mut self, to: Update, consequences: Consequences) {
         self.update = to;
@@ -99,13 +116,12 @@ impl Slot {
         self.next.lines.push(line);
     }
 
-    /// Gives up everything that is not durable, and gives who waits for it.
-    pub fn into_waiting(mut self) -> Vec<WhenDurable> {
-        if let WriteState::UnderWay(mut written) = self.state {
-            written.answers.append(&mut self.next.answers);
-            return written.answers;
+    /// Gives up everything that is not durable, and gives what waits for it.
+    pub fn into_waiting(self) -> Consequences {
+        match self.state {
+            WriteState::UnderWay(written) => written.and(self.next),
+            WriteState::Idle | WriteState::Waits { .. } => self.next,
         }
-        self.next.answers
     }
 
     /// The write that is due, if one is; without one, answers that wait for nothing are given.
@@ -142,11 +158,8 @@ impl Slot {
     pub fn not_written(&mut self, now: Timestamp, retry_after: Option<std::time::Duration>) {
         self.tries = self.tries.saturating_add(1);
         let until = backoff(now, self.tries, BACKOFF_CAP, &self.update.id.name, retry_after);
-        if let WriteState::UnderWay(mut kept) = std::mem::replace(&mut self.state, WriteState::Waits { until }) {
-            kept.effects.append(&mut self.next.effects);
-            kept.answers.append(&mut self.next.answers);
-            kept.lines.append(&mut self.next.lines);
-            self.next = kept;
+        if let WriteState::UnderWay(kept) = std::mem::replace(&mut self.state, WriteState::Waits { until }) {
+            self.next = kept.and(std::mem::take(&mut self.next));
         }
         self.is_behind = true;
     }

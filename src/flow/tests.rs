@@ -519,6 +519,58 @@ fn an_older_listing_that_arrives_late_changes_nothing() {
     assert_eq!(world.phases(), [("1.0.2".to_owned(), "Held")]);
 }
 
+/// An engine that is to be woken at a time that is past, and does nothing then, would be woken without end.
+#[test]
+fn a_new_record_that_waits_for_an_older_one_does_not_wake_the_engine() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let id = world.open();
+    let mark = Mark { update: id.name.clone(), epoch: 0, restored: vec![] };
+    world.outcome(&id, patched("ghcr.io/acme/web:1.0.1"));
+    world.show("web", "ghcr.io/acme/web:1.0.1", PATCH, Some(mark.clone()));
+    world.outcome(&id, Input::Followed(Followed::Healthy));
+    world.run();
+    world.observe(&[("1.0.2", "c")]);
+    world.settle(&mut || true);
+    world.show("web", "ghcr.io/acme/web:0.9.0", PATCH, Some(mark));
+    world.settle(&mut || true);
+    assert_eq!(world.engine.unwritten().count(), 2);
+    world.later(60);
+    let written: Vec<_> =
+        world.acts.iter().filter_map(|act| if let Act::Write { update, .. } = act { Some(&update.id) } else { None }).collect();
+    assert_eq!(written, [&id], "the older one first");
+    assert!(world.engine.deadline().is_none_or(|at| at > world.now));
+    world.run();
+    assert!(world.engine.is_durable());
+}
+
+#[test]
+fn an_end_that_nobody_takes_is_given_up_when_the_workload_is_gone_and_only_then() {
+    for is_gone in [true, false] {
+        let mut world = World::new(settings());
+        let workload = world.show("web", OLD, ASKED, None);
+        world.observe(&[("1.0.1", "b")]);
+        world.run();
+        let id = world.open();
+        if is_gone {
+            world.shown.0.lock().unwrap().clear();
+        } else {
+            world.show("web", "ghcr.io/acme/web:0.9.0", ASKED, None);
+        }
+        world.send(Message::Changed(vec![workload]));
+        assert_eq!(world.phases(), [("1.0.1".to_owned(), "Superseded")]);
+        let told = world.vote(&id, Verdict::Approve);
+        world.acts.retain(|act| !matches!(act, Act::Write { .. }));
+        world.send(Message::Written { id, result: Written::Failed(Failure::refused("there is no such namespace")) });
+        let is_told = world.acts.iter().any(|act| matches!(act, Act::Audit(_)));
+        world.run();
+        assert_eq!((world.engine.updates().count(), world.engine.is_durable(), is_told), (usize::from(!is_gone), is_gone, is_gone));
+        assert_eq!(told.lock().unwrap().is_some(), is_gone);
+    }
+}
+
 #[test]
 fn wherever_it_dies_an_update_is_resumed_where_its_record_stands() {
     for seed in 0..300 {
