@@ -402,6 +402,41 @@ fn no_sequence_of_inputs_makes_an_illegal_move_or_an_effect_without_its_cause() 
     }
 }
 
+/// What an effect brings back when it does what it is to do.
+fn carried_out(effect: Effect) -> Input {
+    match effect {
+        Effect::Ask | Effect::Revise => Input::Prompted(prompt("1.1", true)),
+        Effect::Apply | Effect::LookOnly => patched(),
+        Effect::Follow => Input::Followed(Followed::Healthy),
+        Effect::Restore => Input::Restored(Restored::Back),
+        Effect::WriteBack => committed(),
+    }
+}
+
+#[test]
+fn resumed_twice_is_resumed_once() {
+    let mut resumed = std::collections::BTreeSet::new();
+    for seed in 0..4_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut update = held(rules(random.u32(..2)));
+        for round in 0..30 {
+            if let Step::Moves { to, .. } = step(&update, &any_input(&mut random), at(round * 60)) {
+                update = to;
+            }
+            for effect in resume(&update) {
+                let (once, issued) = live(update.clone(), &[(round * 60, carried_out(effect))]);
+                assert!(once != update || effect == Effect::Ask, "seed {seed}: {effect:?} leads nowhere from {:?}", update.phase);
+                let again = live(once.clone(), &[(round * 60, carried_out(effect))]);
+                assert_eq!(again, (once.clone(), vec![]), "seed {seed}: {effect:?}");
+                assert!(issued.iter().all(|next| belongs(*next, &once)), "seed {seed}: {issued:?} is lost in {:?}", once.phase);
+                resumed.insert(update.phase.as_str());
+            }
+        }
+    }
+    let open: Vec<&str> = resumed.into_iter().filter(|phase| Outcome::ALL.iter().all(|outcome| outcome.as_str() != *phase)).collect();
+    assert_eq!(open, ["Applying", "Held", "Recording", "Restoring", "Verifying"]);
+}
+
 #[test]
 fn an_update_is_applied_only_with_the_votes_it_needs() {
     for seed in 0..4_000 {
