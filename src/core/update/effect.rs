@@ -16,6 +16,6 @@ pub enum Effect {
     Follow,
     /// Put the previous images back.
     Restore,
-    /// Commit the new images to Git.
+    /// Commit the new images to Git; where a person has taken one back since, only look for the commit.
     WriteBack,
 }

@@ -1,5 +1,5 @@
 //! Inputs while the applied image is committed. A person may move the image away meanwhile: the commit may be on its way, so its outcome is
-//! waited for, but what failed is not tried again, and the update binds.
+//! waited for or looked for once, but what failed is not tried again, and the update binds.
 
 use std::time::Duration;
 
@@ -60,11 +60,9 @@ fn set_back(update: &Update, recording: &Recording, drift: &Drift, now: Timestam
     let reason = drift.reason().to_string();
     let binding = Binding { reason: reason.as_str().into(), at: now, by: None };
     let next = Recording { set_back: Some(binding), ..recording.clone() };
-    match recording.retry_at {
-        None => moves(update, Phase::Recording(next), Event::SetBack, reason, &[], now),
-        // Nothing is on its way, and an image that was taken back is not written to Git any more.
-        Some(_) => unrecorded(update, &next, drift.reason(), now),
-    }
+    // An image that was taken back is not written to Git any more. The last try may have been carried out though its answer was lost.
+    let effects: &[Effect] = if recording.retry_at.is_some() { &[Effect::WriteBack] } else { &[] };
+    moves(update, Phase::Recording(Recording { retry_at: None, ..next }), Event::SetBack, reason, effects, now)
 }
 
 fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timestamp) -> Step {

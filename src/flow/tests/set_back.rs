@@ -117,10 +117,10 @@ fn what_could_not_be_committed_is_not_tried_again_once_it_is_taken_back() {
         }
         world.show("web", OLDER, ALL, Some(mark(&id)));
         world.run();
-        if !is_waiting {
-            world.outcome(&id, not_committed());
-            world.run();
-        }
+        let looks = if is_waiting { vec![Effect::WriteBack] } else { vec![] };
+        assert_eq!(world.effects(), looks, "whether the last try was carried out is looked for");
+        world.outcome(&id, not_committed());
+        world.run();
         world.later(600);
         world.run();
         assert_eq!((world.ends(&id), world.effects()), (("Unrecorded", true), vec![]), "waiting: {is_waiting}");
