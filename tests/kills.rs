@@ -1,4 +1,5 @@
-//! The `skeg` program is killed at each boundary of its loop: after the next start there is one patch, one commit, one vote, one decision.
+//! The `skeg` program is killed at each boundary of its loop: after the next start there is one patch, one commit, one vote, one
+//! decision, and one request in Slack.
 //!
 //! A boundary is a request to the cluster or to Git. It is held on its way; skeg is killed while it waits there, and then the request is
 //! lost, or arrives late: when the next skeg is at work already. What was carried out before the kill was, without skeg knowing.
@@ -44,9 +45,11 @@ enum Request {
 }
 
 impl Request {
-    fn is(self, passing: &Passing) -> bool {
-        let is_record = passing.path.contains("/imageupdates");
+    /// Whether this is the request, where it is a record the one of the update to `tag`: the message about an earlier one may still be
+    /// edited, and recorded.
+    fn is(self, passing: &Passing, tag: &str) -> bool {
         let body = || serde_json::from_str::<Value>(&passing.body).unwrap_or_default();
+        let is_record = passing.path.contains("/imageupdates") && body()["spec"]["changes"][0]["tag"] == tag;
         match (self, passing.method.as_str()) {
             (Self::Open, "POST") => is_record,
             (Self::Vote, "PUT") => is_record && body()["status"]["votes"].as_array().is_some_and(|votes| !votes.is_empty()),
@@ -81,7 +84,8 @@ async fn check(stage: &mut Stage, tag: &str, (point, request): (Point, Request),
     let place = format!("{point:?} {request:?}, {fate:?}");
     let before = seen(stage);
     let gate = if matches!(request, Request::Push) { &stage.to_git } else { &stage.to_cluster };
-    let mut held = gate.hold(point, move |passing| request.is(passing));
+    let released = tag.to_owned();
+    let mut held = gate.hold(point, move |passing| request.is(passing, &released));
     let digest = stage.push("web", tag);
     if request.follows_a_vote() {
         stage.approve("web", tag).await;
@@ -140,7 +144,7 @@ async fn check_told(stage: &Stage, tag: &str, is_end_told: bool, place: &str) {
     let lines = lines();
     let decisions: BTreeSet<&str> = lines.iter().map(|line| text(line, "/update.id")).collect();
     assert_eq!(decisions.len(), 1, "{place}: {lines:#?}");
-    // `asked` is the request to people. Where a chat is configured, the messages it got are counted here as well.
+    assert_eq!(stage.requests_for(tag), 1, "{place}: messages in Slack");
     for event in ["admitted", "asked", "granted", "applying", "patched", "healthy", "closed"] {
         let times = lines.iter().filter(|line| line["event"] == event).count();
         assert!(times <= 1, "{place}: {event} is told {times} times: {lines:#?}");
@@ -230,11 +234,11 @@ async fn told_to_stop_it_leaves_what_does_not_end_to_its_successor() {
 /// A patch of `web` and a push for `api`, both held before they arrive.
 async fn in_flight() -> Option<(Stage, crate::support::gate::Held, crate::support::gate::Held)> {
     let stage = Stage::raise(&["web", "api"]).await?;
-    let mut push = stage.to_git.hold(Point::Before, |passing| Request::Push.is(passing));
+    let mut push = stage.to_git.hold(Point::Before, |passing| Request::Push.is(passing, "1.0.1"));
     stage.push("api", "1.0.1");
     stage.approve("api", "1.0.1").await;
     push.reached().await;
-    let mut patch = stage.to_cluster.hold(Point::Before, |passing| Request::Patch.is(passing));
+    let mut patch = stage.to_cluster.hold(Point::Before, |passing| Request::Patch.is(passing, "1.0.1"));
     stage.push("web", "1.0.1");
     stage.approve("web", "1.0.1").await;
     patch.reached().await;

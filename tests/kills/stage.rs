@@ -17,6 +17,7 @@ use crate::support::daemon::Daemon;
 use crate::support::gate::Gate;
 use crate::support::git::RealGit;
 use crate::support::registry::{Auth, RealRegistry};
+use crate::support::slack::{APP_TOKEN, BOT_TOKEN, CHANNEL, FakeSlack};
 
 const API_TOKEN: &str = "token-of-ops";
 /// The longest that any awaited fact may take. A whole update takes some seconds on a free machine.
@@ -32,6 +33,7 @@ pub struct Stage {
     pub to_git: Gate,
     /// The cluster.
     pub kube: EmbeddedKube,
+    slack: FakeSlack,
     registry: RealRegistry,
     git: RealGit,
     digests: Arc<Mutex<HashMap<String, String>>>,
@@ -72,7 +74,19 @@ impl Stage {
         let to_git = Gate::start(git.address()).await;
         let folder = tempfile::tempdir().unwrap();
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let mut stage = Self { to_cluster, to_git, kube, registry, git, digests, folder, client, skeg: None, audit: Vec::new() };
+        let mut stage = Self {
+            to_cluster,
+            to_git,
+            kube,
+            slack: FakeSlack::start(),
+            registry,
+            git,
+            digests,
+            folder,
+            client,
+            skeg: None,
+            audit: Vec::new(),
+        };
         for workload in &workloads {
             stage.push(&workload.name, "1.0.0");
             stage.kube.apply(workload.object(&host)).unwrap();
@@ -88,6 +102,8 @@ impl Stage {
         write("kubeconfig", &kubeconfig);
         write("api", API_TOKEN);
         write("git", "git-password");
+        write("bot-token", BOT_TOKEN);
+        write("app-token", APP_TOKEN);
         let config = format!(
             r#"
 [server]
@@ -112,6 +128,12 @@ window = "0s"
 [approvals]
 approvers = ["user:ops"]
 
+[slack]
+channel = "{CHANNEL}"
+bot_token_file = "bot-token"
+app_token_file = "app-token"
+api_url = "{}"
+
 [[registry]]
 host = "{}"
 insecure = true
@@ -124,6 +146,7 @@ namespaces = ["{NAMESPACE}"]
 username = "skeg"
 password_file = "git"
 "#,
+            self.slack.api_url(),
             self.registry.host(),
             self.to_git.address,
         );
@@ -171,9 +194,10 @@ password_file = "git"
         digest
     }
 
-    /// Approves the workload's update to this tag. The answer may never come: skeg gives it when the vote is durable.
+    /// Approves the workload's update to this tag, once it is asked for in Slack. The answer may never come: skeg gives it when the vote is durable.
     pub async fn approve(&self, name: &str, tag: &str) {
         let held = self.in_phase(name, tag, "Held").await;
+        self.until("people are asked", async || (self.requests_for(tag) > 0).then_some(())).await;
         let url = format!("http://{}/v1/updates/{NAMESPACE}/{}/approve", self.skeg().private, text(&held, "/name"));
         let vote = self.client.post(url).bearer_auth(API_TOKEN).json(&json!({})).send();
         tokio::spawn(vote);
@@ -215,6 +239,12 @@ password_file = "git"
                 && record["spec"]["changes"].as_array().unwrap().iter().any(|change| change["tag"] == tag)
         };
         self.kube.all("skeg.dev/v1alpha1", "ImageUpdate").into_iter().filter(is_it).collect()
+    }
+
+    /// How many messages ask, or asked, for the update to this tag.
+    pub fn requests_for(&self, tag: &str) -> usize {
+        let change = format!(" to {tag}");
+        self.slack.messages().iter().filter(|message| message.text.contains(&change)).count()
     }
 
     /// The audit log of all lives.
