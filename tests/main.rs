@@ -8,6 +8,9 @@
 /// Approvals: what is deployed is what was voted for, or nothing.
 #[cfg(feature = "embedded")]
 mod approvals;
+/// The chart: what it installs, what it grants.
+#[cfg(feature = "embedded")]
+mod chart;
 /// Git remotes that let nobody in, or take no push.
 #[cfg(feature = "embedded")]
 mod closed_remotes;

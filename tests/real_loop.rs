@@ -3,7 +3,8 @@
 //! Nothing of skeg is replaced, and the controllers and the scheduler are Kubernetes' own. Nodes are played by kwok
 //! ([`nodes`](crate::support::nodes)).
 
-mod cluster;
+mod asked;
+pub mod cluster;
 mod relay;
 mod stage;
 
@@ -13,12 +14,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::support::git::{clone, git_succeeds, with_login};
-use crate::support::needs::{Program, all_there};
+use crate::support::kube_api::Server;
 use crate::support::nodes::Fate;
 use crate::support::registry::Auth;
 use stage::{Needs, Stage, robot, succeeds};
-
-const KUBECTL: Program = Program("kubectl", "kubernetes-client");
 
 /// One workload, `web`, with these annotations.
 fn web(auth: Auth, annotations: Value) -> Needs {
@@ -27,6 +26,7 @@ fn web(auth: Auth, annotations: Value) -> Needs {
         passwords: vec![Box::leak(robot().password.into_boxed_str())],
         notifies: false,
         poll: "1s",
+        config: "",
         workloads: vec![("web", 0, annotations)],
     }
 }
@@ -168,9 +168,6 @@ fn get_in_between(stage: &Stage) {
 /// `kubectl rollout undo` and `kubectl set image` are how a person takes back what skeg did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_takes_back_with_kubectl_stays_back() {
-    if !all_there(&[KUBECTL]) {
-        return;
-    }
     let policy = json!({ "skeg.dev/policy": "patch" });
     let needs = Needs { workloads: vec![("web", 0, policy.clone()), ("api", 0, policy.clone())], ..web(Auth::Anonymous, policy) };
     let Some(stage) = Stage::raise(needs).await else { return };
@@ -251,9 +248,6 @@ async fn a_rollout_that_cannot_finish_is_put_back_and_not_committed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_skeg_crd_prints_is_what_kubectl_applies_and_the_server_runs_with() {
-    if !all_there(&[KUBECTL]) {
-        return;
-    }
     let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
     let file = stage.folder().join("crd");
     std::fs::write(&file, stage.skeg(&["crd"])).unwrap();
@@ -272,5 +266,13 @@ async fn what_skeg_crd_prints_is_what_kubectl_applies_and_the_server_runs_with()
         .output()
         .unwrap();
     assert!(!reopened.status.success(), "a closed record was opened again");
+    // What the chart has the kubelet ask for is there.
+    let installed = stage.admin.get(&format!("/apis/apps/v1/namespaces/{}/deployments/skeg", stage.own_namespace)).await.is(200);
+    for probe in ["livenessProbe", "readinessProbe"] {
+        let asked = &installed["spec"]["template"]["spec"]["containers"][0][probe]["httpGet"];
+        assert_eq!(asked["port"], "webhooks");
+        let url = format!("http://{}", stage.public);
+        assert!(Server::new(&url, None, None).answers(asked["path"].as_str().unwrap()).await, "{asked}");
+    }
     stage.end().await;
 }

@@ -1,11 +1,11 @@
 //! A whole skeg between real far ends: registries, a Git server, an API server with a namespace of its own.
 //!
-//! skeg runs as a user who may do what `README.md` says that it needs, and nothing else. [`Stage::end`] reads the API server's
-//! audit log: that nothing was forbidden, and that no record was refused.
+//! skeg runs with the configuration, the service account and the role that its chart puts into the cluster. [`Stage::end`] reads the
+//! API server's audit log: that nothing was forbidden, and that no record was refused.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,14 @@ use skeg::embedded::registry::{Image, Login};
 use skeg::wiring::Skeg;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{allow_skeg, deployment, namespace, serve_image_updates};
+use super::cluster::{self, deployment, serve_image_updates};
 use super::relay::Relay;
-use crate::support::audit::asked_by;
+use crate::support::audit::{Asked, asked_by};
+use crate::support::chart::{self, Release};
 use crate::support::controlplane::{self, ControlPlane, User};
 use crate::support::git::RealGit;
 use crate::support::kube_api::Server;
+use crate::support::needs::{Program, all_there};
 use crate::support::nodes::{Nodes, bring_about_rollouts};
 use crate::support::registry::{Auth, Notify, RealRegistry};
 
@@ -30,6 +32,8 @@ const FACT_SECONDS_MAX: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Docker's registry posts the notification of a push before it writes the tag: who looks at once finds the tag missing or empty.
 const SETTLE: &str = "1s";
+/// Puts what the chart renders into the cluster, and is what people look with.
+const KUBECTL: Program = Program("kubectl", "kubernetes-client");
 const API_TOKEN: &str = "token-of-ops";
 const HOOK_TOKEN: &str = "token-of-the-registry";
 
@@ -48,6 +52,8 @@ pub struct Needs {
     pub notifies: bool,
     /// The interval of polling.
     pub poll: &'static str,
+    /// More of the configuration.
+    pub config: &'static str,
     /// The workloads: name, place of its registry, annotations.
     pub workloads: Vec<(&'static str, usize, Value)>,
 }
@@ -61,16 +67,22 @@ pub struct Stage {
     pub api: Server,
     /// The namespace of this test.
     pub namespace: String,
+    /// skeg's own.
+    pub own_namespace: String,
     /// The Git server.
     pub git: RealGit,
     /// What becomes of pods.
     pub nodes: Nodes,
     registries: Vec<RealRegistry>,
     workloads: Vec<(&'static str, usize)>,
+    /// skeg's listener for webhooks and probes.
+    pub public: SocketAddr,
     private: SocketAddr,
     skeg: Skeg,
     stop: CancellationToken,
     folder: tempfile::TempDir,
+    /// What the chart put into the cluster.
+    pub release: Release,
     _relay: Relay,
 }
 
@@ -82,6 +94,9 @@ impl Stage {
     }
 
     async fn raise_all(needs: Needs) -> Option<Self> {
+        if !all_there(&[KUBECTL]) {
+            return None;
+        }
         let plane = controlplane::shared().await?;
         let admin = plane.server(User::Admin);
         let relay = Relay::start().await;
@@ -93,7 +108,8 @@ impl Stage {
             needs.registries.iter().map(|auth| RealRegistry::start(auth.clone(), notify.clone())).collect();
         let registries = registries?;
         let workloads: Vec<(&str, usize)> = needs.workloads.iter().map(|(name, registry, _)| (*name, *registry)).collect();
-        let namespace = namespace(&admin).await;
+        let namespace = cluster::namespace(&admin, false).await;
+        let own_namespace = cluster::namespace(&admin, true).await;
         bring_about_rollouts(&admin, &namespace).await;
         let image = |name: &str, registry: usize| format!("{}/shop/{name}:1.0.0", registries[registry].host());
         let files: Vec<(String, String)> = workloads
@@ -103,18 +119,39 @@ impl Stage {
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
         let git = RealGit::start(&files, &robot())?;
         serve_image_updates(&admin, &namespace).await;
-        allow_skeg(plane, &admin, &namespace).await;
-
         let folder = tempfile::tempdir().unwrap();
-        let config = configuration(&needs, &registries, &git, &namespace, folder.path(), plane);
+        let config = configuration(&needs, &registries, &git, &namespace, folder.path());
+        let release = chart::install(plane, &admin, &own_namespace, &[&namespace], &config).await;
+        std::fs::write(folder.path().join("kubeconfig"), plane.kubeconfig_with(&release.token)).unwrap();
+        // Outside a pod the service account is a kubeconfig.
+        let config = release.config.replacen("[cluster]", "[cluster]\nkubeconfig = \"kubeconfig\"", 1);
+        std::fs::write(folder.path().join("skeg.toml"), config).unwrap();
+        let config = folder.path().join("skeg.toml");
         let config = skeg::config::load(&config).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let stop = CancellationToken::new();
         let skeg = Skeg::start(config, None, stop.clone()).await.unwrap();
         relay.to.set(skeg.public).unwrap();
         let api = Server::new(&format!("http://{}", skeg.private), None, Some(API_TOKEN));
         let nodes = Nodes::of(admin.clone(), &namespace);
-        let private = skeg.private;
-        let stage = Self { plane, admin, api, namespace, git, nodes, registries, workloads, private, skeg, stop, folder, _relay: relay };
+        let (public, private) = (skeg.public, skeg.private);
+        let stage = Self {
+            plane,
+            admin,
+            api,
+            namespace,
+            own_namespace,
+            git,
+            nodes,
+            registries,
+            workloads,
+            public,
+            private,
+            skeg,
+            stop,
+            folder,
+            release,
+            _relay: relay,
+        };
         for (name, _, annotations) in &needs.workloads {
             stage.push(name, "1.0.0").await;
             stage.deploy(name, annotations).await;
@@ -126,13 +163,17 @@ impl Stage {
     pub async fn end(self) {
         self.stop.cancel();
         self.skeg.ended().await.unwrap();
-        let mut asked = asked_by(self.plane, "skeg");
-        asked.retain(|asked| asked.namespace == self.namespace);
+        let asked = asked_by(self.plane, &self.release.user);
         assert!(asked.iter().any(|asked| asked.resource == "imageupdates" && asked.code == 201), "{asked:#?}");
         let forbidden: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();
-        assert!(forbidden.is_empty(), "README.md does not name every verb: {forbidden:#?}");
+        assert!(forbidden.is_empty(), "the chart does not grant every verb: {forbidden:#?}");
         let refused: Vec<_> = asked.iter().filter(|asked| asked.resource == "imageupdates" && asked.code == 422).collect();
         assert!(refused.is_empty(), "the definition refuses records: {refused:#?}");
+    }
+
+    /// What skeg asked of the API server so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        asked_by(self.plane, &self.release.user)
     }
 
     // === what people and machines do ===
@@ -277,17 +318,9 @@ pub fn succeeds(command: &mut Command) -> String {
 
 // === what skeg is given ===
 
-/// The configuration's file, with the secrets beside it.
-fn configuration(
-    needs: &Needs,
-    registries: &[RealRegistry],
-    git: &RealGit,
-    namespace: &str,
-    folder: &Path,
-    plane: &ControlPlane,
-) -> PathBuf {
+/// The configuration as an operator gives it to the chart; the files of its secrets are written to `folder`.
+fn configuration(needs: &Needs, registries: &[RealRegistry], git: &RealGit, namespace: &str, folder: &Path) -> String {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-    write("kubeconfig", &plane.kubeconfig_with(plane.token(User::Skeg)));
     write("api-token", API_TOKEN);
     write("hook-token", HOOK_TOKEN);
     write("git-password", &robot().password);
@@ -299,11 +332,6 @@ private_listen = "127.0.0.1:0"
 token_file = "api-token"
 user = "ops"
 cache_dir = "cache"
-
-[cluster]
-kubeconfig = "kubeconfig"
-namespaces = ["{namespace}"]
-namespace = "{namespace}"
 
 [poll]
 interval = "{poll}"
@@ -341,8 +369,8 @@ token_file = "hook-token"
             );
         }
     }
-    write("skeg.toml", &text);
-    folder.join("skeg.toml")
+    text.push_str(needs.config);
+    text
 }
 
 /// As a person wrote it: nothing but the image's bytes may change.

@@ -52,6 +52,7 @@ pub struct ControlPlane {
     ca: Vec<u8>,
     tokens: BTreeMap<User, String>,
     directory: PathBuf,
+    programs: PathBuf,
     orders: Mutex<Option<ChildStdin>>,
     supervisor: Child,
 }
@@ -144,6 +145,7 @@ impl ControlPlane {
             ca: Vec::new(),
             tokens,
             directory,
+            programs: programs.to_owned(),
             orders,
             supervisor,
         };
@@ -179,6 +181,12 @@ impl ControlPlane {
         });
         // JSON is YAML.
         kubeconfig.to_string()
+    }
+
+    /// One of the programs that came with the control plane.
+    #[cfg(feature = "embedded")]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 
     /// The audit log so far, a line of JSON for each stage of a request.

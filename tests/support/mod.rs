@@ -6,6 +6,9 @@ pub mod agent;
 /// What skeg asked of the real API server.
 #[cfg(feature = "embedded")]
 pub mod audit;
+/// skeg's chart on the real control plane.
+#[cfg(feature = "embedded")]
+pub mod chart;
 /// The embedded Kubernetes API with skeg's client at it.
 #[cfg(feature = "embedded")]
 pub mod cluster;
