@@ -1,4 +1,4 @@
-//! What a patch would meet: whether a workload, read just now, still is what an update may change.
+//! What a patch would meet: whether a workload, as it was read last, still is what an update may change.
 //!
 //! Applying and restoring have the same three answers. *Ready*: the images are there that are to be replaced. *Already set*: an earlier
 //! try of the same update did it, and only its answer was lost. *Drifted*: somebody else was there, and people win.
@@ -17,7 +17,7 @@ use crate::core::image::{Digest, ImageRef, Repository, Tag};
 use crate::core::update::{Change, Drift, Mark, Spec, UpdateId};
 use crate::core::workload::{Container, WorkloadId};
 
-/// A workload read just now, as far as a patch is concerned.
+/// A workload as it was read last, as far as a patch is concerned.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reading {
     /// Which one.

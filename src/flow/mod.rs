@@ -30,6 +30,7 @@ mod looked;
 pub mod observe;
 mod pauses;
 mod reader;
+mod recent;
 mod record;
 mod slot;
 mod slots;
@@ -54,6 +55,7 @@ use crate::ports::registry::Registry;
 
 pub use ask::Prompts;
 pub use health::Health;
+pub use recent::RecentDigests;
 pub use record::Recorder;
 
 /// Everything outside, as the stages see it.
@@ -78,6 +80,8 @@ pub struct Ports {
     pub prompts: Prompts,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Digests that were read a moment ago.
+    pub recent: RecentDigests,
     /// Write-backs that wait for their turn.
     pub recorder: Recorder,
     /// What is counted.

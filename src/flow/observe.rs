@@ -89,7 +89,11 @@ async fn digests(
 ) -> Result<BTreeMap<Tag, Option<Digest>>, RegistryError> {
     let mut digests = BTreeMap::new();
     for tag in tags {
+        let begun = ports.clock.now();
         let digest = ports.registry.digest(repository, &tag, access).await?;
+        if let Some(digest) = &digest {
+            ports.recent.note(repository, &tag, access, digest, begun);
+        }
         digests.insert(tag, digest);
     }
     Ok(digests)

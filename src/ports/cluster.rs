@@ -18,6 +18,12 @@ pub trait Workloads: Send + Sync {
     /// The workload, when it is managed.
     fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>>;
 
+    /// What a patch of a managed workload would be decided on, as the watch shows it; `None` where only the API server can tell.
+    fn reading(&self, id: &WorkloadId) -> Option<Reading> {
+        let _ = id;
+        None
+    }
+
     /// Every managed workload, ordered by id.
     fn all(&self) -> Vec<Arc<Workload>>;
 

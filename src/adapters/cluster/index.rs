@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use crate::core::directives::Directives;
 use crate::core::image::{ImageRef, Repository};
+use crate::core::patch::Reading;
 use crate::core::workload::{Workload, WorkloadId};
 
 /// What is known of the workloads.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    managed: BTreeMap<ById, Seen>,
+    managed: BTreeMap<ById, Last>,
     by_repository: BTreeMap<Repository, BTreeSet<ById>>,
     /// The directives of the managed workloads, each once.
     directives: HashSet<Arc<Directives>>,
@@ -60,6 +61,13 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
+/// How a managed workload was seen last. Its resource version moves with every write to it, most of which change nothing here.
+#[derive(Debug)]
+struct Last {
+    seen: Seen,
+    resource_version: Box<str>,
+}
+
 /// Where and when a workload was seen last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Seen {
@@ -84,7 +92,8 @@ impl Index {
     pub(super) fn end(&mut self, scope: usize) {
         let now = self.now(scope);
         let is_gone = |seen: &Seen| seen.scope == scope && *seen != now;
-        let gone: Vec<WorkloadId> = self.managed.iter().filter(|(_, seen)| is_gone(seen)).map(|(known, _)| known.0.id.clone()).collect();
+        let gone: Vec<WorkloadId> =
+            self.managed.iter().filter(|(_, last)| is_gone(&last.seen)).map(|(known, _)| known.0.id.clone()).collect();
         for id in &gone {
             self.forget(id);
         }
@@ -92,8 +101,8 @@ impl Index {
         self.directives.retain(|shared| Arc::strong_count(shared) > 1);
     }
 
-    /// A workload is as given; `None` when it is not managed.
-    pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>) {
+    /// A workload is as given, at this resource version; `None` when it is not managed.
+    pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>, resource_version: Box<str>) {
         let seen = self.now(scope);
         let Some(mut workload) = workload else {
             self.forget(&id);
@@ -102,8 +111,9 @@ impl Index {
         };
         self.unmanaged.remove(&hash(&id));
         let is_known = self.managed.get_key_value(&id).is_some_and(|(known, _)| *known.0 == workload);
+        let last = Last { seen, resource_version };
         if is_known && let Some(before) = self.managed.get_mut(&id) {
-            *before = seen;
+            *before = last;
             return;
         }
         self.forget(&id);
@@ -114,7 +124,7 @@ impl Index {
         for repository in repositories(&workload.0) {
             self.by_repository.entry(repository).or_default().insert(workload.clone());
         }
-        self.managed.insert(workload, seen);
+        self.managed.insert(workload, last);
         self.changed.insert(id);
     }
 
@@ -135,6 +145,21 @@ impl Index {
     /// The workload, when it is managed.
     pub(super) fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
         self.managed.get_key_value(id).map(|(known, _)| known.0.clone())
+    }
+
+    /// What a patch of the workload would be decided on.
+    pub(super) fn reading(&self, id: &WorkloadId) -> Option<Reading> {
+        let (ById(workload), last) = self.managed.get_key_value(id)?;
+        Some(Reading {
+            id: workload.id.clone(),
+            uid: workload.uid.clone(),
+            resource_version: last.resource_version.clone(),
+            containers: workload.containers.clone(),
+            // A text that skeg did not write is not kept, so the version has to do.
+            mark: workload.mark.as_ref().map(|mark| mark.to_string().into()),
+            // What is managed has directives, and they are annotations.
+            has_annotations: true,
+        })
     }
 
     /// Every managed workload, ordered by id.
@@ -217,7 +242,7 @@ mod tests {
     }
 
     fn apply(index: &mut Index, scope: usize, name: &str, images: &[&str]) {
-        index.apply(scope, id(name), Some(workload(name, images)));
+        index.apply(scope, id(name), Some(workload(name, images)), "1".into());
     }
 
     fn changed(index: &mut Index) -> Vec<String> {
@@ -265,12 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn a_write_that_changes_nothing_here_is_no_change_and_moves_the_version() {
+        let mut index = Index::new(1);
+        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), "7".into());
+        assert_eq!(changed(&mut index), ["web"]);
+        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), "8".into());
+        assert_eq!(changed(&mut index), [""; 0]);
+        let reading = index.reading(&id("web")).unwrap();
+        assert_eq!((&*reading.resource_version, &*reading.containers[0].image), ("8", "nginx:1"));
+        assert_eq!(index.reading(&id("api")), None);
+    }
+
+    #[test]
     fn equal_directives_are_kept_once_and_not_longer_than_they_are_used() {
         let directives = || skeg::parse([("skeg.dev/policy", "minor")], &[], &Defaults::default()).unwrap().unwrap();
         let managed = |name: &str| Workload { directives: Ok(directives()), ..workload(name, &["nginx:1"]) };
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(managed("web")));
-        index.apply(0, id("api"), Some(managed("api")));
+        index.apply(0, id("web"), Some(managed("web")), "1".into());
+        index.apply(0, id("api"), Some(managed("api")), "1".into());
         let kept = |index: &Index, name: &str| index.get(&id(name)).unwrap().directives.clone().unwrap();
         assert!(Arc::ptr_eq(&kept(&index, "web"), &kept(&index, "api")));
         index.begin(0);
@@ -294,7 +331,7 @@ mod tests {
         let mut index = Index::new(2);
         apply(&mut index, 0, "a", &["nginx:1"]);
         apply(&mut index, 1, "b", &["nginx:1"]);
-        index.apply(1, id("plain"), None);
+        index.apply(1, id("plain"), None, "1".into());
         index.begin(0);
         index.end(0);
         assert_eq!(names(&index.all()), ["b"]);
@@ -305,12 +342,12 @@ mod tests {
     fn unmanaged_workloads_are_counted_and_nothing_else() {
         let mut index = Index::new(1);
         for name in ["a", "b", "a"] {
-            index.apply(0, id(name), None);
+            index.apply(0, id(name), None, "1".into());
         }
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec![]));
         apply(&mut index, 0, "a", &["nginx:1"]);
         assert_eq!((index.unmanaged(), changed(&mut index)), (1, vec!["a".to_owned()]));
-        index.apply(0, id("a"), None);
+        index.apply(0, id("a"), None, "1".into());
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec!["a".to_owned()]), "no longer managed is a change");
         index.delete(&id("b"));
         index.begin(0);

@@ -56,12 +56,17 @@ impl WorkloadObject {
         self.annotations.get(Mark::KEY).map(String::as_str)
     }
 
+    /// Its resource version; empty when it has none.
+    pub(super) fn resource_version(&self) -> Box<str> {
+        self.metadata.resource_version.as_deref().unwrap_or_default().into()
+    }
+
     /// What a patch is decided on.
     pub(super) fn into_reading(self, id: WorkloadId) -> Reading {
         Reading {
             id,
             uid: self.uid(),
-            resource_version: self.metadata.resource_version.as_deref().unwrap_or_default().into(),
+            resource_version: self.resource_version(),
             mark: self.mark().map(Into::into),
             has_annotations: self.has_annotations,
             containers: self.containers,

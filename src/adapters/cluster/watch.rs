@@ -30,7 +30,7 @@ use crate::core::image::Repository;
 use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId, WorkloadKind};
 use crate::ports::clock::Clock;
-use crate::ports::cluster::{Gone, Workloads};
+use crate::ports::cluster::{Gone, Reading, Workloads};
 
 /// How long the server is asked to keep one watch open, in seconds. Short, so that a connection that died without a word is found
 /// within about this; the price is one cheap request each time.
@@ -221,8 +221,9 @@ impl Watches {
 
     fn apply(&self, scope: usize, object: WorkloadObject) {
         let Some(id) = self.scopes.get(scope).and_then(|followed| object.id(followed.kind)) else { return };
+        let version = object.resource_version();
         let workload = convert::workload(&id, object, &self.defaults);
-        self.state().index.apply(scope, id, workload);
+        self.state().index.apply(scope, id, workload, version);
     }
 
     async fn pause(&self, scope: usize, failures: &mut u32) {
@@ -266,6 +267,10 @@ impl Watches {
 impl Workloads for Watches {
     fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
         self.state().index.get(id)
+    }
+
+    fn reading(&self, id: &WorkloadId) -> Option<Reading> {
+        self.state().index.reading(id)
     }
 
     fn all(&self) -> Vec<Arc<Workload>> {
