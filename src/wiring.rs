@@ -36,6 +36,7 @@ use crate::http::{Listener, Private, Webhooks};
 use crate::metrics::Metrics;
 use crate::ports::approver::{Approver, Votes};
 use crate::ports::clock::Clock;
+use crate::ports::cluster::Workloads as _;
 use crate::ports::spawn::Spawn as _;
 use crate::shutdown::DRAIN_LIMIT;
 use crate::sources::{Hint, HintQueue};
@@ -100,7 +101,7 @@ impl Skeg {
         let public = bind("listen", config.server.listen).await?;
         let private = bind("private_listen", config.server.private_listen).await?;
         let addresses = (public.address()?, private.address()?);
-        let queue = queue(&config, &hints, &clock);
+        let queue = queue(&config, &hints, &watches, &clock);
         let webhooks = Webhooks::new(Arc::clone(&desk), Arc::clone(&ports.metrics), queue, &config.receivers);
         let routes = Private::new(desk, Arc::clone(&ports.metrics), &config.server);
         let mut serving = JoinSet::new();
@@ -239,10 +240,19 @@ fn options(config: &Config) -> Options {
     Options { engine, poll_interval: config.poll.interval }
 }
 
-/// Takes hints from webhooks: for repositories that a workload uses, due when the settle window has passed.
-fn queue(config: &Config, hints: &Arc<HintQueue>, clock: &Arc<dyn Clock>) -> Arc<dyn Fn(Hint) -> bool + Send + Sync> {
-    let (hints, clock, window) = (Arc::clone(hints), Arc::clone(clock), config.settle.window);
-    Arc::new(move |hint| hints.push(hint, after(clock.now(), window)))
+/// Takes hints from webhooks, due when the settle window has passed. Those for repositories that no workload uses are done with at once:
+/// whoever may post could fill the queue with made-up names.
+fn queue(
+    config: &Config,
+    hints: &Arc<HintQueue>,
+    watches: &Arc<Watches>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<dyn Fn(Hint) -> bool + Send + Sync> {
+    let (hints, watches, clock, window) = (Arc::clone(hints), Arc::clone(watches), Arc::clone(clock), config.settle.window);
+    Arc::new(move |hint| {
+        let is_idle = watches.is_filled() && watches.using(&hint.repository).is_empty();
+        is_idle || hints.push(hint, after(clock.now(), window))
+    })
 }
 
 /// Asks the adapters how they are.

@@ -230,11 +230,23 @@ async fn a_cluster_that_is_not_there_is_a_degraded_state_and_no_crash() {
     let status = skeg(&["status", "--server", private]).env("SKEG_TOKEN", "s3cret").output().await.unwrap();
     assert!(out(&status).contains("failed to perform initial object list: cannot connect: Connection refused"), "{}", out(&status));
 
-    let terminate = format!("kill -TERM {}", child.id().unwrap());
-    assert!(std::process::Command::new("sh").args(["-c", &terminate]).status().unwrap().success());
-    let status = tokio::time::timeout(Duration::from_secs(15), child.wait()).await.expect("the drain limit is 10 s").unwrap();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(ends_by("TERM", &mut child).await, Some(0));
     drained.await.unwrap();
+}
+
+/// SD-01, for the other signal.
+#[tokio::test]
+async fn an_interrupt_at_the_terminal_is_a_good_end_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, ..) = daemon(folder.path()).await;
+    assert_eq!(ends_by("INT", &mut child).await, Some(0));
+}
+
+/// Sends a signal; the exit code.
+async fn ends_by(signal: &str, child: &mut tokio::process::Child) -> Option<i32> {
+    let kill = format!("kill -{signal} {}", child.id().unwrap());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    tokio::time::timeout(Duration::from_secs(15), child.wait()).await.expect("the drain limit is 10 s").unwrap().code()
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ mod conformance;
 /// What is not done, and what goes on when a part of the world is away.
 #[cfg(feature = "embedded")]
 mod degraded;
+/// The demo: the whole loop in one process.
+#[cfg(feature = "embedded")]
+mod demo;
 /// Images in a folder of manifests are set by hand.
 mod edit;
 /// The real servers run, and the embedded ones answer like them.

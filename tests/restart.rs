@@ -6,11 +6,9 @@ use http::StatusCode;
 use serde_json::Value;
 use skeg::embedded::git::{GitFault, GitRequest};
 use skeg::embedded::kube::{Fault, Matcher};
+use skeg::embedded::registry;
 
 use crate::support::agent::{Agent, PATIENCE, Setup, text};
-
-/// More than any test asks for.
-const ALWAYS: u32 = u32::MAX;
 
 fn patch_of_web() -> Matcher {
     Matcher::any().method("PATCH").path("/deployments/web")
@@ -22,22 +20,25 @@ fn rollouts(agent: &Agent) -> usize {
     sets.iter().filter(|set| text(set, "/metadata/ownerReferences/0/name") == "web").count()
 }
 
-/// CR-01: the record is durable, and skeg dies while it reads the workload that it is about to patch.
+/// CR-01: the record is durable, and skeg dies while it reads the digest that it is about to set.
 #[tokio::test]
 async fn a_kill_before_the_patch_is_sent_leads_to_one_patch_one_commit_and_no_second_vote() {
-    let mut agent = Agent::start(Setup::with_approval()).await;
-    let reading = Matcher::any().method("GET").path("/deployments/web");
-    agent.stage.kube.fail_next(reading, Fault::Hang, ALWAYS);
+    let mut agent = Agent::start(Setup::with_approval().without_polls()).await;
+    agent.wait_for_image("web", "current").await;
     let digest = agent.push("shop/web", "1.0.1");
+    assert!(agent.deliver_webhook("shop/web", "1.0.1").await.is_success());
     let held = agent.wait_for_phase("1.0.1", "Held").await;
+    let manifests = registry::Matcher::of(registry::Operation::Manifest).always();
+    agent.stage.registry.fail_next(manifests, registry::Fault::Hang);
+    let reads = || agent.stage.registry.requests().iter().filter(|seen| seen.path.ends_with("/manifests/1.0.1")).count();
+    let before = reads();
     assert_eq!(agent.vote("1.0.1", "approve").await.0, StatusCode::OK);
-    let is_read = |path: &str| path.ends_with("/deployments/web");
-    agent.until("the workload is read", async || agent.stage.kube.requests().iter().any(|seen| is_read(&seen.path))).await;
+    agent.until("the digest is read again", async || reads() > before).await;
     agent.kill().await;
     assert_eq!((agent.patches().len(), agent.commits().len()), (0, 0));
     assert_eq!(agent.records()[0]["status"]["phase"], "Applying", "the decision is durable");
 
-    agent.stage.kube.clear_faults();
+    agent.stage.registry.clear_faults();
     agent.begin_and_wait().await;
     let done = agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(text(&done, "/name"), text(&held, "/name"), "the decision is the same");

@@ -1,7 +1,5 @@
 //! Setting images, and putting them back.
 
-use futures::future::join;
-
 use super::Ports;
 use crate::core::failure::Failure;
 use crate::core::patch::{Weighed, weigh, weigh_restore};
@@ -20,14 +18,13 @@ pub async fn apply(ports: &Ports, update: &Update) -> Applied {
 }
 
 async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
-    let (mut looked, confirmed) = join(glance(ports, update), confirm(ports, update)).await;
-    let (mut confirmed, mut last) = (Some(confirmed), None);
+    let (mut looked, mut last) = (glance(ports, update).await, None);
     for _ in 0..READINGS_MAX {
         let (on, images) = match looked? {
             Looked::Settled(applied) => return Ok(applied),
             Looked::Ready { on, images } => (on, images),
         };
-        if let Some(end) = confirmed.take().transpose()?.flatten() {
+        if let Some(end) = confirm(ports, update).await? {
             return Ok(end);
         }
         let mark = Mark { update: update.id.name.clone(), epoch: update.epoch, restored: Vec::new() };

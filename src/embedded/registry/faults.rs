@@ -47,6 +47,8 @@ pub enum Fault {
     RevokeTokens,
     /// The connection closes with no answer.
     CloseConnection,
+    /// No answer for as long as a request may take here.
+    Hang,
 }
 
 impl Fault {
@@ -157,8 +159,8 @@ impl Faults {
 /// Spoils the right answer.
 pub(super) fn spoil(fault: Option<Fault>, answer: Answer) -> Response {
     match fault {
-        // Tokens are dealt with before there is an answer.
-        None | Some(Fault::RevokeTokens) => answer.into_response(),
+        // Tokens and waiting are dealt with before there is an answer.
+        None | Some(Fault::RevokeTokens | Fault::Hang) => answer.into_response(),
         Some(Fault::Status { status, retry_after }) => refusal(status, retry_after.as_deref()).into_response(),
         Some(Fault::Redirect(location)) => Answer::new(StatusCode::TEMPORARY_REDIRECT).with(LOCATION, &location).into_response(),
         Some(Fault::Html) => {

@@ -26,6 +26,9 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Response {
         Ok(fault) => (fault, endpoint(&shared, route, request).await),
         Err(challenge) => (None, *challenge),
     };
+    if fault == Some(Fault::Hang) {
+        std::future::pending::<()>().await;
+    }
     let answer = answer.with(API_VERSION, "registry/2.0");
     let answer = if is_head { answer.without_body() } else { answer };
     spoil(fault, answer)

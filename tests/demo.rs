@@ -1,0 +1,34 @@
+//! `skeg demo`, run as a program: both stories, with nothing else running.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+/// What the demo promises.
+const STORIES_MAX: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn the_demo_tells_both_stories_as_json_and_ends_well() {
+    let begun = Instant::now();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
+    let output = command.args(["demo", "--once", "-o", "json"]).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(STORIES_MAX, output).await.expect("it ends in time").unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let lines: Vec<Value> = std::str::from_utf8(&output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        assert!(line["event"].is_string() && line["at"].is_string() && line.get("update").is_some(), "{line}");
+    }
+    let events: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+    let good = ["admitted", "asked", "answered", "granted", "applying", "patched", "healthy", "closed", "commit"];
+    let broken = ["admitted", "asked", "answered", "granted", "applying", "patched", "rollout-failed", "closed", "restored"];
+    let told = [&["started", "answering", "pushed"][..], &good, &["pushed"], &broken, &["finished"]].concat();
+    assert_eq!(events, told);
+    let diff = lines.iter().find_map(|line| line["diff"].as_str()).expect("the commit is shown");
+    assert!(diff.contains("\n-") && diff.contains("\n+") && diff.contains("shop/web:1.0.1"), "{diff}");
+    let finished = lines.last().unwrap();
+    assert_eq!((&finished["ok"], &finished["error"]), (&Value::Bool(true), &Value::Null));
+    assert!(finished["seconds"].as_f64().unwrap() <= begun.elapsed().as_secs_f64());
+}
