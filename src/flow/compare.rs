@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::engine::{Act, Engine};
 use crate::core::hold::binding;
 use crate::core::image::{ImageRef, Repository};
-use crate::core::update::{self, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
+use crate::core::update::{self, Applied, Drift, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
 use crate::core::workload::{Workload, WorkloadId};
 use crate::ports::registry::Access;
 
@@ -95,6 +95,31 @@ impl Engine {
         let is_comparable = matches!(update.phase, Phase::Held(_)) && (workload.is_some() || self.workloads.knows(&id.namespace));
         let drift = is_comparable.then(|| update::drift(update, workload.as_deref())).flatten();
         drift.map_or_else(|| Input::Look(self.surroundings(update, workload.as_deref(), now)), Input::Drift)
+    }
+
+    /// Why the patch of an update must not be made, though its gates were open: as what a try that only looked came to.
+    ///
+    /// A patch may wait an hour for the API server, or for ever under a pause, and a person may hand the workload to another owner or ask for
+    /// other approvals meanwhile. What its images are, the try itself finds out.
+    pub(super) fn stops(&self, update: &Update, now: Timestamp) -> Option<Applied> {
+        let id = &update.spec.workload;
+        let workload = self.workloads.get(id);
+        let drift = match &workload {
+            Some(workload) => update::disowned(update, workload),
+            None if self.workloads.is_there(id) => Some(Drift::NotManaged),
+            None if self.workloads.knows(&id.namespace) => Some(Drift::Gone),
+            None => return Some(Applied::NotSeen),
+        };
+        let paused = || self.pauses.over(id, workload.as_deref(), now).map(|_| Applied::Paused);
+        drift.map(Applied::Drifted).or_else(paused)
+    }
+
+    /// The outcome of an effect. A try that only looked and found nothing set is told why it only looked.
+    pub(super) fn explained(&self, id: &UpdateId, input: Input, now: Timestamp) -> Input {
+        match (self.slots.get(id), &input) {
+            (Some(slot), Input::Applied(Applied::Paused)) => self.stops(&slot.update, now).map_or(input, Input::Applied),
+            _ => input,
+        }
     }
 
     /// What the gates of an update are made from.

@@ -181,7 +181,10 @@ impl Engine {
             Message::Loaded { records, pauses } => self.load(records, pauses, now),
             Message::Changed(ids) => self.changed(&ids, now),
             Message::Observed(observations) => self.decide(&observations, now),
-            Message::Outcome { id, input } => self.feed(&id, &input, now),
+            Message::Outcome { id, input } => {
+                let input = self.explained(&id, input, now);
+                self.feed(&id, &input, now);
+            }
             Message::Written { id, result } => self.written(&id, result, now),
             Message::PausesSaved(result) => self.pauses_saved(result, now),
             Message::Command(command) => self.obey(command, now),
@@ -194,18 +197,17 @@ impl Engine {
         self.save_pauses_that_are_due(now);
         let mut acts = std::mem::take(&mut self.acts);
         for act in &mut acts {
-            self.heed_pause(act, now);
+            self.hold_patch(act, now);
         }
         acts
     }
 
-    /// A pause stops a patch that is not made yet, also one that was decided before: a try after a failure, or after a restart.
-    fn heed_pause(&self, act: &mut Act, now: Timestamp) {
-        if let Act::Carry { effect: effect @ Effect::Apply, update } = act {
-            let workload = &update.spec.workload;
-            if self.pauses.over(workload, self.workloads.get(workload).as_deref(), now).is_some() {
-                *effect = Effect::LookOnly;
-            }
+    /// What stops a patch stops also one that was decided before: a try after a failure, or after a restart.
+    fn hold_patch(&self, act: &mut Act, now: Timestamp) {
+        if let Act::Carry { effect: effect @ Effect::Apply, update } = act
+            && self.stops(update, now).is_some()
+        {
+            *effect = Effect::LookOnly;
         }
     }
 
@@ -425,15 +427,17 @@ impl Engine {
         }
     }
 
-    /// Whether the update is closed, holds nothing back, and its workload is gone or not managed any more: perhaps its namespace is gone, and
-    /// with it every place where this could be written.
+    /// Whether the update is closed, holds nothing back, and its workload is gone: perhaps its namespace is gone too, and with it every place
+    /// where this could be written.
     fn is_past(&self, id: &UpdateId) -> bool {
         let Some(update) = self.slots.get(id).map(|slot| &slot.update) else { return false };
         if update.is_open() || update.binding().is_some() {
             return false;
         }
-        let workload = self.workloads.get(&update.spec.workload);
-        self.workloads.knows(&id.namespace) && workload.is_none_or(|workload| workload.uid != update.spec.uid)
+        match self.workloads.get(&update.spec.workload) {
+            Some(workload) => workload.uid != update.spec.uid,
+            None => self.workloads.knows(&id.namespace) && !self.workloads.is_there(&update.spec.workload),
+        }
     }
 
     /// Forgets an update that nothing hangs on any more and whose end nobody takes. If its record is there after all, the next start closes

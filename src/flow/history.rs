@@ -31,7 +31,7 @@ impl Engine {
     pub(super) fn prune(&mut self, workload: &WorkloadId, now: Timestamp) {
         let age = self.settings.history_age;
         let decisive = self.decisive(workload);
-        let is_gone = self.workloads.get(workload).is_none() && self.workloads.knows(&workload.namespace);
+        let is_gone = !self.workloads.is_there(workload) && self.workloads.knows(&workload.namespace);
         let is_decisive = |update: &&&Update| decisive.contains(&update.id);
         let mut closed: Vec<&Update> = self.slots.of(workload).filter(|update| !update.is_open()).collect();
         closed.sort_by_key(|update| std::cmp::Reverse((update.since, update.created)));

@@ -23,17 +23,20 @@ use crate::ports::cluster::{Gone, Workloads};
 use crate::ports::journal::{Kept, Records, Version};
 use crate::ports::registry::{Access, Registry, RegistryError};
 
-/// The workloads as a watch would show them.
+/// The workloads as a watch would show them; without an entry they are gone, with an empty one they are not managed.
 #[derive(Default)]
-struct Shown(Mutex<BTreeMap<WorkloadId, Arc<Workload>>>);
+struct Shown(Mutex<BTreeMap<WorkloadId, Option<Arc<Workload>>>>);
 
 #[async_trait]
 impl Workloads for Shown {
     fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
-        self.0.lock().unwrap().get(id).cloned()
+        self.0.lock().unwrap().get(id).cloned().flatten()
+    }
+    fn is_there(&self, id: &WorkloadId) -> bool {
+        self.0.lock().unwrap().contains_key(id)
     }
     fn all(&self) -> Vec<Arc<Workload>> {
-        self.0.lock().unwrap().values().cloned().collect()
+        self.0.lock().unwrap().values().flatten().cloned().collect()
     }
     fn using(&self, repository: &Repository) -> Vec<Arc<Workload>> {
         let uses = |workload: &Arc<Workload>| {
@@ -146,7 +149,19 @@ impl World {
 
     /// The watch shows the workload, and the engine is not told yet.
     fn put_untold(&self, workload: Workload) {
-        self.shown.0.lock().unwrap().insert(workload.id.clone(), Arc::new(workload));
+        self.shown.0.lock().unwrap().insert(workload.id.clone(), Some(Arc::new(workload)));
+    }
+
+    /// The watch shows that the workload is not managed any more, or gone.
+    fn hide(&mut self, id: &WorkloadId, is_there: bool) {
+        let mut shown = self.shown.0.lock().unwrap();
+        if is_there {
+            shown.insert(id.clone(), None);
+        } else {
+            shown.remove(id);
+        }
+        drop(shown);
+        self.send(Message::Changed(vec![id.clone()]));
     }
 
     fn send(&mut self, message: Message) {
@@ -265,6 +280,8 @@ fn patched(image: &str) -> Input {
     Input::Applied(Applied::Patched { applied: vec![image.into()] })
 }
 
+/// Workloads that are handed over, opted out or ruled otherwise.
+mod owners;
 /// What people do to what was applied.
 mod set_back;
 
@@ -548,16 +565,16 @@ fn a_new_record_that_waits_for_an_older_one_does_not_wake_the_engine() {
 
 #[test]
 fn an_end_that_nobody_takes_is_given_up_when_the_workload_is_gone_and_only_then() {
-    for is_gone in [true, false] {
+    for (is_gone, is_managed) in [(true, false), (false, false), (false, true)] {
         let mut world = World::new(settings());
         let workload = world.show("web", OLD, ASKED, None);
         world.observe(&[("1.0.1", "b")]);
         world.run();
         let id = world.open();
-        if is_gone {
-            world.shown.0.lock().unwrap().clear();
-        } else {
+        if is_managed {
             world.show("web", "ghcr.io/acme/web:0.9.0", ASKED, None);
+        } else {
+            world.hide(&workload, !is_gone);
         }
         world.send(Message::Changed(vec![workload]));
         assert_eq!(world.phases(), [("1.0.1".to_owned(), "Superseded")]);

@@ -24,6 +24,9 @@ pub trait Workloads: Send + Sync {
         None
     }
 
+    /// Whether there is such a workload, managed or not, as far as the listings of its namespace tell: see [`knows`](Self::knows).
+    fn is_there(&self, id: &WorkloadId) -> bool;
+
     /// Every managed workload, ordered by id.
     fn all(&self) -> Vec<Arc<Workload>>;
 

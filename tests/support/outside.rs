@@ -190,6 +190,9 @@ impl Workloads for Outside {
     fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
         Some(Arc::new(self.workload())).filter(|workload| workload.id == *id)
     }
+    fn is_there(&self, id: &WorkloadId) -> bool {
+        self.workload().id == *id
+    }
     fn all(&self) -> Vec<Arc<Workload>> {
         self.at(Place::Repositories);
         vec![Arc::new(self.workload())]

@@ -162,6 +162,11 @@ impl Index {
         })
     }
 
+    /// Whether there is such a workload, managed or not.
+    pub(super) fn is_there(&self, id: &WorkloadId) -> bool {
+        self.managed.contains_key(id) || self.unmanaged.contains_key(&hash(id))
+    }
+
     /// Every managed workload, ordered by id.
     pub(super) fn all(&self) -> Vec<Arc<Workload>> {
         self.managed.keys().map(|known| known.0.clone()).collect()
@@ -212,7 +217,8 @@ fn repositories(workload: &Workload) -> impl Iterator<Item = Repository> {
     workload.containers.iter().filter_map(|container| Some(container.image.parse::<ImageRef>().ok()?.repository().clone()))
 }
 
-/// Two ids with one hash, once in some billion clusters of this size, make the count too small by one.
+/// Two ids with one hash, once in some billion clusters of this size, make the count too small by one, and a workload that is gone look
+/// like one that is not managed.
 fn hash(id: &WorkloadId) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
@@ -349,7 +355,9 @@ mod tests {
         assert_eq!((index.unmanaged(), changed(&mut index)), (1, vec!["a".to_owned()]));
         index.apply(0, id("a"), None, "1".into());
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec!["a".to_owned()]), "no longer managed is a change");
+        assert!(index.get(&id("a")).is_none() && index.is_there(&id("a")), "not managed is not gone");
         index.delete(&id("b"));
+        assert!(!index.is_there(&id("b")));
         index.begin(0);
         index.end(0);
         assert_eq!(index.unmanaged(), 0);

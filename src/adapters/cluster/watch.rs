@@ -273,6 +273,10 @@ impl Workloads for Watches {
         self.state().index.reading(id)
     }
 
+    fn is_there(&self, id: &WorkloadId) -> bool {
+        self.state().index.is_there(id)
+    }
+
     fn all(&self) -> Vec<Arc<Workload>> {
         self.state().index.all()
     }

@@ -18,6 +18,8 @@ pub const PANICS_MAX: u32 = 3;
 
 /// What an update tells that a pause has stopped before its patch.
 const PAUSED: &str = "a pause is on";
+/// What an update tells whose workload cannot be seen.
+const NOT_SEEN: &str = "the workload is not seen: its namespace is not watched, or the watch is refused";
 
 pub(super) fn step(update: &Update, applying: &Applying, input: &Input, now: Timestamp) -> Step {
     match input {
@@ -50,20 +52,21 @@ fn came_of(update: &Update, applying: &Applying, applied: &Applied, now: Timesta
         Applied::TagMoved { tag, now: digest } => supersede(update, Reason::TagMoved { tag: tag.clone(), now: digest.clone() }, None, now),
         Applied::TagGone { tag } => supersede(update, Reason::TagGone { tag: tag.clone() }, None, now),
         Applied::Drifted(drift) => supersede(update, drift.reason(), taken_back(update, drift, now), now),
-        Applied::Paused => paused(update, applying, now),
+        Applied::Paused => stopped(update, applying, PAUSED, now),
+        Applied::NotSeen => stopped(update, applying, NOT_SEEN, now),
         Applied::Failed(failure) => again(update, applying, failure, now),
     }
 }
 
-/// A pause stops what is not patched yet. It is looked at again and again, for a person may set an image meanwhile, and goes on within
-/// [`BACKOFF_CAP`] of the pause's end.
-fn paused(update: &Update, applying: &Applying, now: Timestamp) -> Step {
-    let next = Applying { tries: applying.tries, retry_at: Some(after(now, BACKOFF_CAP)), trouble: Some(PAUSED.into()) };
+/// Something stops what is not patched yet. It is looked at again and again, for a person may set an image meanwhile, and goes on within
+/// [`BACKOFF_CAP`] of that thing's end.
+fn stopped(update: &Update, applying: &Applying, why: &str, now: Timestamp) -> Step {
+    let next = Applying { tries: applying.tries, retry_at: Some(after(now, BACKOFF_CAP)), trouble: Some(why.into()) };
     let phase = Phase::Applying(next);
-    if applying.trouble.as_deref() == Some(PAUSED) {
+    if applying.trouble.as_deref() == Some(why) {
         return Step::Retries { to: Update { phase, ..update.clone() }, effects: Vec::new() };
     }
-    moves(update, phase, Event::Paused, PAUSED, &[], now)
+    moves(update, phase, Event::Paused, why, &[], now)
 }
 
 /// The image that was replaced is found where the patch can have been made already: a person put it back.

@@ -8,10 +8,18 @@ use crate::core::workload::Workload;
 /// How the workload that the watch shows differs from what `update` started from. Meaningful while the update has changed nothing.
 pub fn drift(update: &Update, workload: Option<&Workload>) -> Option<Drift> {
     let Some(workload) = workload.filter(|workload| workload.uid == update.spec.uid) else { return Some(Drift::Gone) };
+    if workload.directives.is_err() {
+        return Some(Drift::NotManaged);
+    }
+    moved(update, workload).or_else(|| disowned(update, workload))
+}
+
+/// Why the workload that the watch shows is not to be patched for `update` any more, whatever its images are: it was opted out, asks for
+/// other rules or has another owner.
+pub fn disowned(update: &Update, workload: &Workload) -> Option<Drift> {
     let Ok(directives) = &workload.directives else { return Some(Drift::NotManaged) };
-    let other_rules = || (directives.rules != update.spec.rules).then_some(Drift::RulesChanged);
     let other_plan = || (Plan::of(workload) != update.spec.plan).then_some(Drift::OwnerChanged);
-    moved(update, workload).or_else(other_rules).or_else(other_plan)
+    (directives.rules != update.spec.rules).then_some(Drift::RulesChanged).or_else(other_plan)
 }
 
 /// How the workload differs from what a closed `update` applied; `None` while it shows exactly that.

@@ -10,7 +10,8 @@ pub enum Effect {
     Revise,
     /// Read the digest again and set the new images.
     Apply,
-    /// Tell whether an earlier try has set the images, and set nothing: what is left of [`Apply`](Self::Apply) while a pause is on.
+    /// Tell whether an earlier try has set the images, and set nothing: what is left of [`Apply`](Self::Apply) while a pause is on, or
+    /// when the workload is not to be patched any more.
     LookOnly,
     /// Follow the rollout until it is decided.
     Follow,

@@ -252,14 +252,17 @@ fn a_rollout_that_skeg_cannot_follow_is_not_put_back() {
 }
 
 #[test]
-fn a_pause_before_the_patch_is_waited_for_without_counting_as_a_try() {
-    let paused = || Input::Applied(Applied::Paused);
-    let mut inputs = vec![(0, free())];
-    inputs.extend((1..1_000).flat_map(|round| [(round * 60, paused()), (round * 60 + 30, free())]));
-    let (update, issued) = live(held(rules(0)), &inputs);
-    let Phase::Applying(applying) = &update.phase else { panic!("{:?}", update.phase) };
-    assert_eq!((applying.tries, issued.len()), (0, 1_000));
-    assert_eq!(update.history.iter().filter(|entry| &*entry.event == "paused").count(), 1, "told once");
+fn what_stops_the_patch_is_waited_for_without_counting_as_a_try() {
+    for (stopped, told) in [(Applied::Paused, "a pause is on"), (Applied::NotSeen, "the workload is not seen")] {
+        let stopped = || Input::Applied(stopped.clone());
+        let mut inputs = vec![(0, free())];
+        inputs.extend((1..1_000).flat_map(|round| [(round * 60, stopped()), (round * 60 + 30, free())]));
+        let (update, issued) = live(held(rules(0)), &inputs);
+        let Phase::Applying(applying) = &update.phase else { panic!("{:?}", update.phase) };
+        assert_eq!((applying.tries, issued.len()), (0, 1_000));
+        assert!(applying.trouble.as_deref().is_some_and(|trouble| trouble.starts_with(told)));
+        assert_eq!(update.history.iter().filter(|entry| &*entry.event == "paused").count(), 1, "told once");
+    }
 }
 
 #[test]
@@ -313,7 +316,9 @@ fn any_input(random: &mut fastrand::Rng) -> Input {
         6 | 7 => vote(random.choice(["user:ann", "user:bob", "user:eve", "user:mallory"]).unwrap(), verdict),
         8 => Input::Drift(drift),
         9 => Input::Supersede(Reason::NotChosen),
-        10 => Input::Applied(random.choice([Applied::Failed(failure), Applied::Drifted(drift), Applied::Paused]).unwrap()),
+        10 => {
+            Input::Applied(random.choice([Applied::Failed(failure), Applied::Drifted(drift), Applied::Paused, Applied::NotSeen]).unwrap())
+        }
         11 => patched(),
         12 => Input::Followed(
             random
