@@ -21,6 +21,11 @@ const EVENTS_MAX: usize = 2;
 /// For how long skeg is watched doing nothing. A listing of every repository falls into it, twice.
 const IDLE: Duration = Duration::from_secs(3);
 
+/// Path of an update's record.
+fn record(stage: &Stage, name: &str) -> String {
+    format!("/apis/skeg.dev/v1alpha1/namespaces/{}/imageupdates/{name}", stage.namespace)
+}
+
 fn rights_in(role: &Value) -> BTreeSet<Right> {
     let texts = |list: &Value| list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let mut rights = BTreeSet::new();
@@ -52,6 +57,8 @@ async fn skeg_uses_every_right_that_the_chart_grants_and_no_other() {
         stage.push("web", tag).await;
         let held = stage.in_phase("web", tag, "Held").await;
         let name = held["name"].as_str().unwrap();
+        let path = record(&stage, name);
+        stage.until("it is recorded", async || stage.admin.answers(&path).await.then_some(())).await;
         stage.kubectl(&["label", "imageupdate", name, "team=shop"]);
         stage.skeg(&["approve", &id_of(&held)]);
         stage.in_phase("web", tag, "Done").await;
@@ -61,10 +68,8 @@ async fn skeg_uses_every_right_that_the_chart_grants_and_no_other() {
         stage.skeg(&["pause", "--namespace", &stage.namespace, "--reason", reason]);
         stage.skeg(&["resume", "--namespace", &stage.namespace]);
     }
-    let is_dropped = async || {
-        let path = format!("/apis/skeg.dev/v1alpha1/namespaces/{}/imageupdates/{}", stage.namespace, names[0]);
-        (stage.admin.get(&path).await.code == 404).then_some(())
-    };
+    let oldest = record(&stage, &names[0]);
+    let is_dropped = async || (stage.admin.get(&oldest).await.code == 404).then_some(());
     stage.until("the oldest record is dropped", is_dropped).await;
 
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces";
