@@ -5,6 +5,7 @@
 
 mod asked;
 pub mod cluster;
+mod faults;
 mod relay;
 mod stage;
 
@@ -26,6 +27,9 @@ fn web(auth: Auth, annotations: Value) -> Needs {
         passwords: vec![Box::leak(robot().password.into_boxed_str())],
         notifies: false,
         poll: "1s",
+        proxied: false,
+        plane: None,
+        defined: true,
         config: "",
         workloads: vec![("web", 0, annotations)],
     }

@@ -20,6 +20,7 @@ use super::relay::Relay;
 use crate::support::audit::{Asked, asked_by};
 use crate::support::chart::{self, Release};
 use crate::support::controlplane::{self, ControlPlane, User};
+use crate::support::fault_proxy::FaultProxy;
 use crate::support::git::RealGit;
 use crate::support::kube_api::Server;
 use crate::support::needs::{Program, all_there};
@@ -52,6 +53,12 @@ pub struct Needs {
     pub notifies: bool,
     /// The interval of polling.
     pub poll: &'static str,
+    /// Whether skeg goes to the API server by way of a [`FaultProxy`].
+    pub proxied: bool,
+    /// The control plane, where it is not the one that the run shares.
+    pub plane: Option<&'static ControlPlane>,
+    /// Whether `ImageUpdate` is defined before skeg starts.
+    pub defined: bool,
     /// More of the configuration.
     pub config: &'static str,
     /// The workloads: name, place of its registry, annotations.
@@ -60,7 +67,8 @@ pub struct Needs {
 
 /// Everything, running.
 pub struct Stage {
-    plane: &'static ControlPlane,
+    /// The control plane.
+    pub plane: &'static ControlPlane,
     /// The API server as one who may do everything.
     pub admin: Server,
     /// skeg's own API.
@@ -83,6 +91,7 @@ pub struct Stage {
     folder: tempfile::TempDir,
     /// What the chart put into the cluster.
     pub release: Release,
+    proxy: Option<FaultProxy>,
     _relay: Relay,
 }
 
@@ -97,7 +106,10 @@ impl Stage {
         if !all_there(&[KUBECTL]) {
             return None;
         }
-        let plane = controlplane::shared().await?;
+        let plane = match needs.plane {
+            Some(plane) => plane,
+            None => controlplane::shared().await?,
+        };
         let admin = plane.server(User::Admin);
         let relay = Relay::start().await;
         let notify = needs.notifies.then(|| Notify {
@@ -118,11 +130,18 @@ impl Stage {
             .collect();
         let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
         let git = RealGit::start(&files, &robot())?;
-        serve_image_updates(&admin, &namespace).await;
+        if needs.defined {
+            serve_image_updates(&admin, &namespace).await;
+        }
         let folder = tempfile::tempdir().unwrap();
         let config = configuration(&needs, &registries, &git, &namespace, folder.path());
         let release = chart::install(plane, &admin, &own_namespace, &[&namespace], &config).await;
-        std::fs::write(folder.path().join("kubeconfig"), plane.kubeconfig_with(&release.token)).unwrap();
+        let proxy = needs.proxied.then(|| FaultProxy::start(plane));
+        let kubeconfig = match &proxy {
+            Some(proxy) => plane.kubeconfig_at(&format!("http://{}", proxy.address()), &release.token),
+            None => plane.kubeconfig_with(&release.token),
+        };
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
         // Outside a pod the service account is a kubeconfig.
         let config = release.config.replacen("[cluster]", "[cluster]\nkubeconfig = \"kubeconfig\"", 1);
         std::fs::write(folder.path().join("skeg.toml"), config).unwrap();
@@ -150,6 +169,7 @@ impl Stage {
             stop,
             folder,
             release,
+            proxy,
             _relay: relay,
         };
         for (name, _, annotations) in &needs.workloads {
@@ -159,16 +179,27 @@ impl Stage {
         Some(stage)
     }
 
-    /// Stops skeg, and checks what it asked of the API server.
-    pub async fn end(self) {
+    /// Stops skeg.
+    pub async fn stop(self) {
         self.stop.cancel();
         self.skeg.ended().await.unwrap();
-        let asked = asked_by(self.plane, &self.release.user);
+    }
+
+    /// Stops skeg, and checks what it asked of the API server.
+    pub async fn end(self) {
+        let (plane, user) = (self.plane, self.release.user.clone());
+        self.stop().await;
+        let asked = asked_by(plane, &user);
         assert!(asked.iter().any(|asked| asked.resource == "imageupdates" && asked.code == 201), "{asked:#?}");
         let forbidden: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();
         assert!(forbidden.is_empty(), "the chart does not grant every verb: {forbidden:#?}");
         let refused: Vec<_> = asked.iter().filter(|asked| asked.resource == "imageupdates" && asked.code == 422).collect();
         assert!(refused.is_empty(), "the definition refuses records: {refused:#?}");
+    }
+
+    /// skeg's way to the API server.
+    pub fn proxy(&self) -> &FaultProxy {
+        self.proxy.as_ref().expect("a test that needs it says so")
     }
 
     /// What skeg asked of the API server so far.

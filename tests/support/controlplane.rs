@@ -62,6 +62,10 @@ pub struct ControlPlane {
 pub enum Order {
     /// Start the controllers, the scheduler and kwok.
     Controllers,
+    /// End kube-apiserver as a crash does.
+    StopApi,
+    /// Start it again on its data.
+    StartApi,
 }
 
 /// Why there is none.
@@ -79,11 +83,7 @@ pub enum Unavailable {
 pub async fn shared() -> Option<&'static ControlPlane> {
     static SHARED: OnceCell<Result<ControlPlane, Unavailable>> = OnceCell::const_new();
     let found = SHARED.get_or_init(|| async {
-        let found = ControlPlane::start().await;
-        if let Ok(plane) = &found {
-            super::nodes::prepare(&plane.server(User::Admin)).await;
-            plane.order(Order::Controllers);
-        }
+        let found = ControlPlane::start_whole().await;
         if let Err(Unavailable::NotBuilt { .. }) = &found
             && !is_required()
         {
@@ -103,11 +103,31 @@ pub async fn shared() -> Option<&'static ControlPlane> {
     }
 }
 
+/// A second one, for one test at a time that does to the whole of it what others must not feel; `None` where its programs are not
+/// installed, which the shared one says.
+#[cfg(feature = "embedded")]
+pub async fn own() -> Option<(&'static ControlPlane, tokio::sync::MutexGuard<'static, ()>)> {
+    static OWN: OnceCell<ControlPlane> = OnceCell::const_new();
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    shared().await?;
+    let turn = ONE_AT_A_TIME.lock().await;
+    let plane = OWN.get_or_init(|| async { ControlPlane::start_whole().await.unwrap_or_else(|unavailable| panic!("{unavailable}")) }).await;
+    Some((plane, turn))
+}
+
 fn is_required() -> bool {
     std::env::var_os(REQUIRE).is_some_and(|value| value == "1")
 }
 
 impl ControlPlane {
+    /// Starts one of our own with controllers and a node.
+    pub async fn start_whole() -> Result<Self, Unavailable> {
+        let plane = Self::start().await?;
+        super::nodes::prepare(&plane.server(User::Admin)).await;
+        plane.order(Order::Controllers);
+        Ok(plane)
+    }
+
     /// Starts one of our own, without controllers, and waits until it is ready.
     pub async fn start() -> Result<Self, Unavailable> {
         let programs = programs()?;
@@ -183,6 +203,24 @@ impl ControlPlane {
         kubeconfig.to_string()
     }
 
+    /// The same for somebody who goes to the server by way of `base_url`.
+    #[cfg(feature = "embedded")]
+    pub fn kubeconfig_at(&self, base_url: &str, token: &str) -> String {
+        self.kubeconfig_with(token).replace(&self.base_url, base_url)
+    }
+
+    /// The server's address: `https://127.0.0.1:PORT`.
+    #[cfg(feature = "embedded")]
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The authority that signs the server's certificate, in PEM.
+    #[cfg(feature = "embedded")]
+    pub fn ca(&self) -> &[u8] {
+        &self.ca
+    }
+
     /// One of the programs that came with the control plane.
     #[cfg(feature = "embedded")]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -199,6 +237,8 @@ impl ControlPlane {
     pub fn order(&self, order: Order) {
         let line = match order {
             Order::Controllers => "controllers\n",
+            Order::StopApi => "stop-api\n",
+            Order::StartApi => "start-api\n",
         };
         let mut orders = self.orders.lock().expect("no panic while an order is given");
         orders.as_mut().expect("it is open until the end").write_all(line.as_bytes()).expect("run.sh reads");

@@ -17,6 +17,9 @@ pub mod controlplane;
 /// The program as a container has it.
 #[cfg(feature = "embedded")]
 pub mod daemon;
+/// The way to the real API server, with faults.
+#[cfg(feature = "embedded")]
+pub mod fault_proxy;
 /// A gate on the way to a far end.
 #[cfg(feature = "embedded")]
 pub mod gate;
