@@ -19,8 +19,6 @@ use crate::core::update::{Change, Closed, Held, Outcome, Phase, Update, Verdict}
 const FOREIGN_CHARS_MAX: usize = 300;
 /// Characters of one image tag or name.
 const NAME_CHARS_MAX: usize = 128;
-/// Changes that are listed; a pod with more is one that nobody reads in a chat.
-const CHANGES_MAX: usize = 8;
 /// People that are listed.
 const PEOPLE_MAX: usize = 20;
 /// Characters of a section, below Slack's 3,000.
@@ -33,10 +31,14 @@ pub fn asks(update: &Update) -> bool {
 
 /// The update as it stands: with buttons while it asks for votes, without them afterwards.
 pub fn message(update: &Update) -> Message {
-    let mut blocks: Vec<SlackBlock> = vec![section(&headline(update)), section(&changes(update)), fields(update), context(&tally(update))];
+    let changes = changes(update);
+    let shown = changes.as_deref().unwrap_or("More images change than a message can show: `skeg updates` lists them.");
+    let mut blocks: Vec<SlackBlock> = vec![section(&headline(update)), section(shown), fields(update), context(&tally(update))];
     if asks(update) {
-        blocks.push(buttons(update));
-        blocks.push(context(&format!("Or at a terminal: `skeg approve {}`", escape(&update.id.to_string(), FOREIGN_CHARS_MAX))));
+        // Nobody approves by a click what the message does not show.
+        blocks.extend(changes.is_some().then(|| buttons(update)));
+        let or = if changes.is_some() { "Or at" } else { "At" };
+        blocks.push(context(&format!("{or} a terminal: `skeg approve {}`", escape(&update.id.to_string(), FOREIGN_CHARS_MAX))));
     }
     Message { text: format!("{}: {}", plain_state(update), summary(update)), blocks }
 }
@@ -132,17 +134,15 @@ fn ended(closed: &Closed) -> String {
     }
 }
 
-fn changes(update: &Update) -> String {
-    let all = &update.spec.changes;
+/// Every change, a line each; `None` where they are longer than a section may be.
+fn changes(update: &Update) -> Option<String> {
     let line = |change: &Change| {
-        let (from, to) = (tag_of(&change.from), change.tag.to_string());
-        format!("• `{}`: `{}` → *`{}`*  `{}`", code(&change.container), code(&from), code(&to), code(&short(change)))
+        let (repository, from, to) = (change.repository.to_string(), tag_of(&change.from), change.tag.to_string());
+        let repository = escape(&repository, FOREIGN_CHARS_MAX);
+        format!("• `{}`: `{repository}` `{}` → *`{}`*  `{}`", code(&change.container), code(&from), code(&to), code(&short(change)))
     };
-    let mut lines: Vec<String> = all.iter().take(CHANGES_MAX).map(line).collect();
-    if all.len() > CHANGES_MAX {
-        lines.push(format!("and {} more", all.len() - CHANGES_MAX));
-    }
-    lines.join("\n")
+    let lines: Vec<String> = update.spec.changes.iter().map(line).collect();
+    Some(lines.join("\n")).filter(|text| text.chars().count() <= SECTION_CHARS_MAX)
 }
 
 /// Enough of a digest to compare by eye; the button carries all of it.

@@ -89,7 +89,7 @@ fn a_request_says_what_changes_and_its_buttons_say_exactly_what_for() {
     let text = texts(&blocks).join("\n");
     for part in [
         "Approval needed",
-        "`1.0.0` → *`1.0.1`*",
+        "`web`: `ghcr.io/acme/web` `1.0.0` → *`1.0.1`*",
         "sha256:aaaaaaaaaaaa",
         "0 of 2 approvals",
         "<@U1>",
@@ -170,8 +170,21 @@ fn the_longest_update_fits_into_a_message() {
     assert!(sum <= 10_000, "{sum}");
     let fields = blocks.pointer("/2/fields").and_then(Value::as_array).unwrap();
     assert!(fields.iter().all(|field| field["text"].as_str().unwrap().chars().count() <= 2_000));
-    assert!(blocks.pointer("/4/elements/0/value").and_then(Value::as_str).unwrap().len() <= 2_000);
+    assert!(Subject::of(&update).value().len() <= 2_000);
     assert!(message(&update).text.chars().count() <= 4_000);
+}
+
+#[test]
+fn what_cannot_be_shown_whole_cannot_be_clicked() {
+    let changing = |count: usize| {
+        let update = with(asked(), |spec| spec.changes = (0..count).map(|number| change(&format!("web-{number}"))).collect());
+        let blocks = shown(&update);
+        (has_buttons(&blocks), texts(&blocks).join("\n"))
+    };
+    let (is_clickable, text) = changing(20);
+    assert!(is_clickable && (0..20).all(|number| text.contains(&format!("`web-{number}`"))), "{text}");
+    let (is_clickable, text) = changing(64);
+    assert!(!is_clickable && text.contains("At a terminal: `skeg approve shop/web-1`"), "{text}");
 }
 
 #[test]
