@@ -1,7 +1,7 @@
 //! The `skeg` program is killed at each boundary of its loop: after the next start there is one patch, one commit, one vote, one
 //! decision, and one request in Slack.
 //!
-//! A boundary is a request to the cluster or to Git. It is held on its way; skeg is killed while it waits there, and then the request is
+//! A boundary is a request to the cluster, to Git or to Slack. It is held on its way; skeg is killed while it waits there, and then the request is
 //! lost, or arrives late: when the next skeg is at work already. What was carried out before the kill was, without skeg knowing.
 //!
 //! [`restart`](crate::restart) shows the same faster on embedded far ends, with fewer boundaries.
@@ -34,6 +34,10 @@ enum Fate {
 enum Request {
     /// The new record.
     Open,
+    /// The message that asks for votes.
+    Ask,
+    /// The record that says where the message is.
+    Asked,
     /// The record with the vote.
     Vote,
     /// The patch.
@@ -52,6 +56,8 @@ impl Request {
         let is_record = passing.path.contains("/imageupdates") && body()["spec"]["changes"][0]["tag"] == tag;
         match (self, passing.method.as_str()) {
             (Self::Open, "POST") => is_record,
+            (Self::Ask, "POST") => passing.path.ends_with("/chat.postMessage") && passing.body.contains(&format!(" to {tag} ")),
+            (Self::Asked, "PUT") => is_record && body()["status"]["prompt"].is_object(),
             (Self::Vote, "PUT") => is_record && body()["status"]["votes"].as_array().is_some_and(|votes| !votes.is_empty()),
             (Self::Patch, "PATCH") => passing.path.contains("/deployments/"),
             (Self::Phase(phase), "PUT") => is_record && body()["status"]["phase"] == phase,
@@ -62,7 +68,7 @@ impl Request {
 
     /// Whether the vote is given before it comes to this request.
     fn follows_a_vote(self) -> bool {
-        !matches!(self, Self::Open)
+        !matches!(self, Self::Open | Self::Ask | Self::Asked)
     }
 }
 
@@ -83,7 +89,11 @@ fn seen(stage: &Stage) -> Seen {
 async fn check(stage: &mut Stage, tag: &str, (point, request): (Point, Request), fate: Fate) {
     let place = format!("{point:?} {request:?}, {fate:?}");
     let before = seen(stage);
-    let gate = if matches!(request, Request::Push) { &stage.to_git } else { &stage.to_cluster };
+    let gate = match request {
+        Request::Push => &stage.to_git,
+        Request::Ask => &stage.to_slack,
+        Request::Open | Request::Asked | Request::Vote | Request::Patch | Request::Phase(_) => &stage.to_cluster,
+    };
     let released = tag.to_owned();
     let mut held = gate.hold(point, move |passing| request.is(passing, &released));
     let digest = stage.push("web", tag);
@@ -109,7 +119,7 @@ async fn check(stage: &mut Stage, tag: &str, (point, request): (Point, Request),
     };
 
     let known = stage.until("the update is known again", async || stage.update("web", tag).await).await;
-    let votes_needed = matches!((point, request), (_, Request::Open) | (Point::Before, Request::Vote));
+    let votes_needed = !request.follows_a_vote() || matches!((point, request), (Point::Before, Request::Vote));
     assert_eq!(known["votes"].as_array().unwrap().is_empty(), votes_needed, "{place}: {known:#}");
     if votes_needed {
         stage.approve("web", tag).await;
@@ -170,6 +180,13 @@ async fn check_each(requests: &[(Point, Request)]) {
 #[tokio::test]
 async fn killed_at_a_new_record_it_decides_once() {
     check_each(&[(Point::Before, Request::Open), (Point::After, Request::Open)]).await;
+}
+
+/// CR-01's siblings in Slack: the message is posted, and skeg does not know it yet, or has not recorded it. What was on its way to Slack
+/// may arrive at any later time, so a message that is late is one more than the next skeg can know of; that one is not held here.
+#[tokio::test]
+async fn killed_at_a_request_in_slack_it_asks_once() {
+    check_each(&[(Point::After, Request::Ask), (Point::Before, Request::Asked), (Point::After, Request::Asked)]).await;
 }
 
 /// CR-05: a vote that is recorded survives; one that is not was never acknowledged.

@@ -1,5 +1,5 @@
-//! The `skeg` program between far ends that outlive it: Docker's registry, git's own HTTP server, a cluster API. What skeg asks the cluster
-//! and Git passes through gates, where it can be held.
+//! The `skeg` program between far ends that outlive it: Docker's registry, git's own HTTP server, a cluster API. What skeg asks the cluster,
+//! Git and Slack's Web API passes through gates, where it can be held.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -31,6 +31,8 @@ pub struct Stage {
     pub to_cluster: Gate,
     /// On the way to Git.
     pub to_git: Gate,
+    /// On the way to Slack's Web API.
+    pub to_slack: Gate,
     /// The cluster.
     pub kube: EmbeddedKube,
     slack: FakeSlack,
@@ -72,21 +74,12 @@ impl Stage {
         kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skeg"}})).unwrap();
         let to_cluster = Gate::start(kube.url().strip_prefix("http://").unwrap().parse().unwrap()).await;
         let to_git = Gate::start(git.address()).await;
+        let slack = FakeSlack::start();
+        let to_slack = Gate::start(slack.address()).await;
         let folder = tempfile::tempdir().unwrap();
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let mut stage = Self {
-            to_cluster,
-            to_git,
-            kube,
-            slack: FakeSlack::start(),
-            registry,
-            git,
-            digests,
-            folder,
-            client,
-            skeg: None,
-            audit: Vec::new(),
-        };
+        let mut stage =
+            Self { to_cluster, to_git, to_slack, kube, slack, registry, git, digests, folder, client, skeg: None, audit: Vec::new() };
         for workload in &workloads {
             stage.push(&workload.name, "1.0.0");
             stage.kube.apply(workload.object(&host)).unwrap();
@@ -146,7 +139,7 @@ namespaces = ["{NAMESPACE}"]
 username = "skeg"
 password_file = "git"
 "#,
-            self.slack.api_url(),
+            self.slack.api_url().replace(&self.slack.address().to_string(), &self.to_slack.address.to_string()),
             self.registry.host(),
             self.to_git.address,
         );
