@@ -3,11 +3,13 @@
 //! Names and labels are a contract with dashboards (`skeg_<noun>_<unit|total>`). No tag, digest or person is ever a label, so the number of
 //! series is bounded by what is configured.
 
+mod labels;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,135 +17,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::core::update::{Outcome, Trigger};
+use labels::{Closing, GitPush, GitRemote, Host, InPhase, Namespace, Noticed, RegistryRequest, WebhookDelivery, status_label};
+pub use labels::{Delivery, Push};
 
 /// The media type of what [`Metrics::render`] gives. Source: `OpenMetrics` 1.0, "Protocol Negotiation".
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The phases of open updates, so that a phase nobody is in shows as 0.
 const OPEN_PHASES: [&str; 5] = ["Held", "Applying", "Verifying", "Recording", "Restoring"];
-/// The statuses that registries answer in practice. Others are counted by their class, so that no registry can invent labels.
-const STATUSES: [(u16, &str); 15] = [
-    (200, "200"),
-    (301, "301"),
-    (302, "302"),
-    (304, "304"),
-    (307, "307"),
-    (400, "400"),
-    (401, "401"),
-    (403, "403"),
-    (404, "404"),
-    (405, "405"),
-    (429, "429"),
-    (500, "500"),
-    (502, "502"),
-    (503, "503"),
-    (504, "504"),
-];
-
-/// What came of a webhook delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Delivery {
-    /// It was read; its hints are queued, or it had none.
-    Accepted,
-    /// The route is closed.
-    Closed,
-    /// The credential was missing or wrong.
-    Unauthorized,
-    /// The body was too long or came too slowly.
-    Unread,
-    /// The body is not of the source.
-    Malformed,
-    /// The queue was full.
-    Full,
-}
-
-impl Delivery {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Closed => "closed",
-            Self::Unauthorized => "unauthorized",
-            Self::Unread => "unread",
-            Self::Malformed => "malformed",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// What came of a push.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Push {
-    /// The remote took it.
-    Done,
-    /// Somebody had pushed in between.
-    Overtaken,
-    /// The server refused it.
-    Refused,
-    /// The remote was not reached.
-    Failed,
-}
-
-impl Push {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Overtaken => "overtaken",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Closing {
-    outcome: &'static str,
-    trigger: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct InPhase {
-    phase: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct RegistryRequest {
-    host: String,
-    status: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Host {
-    host: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct WebhookDelivery {
-    source: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct GitRemote {
-    remote: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct GitPush {
-    remote: String,
-    outcome: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Noticed {
-    channel: String,
-    outcome: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Namespace {
-    namespace: String,
-}
-
 type Seconds = Counter<f64, AtomicU64>;
 type Count = Gauge<i64, AtomicI64>;
 
@@ -348,91 +229,5 @@ fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn status_label(status: u16) -> &'static str {
-    if let Some((_, label)) = STATUSES.iter().find(|(known, _)| *known == status) {
-        return label;
-    }
-    match status / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "other",
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(metrics: &Metrics, line: &str) {
-        let rendered = metrics.render();
-        assert!(rendered.lines().any(|written| written == line), "{line} is not in\n{rendered}");
-    }
-
-    #[test]
-    fn families_have_the_names_that_dashboards_use() {
-        let metrics = Metrics::new(["docker.io".into()]);
-        metrics.closed(Outcome::RolledBack, Trigger::Webhook);
-        metrics.left_phase("Held", Duration::from_secs(20));
-        metrics.set_approvals_waiting(2);
-        metrics.registry_waited("docker.io", Duration::from_millis(1_500));
-        metrics.delivery("native", Delivery::Full);
-        metrics.committed("manifests", 1);
-        metrics.pushed("manifests", Push::Overtaken);
-        metrics.noticed("events", false);
-        metrics.set_tags_behind([("shop", 2)]);
-        metrics.set_leader(true);
-        metrics.lead_time(Duration::from_secs(70));
-        metrics.restored(Duration::from_secs(3));
-        metrics.hint_put_off();
-        metrics.panicked();
-        for line in [
-            "skeg_updates_total{outcome=\"RolledBack\",trigger=\"webhook\"} 1",
-            "skeg_update_phase_seconds_bucket{le=\"60.0\",phase=\"Held\"} 1",
-            "skeg_approvals_waiting 2",
-            "skeg_registry_wait_seconds_total{host=\"docker.io\"} 1.5",
-            "skeg_webhook_deliveries_total{source=\"native\",outcome=\"full\"} 1",
-            "skeg_git_commits_total{remote=\"manifests\"} 1",
-            "skeg_git_pushes_total{remote=\"manifests\",outcome=\"overtaken\"} 1",
-            "skeg_notices_total{channel=\"events\",outcome=\"failed\"} 1",
-            "skeg_tags_behind{namespace=\"shop\"} 2",
-            "skeg_leader 1",
-            "skeg_lead_time_seconds_count 1",
-            "skeg_restore_seconds_sum 3.0",
-            "skeg_hints_put_off_total 1",
-            "skeg_panics_total 1",
-            "# EOF",
-        ] {
-            check(&metrics, line);
-        }
-    }
-
-    #[test]
-    fn a_registry_cannot_invent_labels() {
-        let metrics = Metrics::new(["docker.io".into()]);
-        metrics.registry_request("docker.io", Some(200));
-        metrics.registry_request("evil-1.example.com", Some(418));
-        metrics.registry_request("evil-2.example.com", Some(499));
-        metrics.registry_request("docker.io", None);
-        check(&metrics, "skeg_registry_requests_total{host=\"docker.io\",status=\"200\"} 1");
-        check(&metrics, "skeg_registry_requests_total{host=\"other\",status=\"4xx\"} 2");
-        check(&metrics, "skeg_registry_requests_total{host=\"docker.io\",status=\"none\"} 1");
-    }
-
-    #[test]
-    fn what_is_over_shows_as_nothing() {
-        let metrics = Metrics::new([]);
-        check(&metrics, "skeg_updates_open{phase=\"Restoring\"} 0");
-        metrics.set_open([("Held", 3)]);
-        check(&metrics, "skeg_updates_open{phase=\"Held\"} 3");
-        metrics.set_open([("Applying", 1)]);
-        check(&metrics, "skeg_updates_open{phase=\"Held\"} 0");
-        metrics.set_directive_errors([("shop", 1)]);
-        check(&metrics, "skeg_directive_errors{namespace=\"shop\"} 1");
-        metrics.set_directive_errors([]);
-        assert!(!metrics.render().contains("namespace=\"shop\""));
-    }
-}
+mod tests;

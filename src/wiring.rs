@@ -170,8 +170,7 @@ fn panicked(end: Result<(), JoinError>) -> String {
     end.err().map(|panic| format!(": {panic}")).unwrap_or_default()
 }
 
-/// Follows the cluster, again after a panic: an index that stands still would be taken for a cluster where nothing happens.
-/// Takes clicks in Slack for as long as skeg runs.
+/// Takes clicks in Slack for as long as skeg runs, again after a panic.
 async fn listen(slack: &Arc<Slack>, votes: Arc<dyn Votes>, ports: &Ports) {
     for tries in 1.. {
         guarded(ports, "listening to Slack", Arc::clone(slack).listen(Arc::clone(&votes))).await;
@@ -179,6 +178,7 @@ async fn listen(slack: &Arc<Slack>, votes: Arc<dyn Votes>, ports: &Ports) {
     }
 }
 
+/// Follows the cluster, again after a panic: an index that stands still would be taken for a cluster where nothing happens.
 async fn follow(watches: &Watches, api: &ApiServer, ports: &Ports) {
     for tries in 1.. {
         if guarded(ports, "following the workloads", watches.run(api)).await.is_some() {

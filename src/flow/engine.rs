@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::commands::{Command, CommandRefused};
+use super::commands::Command;
 use super::looked::Looked;
 use super::observe::Observation;
 use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
-use crate::core::failure::{Failure, FailureKind};
+use crate::core::failure::Failure;
 use crate::core::hold::binding;
 use crate::core::image::Repository;
 use crate::core::pause::{self, Pause};
@@ -149,7 +149,7 @@ pub struct Engine {
     pub(super) pauses: super::pauses::PauseBook,
     pub(super) looked: Looked,
     /// Records that could not be read at the start and were not written over since.
-    unreadable: BTreeMap<UpdateId, Unreadable>,
+    pub(super) unreadable: BTreeMap<UpdateId, Unreadable>,
     pub(super) acts: Vec<Act>,
     pub(super) is_loaded: bool,
     /// When records that have grown too old are looked for again.
@@ -393,81 +393,9 @@ impl Engine {
             self.look(&id, now);
         }
     }
-
-    /// Writes the records that are behind. A new record waits until every older one of its workload is up to date: if skeg died in
-    /// between, two open updates of one workload would be found.
-    fn write_what_is_due(&mut self, now: Timestamp) {
-        let behind = self.behind();
-        for id in &self.unsettled {
-            let Some(slot) = self.slots.get_mut(id) else { continue };
-            if !slot.waits_for_older(&behind) {
-                slot.due(now, &mut self.acts);
-            }
-        }
-        let slots = &self.slots;
-        self.unsettled.retain(|id| slots.get(id).is_some_and(|slot| !slot.is_settled()));
-    }
-
-    /// The workloads with a record that is behind.
-    fn behind(&self) -> BTreeSet<WorkloadId> {
-        self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter_map(Slot::keeps_waiting).collect()
-    }
-
-    fn written(&mut self, id: &UpdateId, result: Written, now: Timestamp) {
-        let is_past = self.is_past(id);
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        match result {
-            Written::Done(version) => {
-                slot.written(version, now, &mut self.acts);
-                self.unreadable.remove(id);
-            }
-            Written::Failed(failure) if is_past && failure.kind == FailureKind::Refused => self.give_up(id, &failure),
-            Written::Failed(failure) => slot.not_written(now, failure.retry_after),
-            Written::Taken(kept) => self.adopt(*kept),
-        }
-    }
-
-    /// Whether the update is closed, holds nothing back, and its workload is gone: perhaps its namespace is gone too, and with it every place
-    /// where this could be written.
-    fn is_past(&self, id: &UpdateId) -> bool {
-        let Some(update) = self.slots.get(id).map(|slot| &slot.update) else { return false };
-        if update.is_open() || update.binding().is_some() {
-            return false;
-        }
-        match self.workloads.get(&update.spec.workload) {
-            Some(workload) => workload.uid != update.spec.uid,
-            None => self.workloads.knows(&id.namespace) && !self.workloads.is_there(&update.spec.workload),
-        }
-    }
-
-    /// Forgets an update that nothing hangs on any more and whose end nobody takes. If its record is there after all, the next start closes
-    /// it again.
-    fn give_up(&mut self, id: &UpdateId, failure: &Failure) {
-        let Some(Consequences { answers, lines, .. }) = self.slots.remove(id).map(Slot::into_waiting) else { return };
-        self.acts.extend(lines.into_iter().map(|line| Act::Audit(Box::new(line))));
-        for answer in answers {
-            let refusal = CommandRefused::NotRecorded(failure.summary.clone());
-            self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));
-        }
-    }
-
-    /// The name is taken by an attempt that was not known: it becomes known, and the decision is made again. Whoever waited for an answer
-    /// about the other one is told so.
-    fn adopt(&mut self, kept: Kept) {
-        let waiting = self.slots.remove(&kept.update.id).map(Slot::into_waiting).unwrap_or_default();
-        for answer in waiting.answers {
-            let id = kept.update.id.clone();
-            let refusal = CommandRefused::Unfit(format!("{id} was decided before and has only now been found: look at it and ask again"));
-            self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));
-        }
-        self.acts.push(Act::Hint(kept.update.repositories(), Trigger::Resync));
-        let effects = resume(&kept.update);
-        self.acts.extend(effects.into_iter().map(|effect| carry(effect, &kept.update)));
-        self.slots.insert(Slot::loaded(kept.update, kept.version));
-    }
 }
 
-fn carry(effect: Effect, update: &Update) -> Act {
+pub(super) fn carry(effect: Effect, update: &Update) -> Act {
     Act::Carry { effect, update: Box::new(update.clone()) }
 }
 

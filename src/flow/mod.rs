@@ -37,6 +37,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod writes;
 
 use std::sync::Arc;
 
