@@ -1,4 +1,4 @@
-//! The program as it is shipped, in a process of its own, at embedded far ends.
+//! The program in a process of its own, at embedded far ends; built as for tests, with those far ends in it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

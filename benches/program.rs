@@ -13,7 +13,7 @@ pub fn measure(report: &mut Report) {
     let folder = tempfile::tempdir().expect("a folder");
     let size = |path: &Path| std::fs::metadata(path).expect("the program").len() as f64 / MIB;
     report.add(
-        "size of the program",
+        "size of the program, with its demo",
         "MiB",
         size(&daemon::executable()),
         (size(&hello(folder.path())), "a program that prints one line"),
