@@ -64,11 +64,14 @@ fn is_audit(metadata: &Metadata<'_>) -> bool {
     metadata.target() == AUDIT
 }
 
-/// Everything but the audit, and but what the Kubernetes client says by itself: whatever goes wrong in it is told where it is handled, and
-/// its own warnings repeat whole answers of the API server, with the environment of every workload in them. No filter lets that through.
+/// Libraries that repeat what is secret. The Kubernetes client's own warnings hold whole answers of the API server, with the environment of
+/// every workload in them; the WebSocket library traces every frame, and Slack's carry addresses that anybody may post to. Whatever goes
+/// wrong in them is told where it is handled.
+const NEVER_LOGGED: [&str; 3] = ["kube_client", "kube_runtime", "tungstenite"];
+
+/// Everything but the audit, and but what some libraries say by themselves. No filter lets that through.
 fn is_for_the_log(metadata: &Metadata<'_>) -> bool {
-    let is_kubernetes = ["kube_client", "kube_runtime"].iter().any(|library| metadata.target().starts_with(library));
-    !is_audit(metadata) && !is_kubernetes
+    !is_audit(metadata) && !NEVER_LOGGED.iter().any(|library| metadata.target().starts_with(library))
 }
 
 fn is_terminal() -> bool {
@@ -124,13 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kubernetes_client_says_by_itself_is_never_logged() {
+    fn what_libraries_repeat_of_secrets_is_never_logged() {
         let written = Written::default();
         let writer = written.clone();
         let layer = fmt::layer().with_writer(move || writer.clone()).with_filter(filter_fn(is_for_the_log));
         tracing::subscriber::with_default(Registry::default().with(layer), || {
             tracing::warn!(target: "kube_client::client", "{{\"env\": \"canary\"}}");
             tracing::error!(target: "kube_runtime::watcher", "canary");
+            tracing::trace!(target: "tungstenite::protocol", "canary");
             tracing::info!("ours");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();

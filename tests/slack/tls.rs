@@ -1,13 +1,13 @@
 //! The same by TLS, with skeg as a process of its own: which authorities it trusts is settled when it starts.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use super::{APPROVE, has_buttons, votes_needed};
 use crate::support::agent::{Stage, text, until};
 use crate::support::needs::{Program, all_there};
 use crate::support::server::Server;
-use crate::support::slack::{FakeSlack, Press};
+use crate::support::slack::{APP_TOKEN, BOT_TOKEN, FakeSlack, Press};
 
 /// A Slack behind TLS, and the authority to trust.
 fn start() -> Option<(FakeSlack, Server, PathBuf)> {
@@ -24,6 +24,7 @@ fn start() -> Option<(FakeSlack, Server, PathBuf)> {
 fn stage(tls: &Server) -> Stage {
     let mut setup = votes_needed("1");
     setup.slack = Some(format!("https://localhost:{}/api", tls.address().port()));
+    setup.more = "[telemetry]\nfilter = \"trace\"\n";
     Stage::build(&setup)
 }
 
@@ -43,12 +44,15 @@ impl Drop for Running {
     }
 }
 
+/// And nothing that lets somebody in is ever written down, however much is logged.
 #[test]
 fn requests_and_clicks_go_by_tls() {
     let Some((slack, tls, authority)) = start() else { return };
     let stage = stage(&tls);
-    let running = skeg(&["run"], &stage.config_file(), &authority).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let _running = Running(running.unwrap());
+    let written = tempfile::NamedTempFile::new().unwrap();
+    let log = || written.as_file().try_clone().unwrap();
+    let running = skeg(&["run"], &stage.config_file(), &authority).stdout(log()).stderr(log()).spawn();
+    let running = Running(running.unwrap());
     until("skeg is connected", || slack.sockets() == 1);
     stage.push("shop/web", "1.0.1");
     until("the request is posted", || slack.message_about("1.0.1").is_some_and(|message| has_buttons(&message)));
@@ -56,6 +60,12 @@ fn requests_and_clicks_go_by_tls() {
     until("the click is acknowledged", || slack.acknowledged(&envelope) == 1);
     until("it is deployed", || slack.message_about("Deployed").is_some());
     assert_eq!(text(&stage.kube.all("skeg.dev/v1alpha1", "ImageUpdate")[0], "/status/votes/0/voter"), "slack:U1");
+    drop(running);
+    let log = std::fs::read_to_string(written.path()).unwrap();
+    assert!(log.contains("connected to Slack"), "{log}");
+    for secret in [BOT_TOKEN, APP_TOKEN, "secret-ticket", "hooks.slack.com"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
 }
 
 #[test]
