@@ -157,6 +157,8 @@ async fn a_message_that_somebody_deleted_is_posted_anew_while_votes_are_needed()
     slack.press(&Press::of("U1", &message, APPROVE));
     let anew = request(&agent, &slack, "1 of 2 approvals").await;
     assert_ne!(anew.ts, message.ts);
+    // What happened while it was posted is shown in it next; only then is skeg done with it.
+    agent.until("it is up to date", async || slack.messages().iter().any(|posted| posted.ts == anew.ts && posted.edits > 0)).await;
     slack.delete(&anew.ts);
     slack.press(&Press::of("U2", &anew, APPROVE));
     agent.wait_for_phase("1.0.1", "Done").await;
