@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use skeg::core::update::{Outcome, Phase, Trigger, Update};
 use skeg::sources::Hint;
 
@@ -73,9 +74,14 @@ async fn a_look_that_finds_the_queue_full_is_made_later_and_told() {
 }
 
 #[tokio::test]
-async fn a_record_that_nobody_can_read_does_not_keep_its_update_from_being_written() {
+async fn a_record_that_nobody_can_read_holds_its_workload_until_a_person_removes_it() {
     let outside = Outside::new(&[]).with_unreadable_record();
     let running = Running::start(&outside);
+    running.wait_for(|updates| (updates.is_empty() && outside.met(Place::Create) == 1).then_some(())).await;
+    let later = outside.now() + SignedDuration::from_mins(10);
+    running.wait_for(|_| (outside.now() > later).then_some(())).await;
+    assert_eq!((outside.patches(), outside.met(Place::Create), outside.met(Place::Replace)), (0, 1, 0), "nothing is written over it");
+    outside.remove_unreadable_records();
     assert_eq!(running.end().await, Outcome::Done);
     assert_eq!(outside.patches(), 1);
 }

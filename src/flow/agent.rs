@@ -250,6 +250,10 @@ impl Agent {
                 journal::remove(&ports, &id).await;
                 None
             }),
+            Act::ReadAgain(id) => self.finish(async move {
+                let found = journal::read_again(&ports, &id).await?.map(|found| found.map(Box::new));
+                Some(Message::ReadAgain { id, found })
+            }),
             Act::SavePauses(change) => self.finish(async move { Some(Message::PausesSaved(journal::save_pauses(&ports, &change).await)) }),
             Act::Tell(told) => self.tell(told),
             Act::Hint(repositories, trigger) => {

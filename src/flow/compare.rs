@@ -108,10 +108,11 @@ impl Engine {
             Some(workload) => update::disowned(update, workload),
             None if self.workloads.is_there(id) => Some(Drift::NotManaged),
             None if self.workloads.knows(&id.namespace) => Some(Drift::Gone),
-            None => return Some(Applied::NotSeen),
+            None => return Some(Applied::Barred(Reason::NotSeen)),
         };
         let paused = || self.pauses.over(id, workload.as_deref(), now).map(|_| Applied::Paused);
-        drift.map(Applied::Drifted).or_else(paused)
+        let unreadable = || self.unreadable.of(id).map(Applied::Barred);
+        drift.map(Applied::Drifted).or_else(unreadable).or_else(paused)
     }
 
     /// The outcome of an effect. A try that only looked and found nothing set is told why it only looked.
@@ -130,7 +131,7 @@ impl Engine {
             paused: self.pauses.over(id, workload, now),
             barred: match workload {
                 None => Some(Reason::NotSeen),
-                Some(workload) => workload.owner.map(|owner| Reason::NoGitRemote { owner }),
+                Some(workload) => self.unreadable.of(id).or_else(|| workload.owner.map(|owner| Reason::NoGitRemote { owner })),
             },
             bound: workload.and_then(|workload| bound(update, workload, &known)),
             crowded: self.crowded(update, &known),

@@ -80,7 +80,10 @@ impl Engine {
                 }
             }
         }
-        let admission = admit(workload, &decided, &self.known(&workload.id), now);
+        let admission = match self.unreadable.of(&workload.id) {
+            Some(reason) => Admission::none(&decided, &reason),
+            None => admit(workload, &decided, &self.known(&workload.id), now),
+        };
         for (container, mut look) in looks {
             if let Some((_, reason)) = admission.waits.iter().find(|(waiting, _)| *waiting == container) {
                 look.reason = Some(told(reason));

@@ -22,7 +22,6 @@ use crate::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, Re
 use crate::http::view::{
     CandidateView, ImageState, ImageView, LiftedView, PartView, PauseView, ReasonView, StatusView, UpdateView, WorkloadView,
 };
-use crate::ports::journal::Unreadable;
 
 /// How long an order may take to become durable before its caller is told to look again. The order itself stays.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -267,7 +266,7 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         Some(PartView::degraded(workload.id.to_string(), list.join("; ")))
     });
     let unstored = engine.unwritten().map(|id| PartView::degraded(id.to_string(), "its record cannot be written"));
-    let unreadable = engine.unreadable().map(|record| PartView::degraded(record.id.to_string(), what_to_do(record)));
+    let unreadable = engine.unreadable.all().map(|(id, reason)| PartView::degraded(id.to_string(), reason.to_string()));
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         mode: if engine.acts() { "act" } else { "observe" }.to_owned(),
@@ -290,16 +289,6 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
             .chain(unreadable)
             .collect(),
     }
-}
-
-/// A record of a newer skeg is read by that one; any other is of no use any more.
-fn what_to_do(record: &Unreadable) -> String {
-    let UpdateId { namespace, name } = &record.id;
-    format!(
-        "its record could not be read at the start and is left alone: {}; run the skeg that wrote it, or `kubectl -n {namespace} delete \
-         imageupdate {name}` and start skeg again",
-        record.problem
-    )
 }
 
 /// Every registry that a workload uses; degraded with the first of its repositories that cannot be read.

@@ -3,7 +3,7 @@
 //! It is synchronous and owns no clock: [`Engine::handle`] takes a message and the time, feeds the core, and gives what is to be done as
 //! [`Act`]s. Around it [`agent`](super::agent) runs one task that carries them out; a simulator can do the same in its own time and order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +13,7 @@ use super::looked::Looked;
 use super::observe::Observation;
 use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
+use super::unreadable::Unread;
 use crate::core::failure::Failure;
 use crate::core::hold::binding;
 use crate::core::image::Repository;
@@ -54,6 +55,13 @@ pub enum Message {
         /// What came of it.
         result: Written,
     },
+    /// A record that could not be read was read again.
+    ReadAgain {
+        /// Which.
+        id: UpdateId,
+        /// What it is now; `None` when there is none any more.
+        found: Option<Result<Box<Kept>, Unreadable>>,
+    },
     /// The pauses were written, and these are kept now; or not.
     PausesSaved(Result<Vec<Pause>, Failure>),
     /// A person wants something.
@@ -68,6 +76,8 @@ pub enum Written {
     Done(Version),
     /// Another update has the name: an earlier attempt that was not known.
     Taken(Box<Kept>),
+    /// The record that is there cannot be read and was left alone.
+    Unreadable(Unreadable),
     /// It failed; it is to be tried again.
     Failed(Failure),
 }
@@ -93,6 +103,8 @@ pub enum Act {
     },
     /// Remove the record of a closed update that is not needed any more.
     Remove(UpdateId),
+    /// Read a record again that could not be read.
+    ReadAgain(UpdateId),
     /// Look at repositories now.
     Hint(Vec<Repository>, Trigger),
     /// Look at a repository once more at this time.
@@ -148,8 +160,7 @@ pub struct Engine {
     ended: Vec<UpdateId>,
     pub(super) pauses: super::pauses::PauseBook,
     pub(super) looked: Looked,
-    /// Records that could not be read at the start and were not written over since.
-    pub(super) unreadable: BTreeMap<UpdateId, Unreadable>,
+    pub(super) unreadable: Unread,
     pub(super) acts: Vec<Act>,
     pub(super) is_loaded: bool,
     /// When records that have grown too old are looked for again.
@@ -168,7 +179,7 @@ impl Engine {
             ended: Vec::new(),
             pauses: super::pauses::PauseBook::default(),
             looked: Looked::default(),
-            unreadable: BTreeMap::new(),
+            unreadable: Unread::default(),
             acts: Vec::new(),
             is_loaded: false,
             prune_at: None,
@@ -186,6 +197,7 @@ impl Engine {
                 self.feed(&id, &input, now);
             }
             Message::Written { id, result } => self.written(&id, result, now),
+            Message::ReadAgain { id, found } => self.read_again(&id, found, now),
             Message::PausesSaved(result) => self.pauses_saved(result, now),
             Message::Command(command) => self.obey(command, now),
             Message::Tick => {}
@@ -193,6 +205,7 @@ impl Engine {
         self.look_at_due(now);
         self.follow_up(now);
         self.prune_due(now);
+        self.read_again_due(now);
         self.write_what_is_due(now);
         self.save_pauses_that_are_due(now);
         let mut acts = std::mem::take(&mut self.acts);
@@ -217,7 +230,7 @@ impl Engine {
         let behind = self.behind();
         let writes =
             self.unsettled.iter().filter_map(|id| self.slots.get(id)).filter(|slot| !slot.waits_for_older(&behind)).map(Slot::retry_at);
-        updates.chain(writes).chain([self.pauses.deadline(), self.prune_at]).flatten().min()
+        updates.chain(writes).chain([self.pauses.deadline(), self.prune_at, self.unreadable.due]).flatten().min()
     }
 
     /// Whether updates are admitted and carried out at all.
@@ -260,14 +273,11 @@ impl Engine {
         self.slots.of(workload).collect()
     }
 
-    /// Records that cannot be read.
-    pub fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
-        self.unreadable.values()
-    }
-
     fn load(&mut self, records: Records, pauses: Vec<Pause>, now: Timestamp) {
         self.pauses.load(pauses);
-        self.unreadable = records.unreadable.into_iter().map(|record| (record.id.clone(), record)).collect();
+        for record in records.unreadable {
+            self.unreadable.note(record, now);
+        }
         for Kept { update, version } in records.kept {
             self.slots.insert(Slot::loaded(update, version));
         }

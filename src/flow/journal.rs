@@ -10,7 +10,7 @@ use crate::core::pause::{Change, Pause};
 use crate::core::schedule::backoff;
 use crate::core::update::{Update, UpdateId};
 use crate::ports::cluster::ClusterError;
-use crate::ports::journal::{Kept, Records, Version};
+use crate::ports::journal::{Kept, Records, Unreadable, Version};
 
 /// The longest wait between two tries to read the records at the start.
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
@@ -20,7 +20,8 @@ const READINGS_MAX: u32 = 3;
 /// Writes the record of an update: a new one without a version, else over that version.
 ///
 /// Only skeg writes records, and its memory is what counts: a record that somebody edited is written over, one that somebody deleted is
-/// written anew. A new record's name may be taken by an attempt that is not in memory; then nothing is written, unless nobody can read it.
+/// written anew. A new record's name may be taken by an attempt that is not in memory; then nothing is written. Nor is anything written over
+/// a record that cannot be read: another skeg may have written it, and what it holds back would be forgotten.
 pub async fn write(ports: &Ports, update: &Update, version: Option<Version>) -> Written {
     let written = guarded(ports, "writing a record", try_write(ports, update, version)).await;
     let result = written.map_or_else(|| Err(guard::failure()), |written| written.map_err(Failure::from));
@@ -52,16 +53,15 @@ async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> 
             Err(ClusterError::Exists { .. }) => match ports.journal.get(&update.id).await? {
                 Some(Ok(kept)) if is_ours(&kept, update) => version = Some(kept.version),
                 Some(Ok(kept)) => return Ok(Written::Taken(Box::new(kept))),
-                Some(Err(unreadable)) => {
-                    tracing::warn!(update.id = %update.id, problem = unreadable.problem, "record cannot be read and is written over");
-                    version = Some(unreadable.version);
-                }
+                Some(Err(unreadable)) => return Ok(Written::Unreadable(unreadable)),
                 None => version = None,
             },
             Err(ClusterError::Conflict { .. }) if version.is_some() => {
+                version = match ports.journal.get(&update.id).await?.transpose() {
+                    Ok(kept) => kept.map(|kept| kept.version),
+                    Err(unreadable) => return Ok(Written::Unreadable(unreadable)),
+                };
                 tracing::warn!(update.id = %update.id, "record was edited by somebody else and is written over");
-                let found = ports.journal.get(&update.id).await?;
-                version = found.map(|found| found.map_or_else(|unreadable| unreadable.version, |kept| kept.version));
             }
             Err(ClusterError::NotFound { .. }) if version.is_some() => {
                 tracing::warn!(update.id = %update.id, "record was deleted by somebody else and is written anew");
@@ -76,6 +76,12 @@ async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> 
 /// Whether the record is an earlier, unanswered write of the same update and not another attempt's.
 fn is_ours(kept: &Kept, update: &Update) -> bool {
     kept.update.spec == update.spec && kept.update.created == update.created
+}
+
+/// Reads a record that could not be read once more; `None` when the API server does not tell.
+pub async fn read_again(ports: &Ports, id: &UpdateId) -> Option<Option<Result<Kept, Unreadable>>> {
+    let read = guarded(ports, "reading a record", ports.journal.get(id)).await?;
+    read.inspect_err(|error| tracing::warn!(update.id = %id, error = %error, "record not read again")).ok()
 }
 
 /// Removes a record that is not needed any more. A failure is told and forgotten: the next start finds the record again.

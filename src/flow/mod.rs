@@ -36,6 +36,7 @@ mod slot;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod verify;
 mod writes;
 

@@ -96,6 +96,8 @@ struct World {
     acts: Vec<Act>,
     carried: Vec<(Effect, Update)>,
     hints: usize,
+    /// Records that are to be read again.
+    reread: Vec<UpdateId>,
     /// The Git remotes that are granted to the namespace.
     remotes: Vec<Box<str>>,
     now: Timestamp,
@@ -116,7 +118,8 @@ impl World {
         let now = Timestamp::UNIX_EPOCH;
         let engine = Engine::new(settings, shown.clone(), Arc::new(OneAccess));
         let durable = BTreeMap::new();
-        let mut world = Self { engine, shown, durable, pauses: vec![], acts: vec![], carried: vec![], hints: 0, remotes: vec![], now };
+        let mut world =
+            Self { engine, shown, durable, pauses: vec![], acts: vec![], carried: vec![], hints: 0, reread: vec![], remotes: vec![], now };
         world.send(Message::Loaded { records: Records::default(), pauses: vec![] });
         world
     }
@@ -222,6 +225,7 @@ impl World {
                 Act::Remove(id) => drop(self.durable.remove(&id)),
                 Act::Hint(repositories, _) => self.hints += repositories.len(),
                 Act::HintAt(..) => self.hints += 1,
+                Act::ReadAgain(id) => self.reread.push(id),
                 Act::SavePauses(change) => {
                     self.pauses = change.made(std::mem::take(&mut self.pauses));
                     self.send(Message::PausesSaved(Ok(self.pauses.clone())));
@@ -284,6 +288,8 @@ fn patched(image: &str) -> Input {
 mod owners;
 /// What people do to what was applied.
 mod set_back;
+/// Records that nobody can read.
+mod unreadable;
 
 #[test]
 fn an_update_whose_gates_are_open_is_created_as_applying_in_one_write() {

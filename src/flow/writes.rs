@@ -36,10 +36,8 @@ impl Engine {
         let is_past = self.is_past(id);
         let Some(slot) = self.slots.get_mut(id) else { return };
         match result {
-            Written::Done(version) => {
-                slot.written(version, now, &mut self.acts);
-                self.unreadable.remove(id);
-            }
+            Written::Done(version) => slot.written(version, now, &mut self.acts),
+            Written::Unreadable(record) => self.not_over(record, now),
             Written::Failed(failure) if is_past && failure.kind == FailureKind::Refused => self.give_up(id, &failure),
             Written::Failed(failure) => slot.not_written(now, failure.retry_after),
             Written::Taken(kept) => self.adopt(*kept),
@@ -72,16 +70,20 @@ impl Engine {
 
     /// The name is taken by an attempt that was not known: it becomes known, and the decision is made again. Whoever waited for an answer
     /// about the other one is told so.
-    fn adopt(&mut self, kept: Kept) {
-        let waiting = self.slots.remove(&kept.update.id).map(Slot::into_waiting).unwrap_or_default();
-        for answer in waiting.answers {
-            let id = kept.update.id.clone();
-            let refusal = CommandRefused::Unfit(format!("{id} was decided before and has only now been found: look at it and ask again"));
-            self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));
-        }
+    pub(super) fn adopt(&mut self, kept: Kept) {
+        let id = &kept.update.id;
+        self.withdraw(id, &format!("{id} was decided before and has only now been found: look at it and ask again"));
         self.acts.push(Act::Hint(kept.update.repositories(), Trigger::Resync));
         let effects = resume(&kept.update);
         self.acts.extend(effects.into_iter().map(|effect| carry(effect, &kept.update)));
         self.slots.insert(Slot::loaded(kept.update, kept.version));
+    }
+
+    /// Forgets an update that was never recorded, and tells whoever waited for an answer about it.
+    pub(super) fn withdraw(&mut self, id: &UpdateId, why: &str) {
+        for answer in self.slots.remove(id).map(Slot::into_waiting).unwrap_or_default().answers {
+            let refusal = CommandRefused::Unfit(why.to_owned());
+            self.acts.push(Act::Answer(Box::new(move || answer(Err(refusal)))));
+        }
     }
 }

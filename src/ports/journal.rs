@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::cluster::ClusterError;
 use crate::core::update::{Update, UpdateId};
+use crate::core::workload::WorkloadId;
 
 /// The version a record had when it was read or written, for compare-and-swap.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,8 +24,8 @@ pub struct Kept {
 pub struct Unreadable {
     /// Its namespace and name.
     pub id: UpdateId,
-    /// Its version, so that it can be written over.
-    pub version: Version,
+    /// The workload that it says it is about, when that much can be read.
+    pub workload: Option<WorkloadId>,
     /// What is wrong with it.
     pub problem: String,
 }

@@ -58,7 +58,6 @@ pub struct Outside {
     state: Arc<Mutex<State>>,
     began: (Timestamp, Instant),
     approvals: &'static str,
-    is_taken: bool,
     metrics: Arc<Metrics>,
     pub hints: Arc<HintQueue>,
 }
@@ -73,6 +72,7 @@ struct State {
     mark: Option<Box<str>>,
     patches: u32,
     was_told: bool,
+    is_taken: bool,
     full: bool,
     unwatched: Option<Timestamp>,
 }
@@ -86,7 +86,6 @@ impl Outside {
             state: Arc::new(Mutex::new(state)),
             began: (Timestamp::UNIX_EPOCH, Instant::now()),
             approvals: "0",
-            is_taken: false,
             metrics: Arc::new(Metrics::new([])),
             hints: Arc::default(),
         }
@@ -99,7 +98,15 @@ impl Outside {
 
     /// The name of the first update is taken by a record that cannot be read.
     pub fn with_unreadable_record(self) -> Self {
-        Self { is_taken: true, ..self }
+        self.state.lock().unwrap().is_taken = true;
+        self
+    }
+
+    /// A person removes the records that cannot be read.
+    pub fn remove_unreadable_records(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.is_taken = false;
+        state.records.retain(|_, record| record.is_some());
     }
 
     /// How often skeg was at the place.
@@ -278,17 +285,18 @@ impl Journal for Outside {
         let version = Version(state.version.to_string().into());
         Ok(state.records.get(id).map(|record| match record {
             Some(update) => Ok(Kept { update: update.clone(), version }),
-            None => Err(Unreadable { id: id.clone(), version, problem: "status.since: no time".to_owned() }),
+            None => Err(Unreadable { id: id.clone(), workload: None, problem: "status.since: no time".to_owned() }),
         }))
     }
     async fn create(&self, update: &Update) -> Result<Version, ClusterError> {
         self.at(Place::Create);
         self.room(&update.id)?;
-        let is_taken = self.is_taken || self.state.lock().unwrap().records.contains_key(&update.id);
-        if is_taken {
-            self.state.lock().unwrap().records.entry(update.id.clone()).or_insert(None);
+        let mut state = self.state.lock().unwrap();
+        if state.is_taken || state.records.contains_key(&update.id) {
+            state.records.entry(update.id.clone()).or_insert(None);
             return Err(ClusterError::Exists { object: update.id.to_string() });
         }
+        drop(state);
         Ok(self.version(update))
     }
     async fn replace(&self, update: &Update, version: &Version) -> Result<Version, ClusterError> {

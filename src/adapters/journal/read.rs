@@ -25,13 +25,16 @@ pub(super) fn kept(object: Value) -> Result<Kept, Unreadable> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().into();
     let id = UpdateId { namespace: text("/metadata/namespace"), name: text("/metadata/name") };
     let version = Version(text("/metadata/resourceVersion"));
+    let (kind, name): (Box<str>, Box<str>) = (text("/spec/workload/kind"), text("/spec/workload/name"));
+    let kind = WorkloadKind::ALL.into_iter().find(|known| *known.as_str() == *kind);
+    let workload = kind.filter(|_| !name.is_empty()).map(|kind| WorkloadId { namespace: id.namespace.clone(), kind, name });
     // With the path of the field in front: `status.since: …`.
     let resource =
         serde_path_to_error::deserialize(object).map_err(|error: serde_path_to_error::Error<serde_json::Error>| error.to_string());
     let read = resource.and_then(|resource| update(resource, id.clone()));
     match read {
         Ok(update) => Ok(Kept { update, version }),
-        Err(problem) => Err(Unreadable { id, version, problem: problem.chars().take(PROBLEM_CHARS_MAX).collect() }),
+        Err(problem) => Err(Unreadable { id, workload, problem: problem.chars().take(PROBLEM_CHARS_MAX).collect() }),
     }
 }
 

@@ -34,6 +34,14 @@ pub struct Admission {
     pub waits: Vec<(Box<str>, Reason)>,
 }
 
+impl Admission {
+    /// Everything stays as it is, and what is due waits for this reason.
+    pub fn none(decided: &[Decided<'_>], reason: &Reason) -> Self {
+        let due = decided.iter().filter(|one| one.change.is_some());
+        Self { waits: due.map(|one| (one.container.into(), reason.clone())).collect(), ..Self::default() }
+    }
+}
+
 /// Decides for one workload. `known` are all updates that are kept for it, open and closed; containers that are not in `decided` were
 /// not looked at, and what is held for them stays.
 pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], now: Timestamp) -> Admission {

@@ -18,8 +18,6 @@ pub const PANICS_MAX: u32 = 3;
 
 /// What an update tells that a pause has stopped before its patch.
 const PAUSED: &str = "a pause is on";
-/// What an update tells whose workload cannot be seen.
-const NOT_SEEN: &str = "the workload is not seen: its namespace is not watched, or the watch is refused";
 
 pub(super) fn step(update: &Update, applying: &Applying, input: &Input, now: Timestamp) -> Step {
     match input {
@@ -53,7 +51,7 @@ fn came_of(update: &Update, applying: &Applying, applied: &Applied, now: Timesta
         Applied::TagGone { tag } => supersede(update, Reason::TagGone { tag: tag.clone() }, None, now),
         Applied::Drifted(drift) => supersede(update, drift.reason(), taken_back(update, drift, now), now),
         Applied::Paused => stopped(update, applying, PAUSED, now),
-        Applied::NotSeen => stopped(update, applying, NOT_SEEN, now),
+        Applied::Barred(reason) => stopped(update, applying, &reason.to_string(), now),
         Applied::Failed(failure) => again(update, applying, failure, now),
     }
 }

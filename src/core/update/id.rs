@@ -40,10 +40,20 @@ impl UpdateId {
         hash.update(attempt.to_be_bytes());
         let digits = hex::encode(hash.finalize());
         let digits = digits.get(..HASH_DIGITS).unwrap_or_default();
-        let cut = workload.name.char_indices().nth(WORKLOAD_LENGTH_MAX).map_or(workload.name.len(), |(at, _)| at);
-        let stem = workload.name.get(..cut).unwrap_or_default().trim_end_matches(['-', '.']);
-        Self { namespace: workload.namespace.clone(), name: format!("{stem}-{digits}").into() }
+        Self { namespace: workload.namespace.clone(), name: format!("{}-{digits}", stem(workload)).into() }
     }
+
+    /// Whether it may be the name of an update of the workload: all that is known of an update whose record tells nothing.
+    pub fn may_be_of(&self, workload: &WorkloadId) -> bool {
+        let of = self.name.rsplit_once('-').map(|(stem, _)| stem);
+        self.namespace == workload.namespace && of == Some(stem(workload))
+    }
+}
+
+/// What an update's name repeats of its workload's.
+fn stem(workload: &WorkloadId) -> &str {
+    let cut = workload.name.char_indices().nth(WORKLOAD_LENGTH_MAX).map_or(workload.name.len(), |(at, _)| at);
+    workload.name.get(..cut).unwrap_or_default().trim_end_matches(['-', '.'])
 }
 
 impl fmt::Display for UpdateId {
@@ -91,5 +101,6 @@ mod tests {
         let id = UpdateId::derive(&workload(&name), "u", &[change("web:1", 'a')], 1);
         assert_eq!(id.name.len(), 39 + 1 + 10);
         assert!(id.name.starts_with(&"a".repeat(39)));
+        assert!(id.may_be_of(&workload(&name)) && !id.may_be_of(&workload(&"a".repeat(38))));
     }
 }

@@ -89,8 +89,8 @@ pub enum Applied {
     Drifted(Drift),
     /// Nothing was set, because a pause is on.
     Paused,
-    /// Nothing was set, because the watch does not show whether the workload still asks for it.
-    NotSeen,
+    /// Nothing was set, because the workload must not be patched for this reason.
+    Barred(Reason),
     /// It failed.
     Failed(Failure),
 }

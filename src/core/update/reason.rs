@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::UpdateId;
 use crate::core::image::{Digest, Tag};
 use crate::core::workload::GitOpsOwner;
 
@@ -82,6 +83,13 @@ pub enum Reason {
     OwnerChanged,
     /// The workload is not seen: its namespace cannot be listed.
     NotSeen,
+    /// A record of the workload cannot be read, so nobody knows what is held back or under way.
+    Unreadable {
+        /// The record.
+        record: UpdateId,
+        /// What is wrong with it.
+        problem: Box<str>,
+    },
     /// The workload is gone, or another object has its name.
     WorkloadGone,
     /// The workload is not managed any more, or its directives are wrong.
@@ -173,6 +181,7 @@ impl Reason {
             Self::RulesChanged => "RulesChanged",
             Self::OwnerChanged => "OwnerChanged",
             Self::NotSeen => "NotSeen",
+            Self::Unreadable { .. } => "Unreadable",
             Self::WorkloadGone => "WorkloadGone",
             Self::NotManaged => "NotManaged",
             Self::ImageMoved { .. } => "ImageMoved",
@@ -226,6 +235,11 @@ impl fmt::Display for Reason {
             Self::RulesChanged => f.write_str("the directives changed since people were asked"),
             Self::OwnerChanged => f.write_str("a GitOps controller took the workload over or let it go, so it is decided anew"),
             Self::NotSeen => f.write_str("the workload is not seen: its namespace cannot be listed, see `skeg status`"),
+            Self::Unreadable { record: UpdateId { namespace, name }, problem } => write!(
+                f,
+                "the record {namespace}/{name} cannot be read and is left alone, and so is its workload: {problem}; run the skeg that wrote it, \
+                 or `kubectl -n {namespace} delete imageupdate {name}`, which is noticed within minutes"
+            ),
             Self::WorkloadGone => f.write_str("the workload is gone, or not managed any more"),
             Self::NotManaged => f.write_str("the workload is not managed any more, or a directive is wrong"),
             Self::ImageMoved { found } => write!(f, "somebody set the image to {found}"),

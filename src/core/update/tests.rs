@@ -253,7 +253,7 @@ fn a_rollout_that_skeg_cannot_follow_is_not_put_back() {
 
 #[test]
 fn what_stops_the_patch_is_waited_for_without_counting_as_a_try() {
-    for (stopped, told) in [(Applied::Paused, "a pause is on"), (Applied::NotSeen, "the workload is not seen")] {
+    for (stopped, told) in [(Applied::Paused, "a pause is on"), (Applied::Barred(Reason::NotSeen), "the workload is not seen")] {
         let stopped = || Input::Applied(stopped.clone());
         let mut inputs = vec![(0, free())];
         inputs.extend((1..1_000).flat_map(|round| [(round * 60, stopped()), (round * 60 + 30, free())]));
@@ -316,9 +316,9 @@ fn any_input(random: &mut fastrand::Rng) -> Input {
         6 | 7 => vote(random.choice(["user:ann", "user:bob", "user:eve", "user:mallory"]).unwrap(), verdict),
         8 => Input::Drift(drift),
         9 => Input::Supersede(Reason::NotChosen),
-        10 => {
-            Input::Applied(random.choice([Applied::Failed(failure), Applied::Drifted(drift), Applied::Paused, Applied::NotSeen]).unwrap())
-        }
+        10 => Input::Applied(
+            random.choice([Applied::Failed(failure), Applied::Drifted(drift), Applied::Paused, Applied::Barred(Reason::NotSeen)]).unwrap(),
+        ),
         11 => patched(),
         12 => Input::Followed(
             random

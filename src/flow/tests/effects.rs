@@ -4,7 +4,6 @@ use super::*;
 use crate::core::update::Prompt;
 use crate::flow::commands::{CommandRefused, Lifted};
 use crate::flow::looked::Looked;
-use crate::ports::journal::Unreadable;
 
 /// What a caller was told, if anything yet.
 type Told<T> = Arc<Mutex<Option<Result<T, CommandRefused>>>>;
@@ -255,20 +254,6 @@ fn what_does_not_run_any_more_is_not_written_to_git() {
     let refusal = answer(&told).unwrap().unwrap_err().to_string();
     assert!(refusal.contains("ghcr.io/acme/web:9"), "{refusal}");
     assert_eq!(world.effects(), []);
-}
-
-#[test]
-fn a_record_that_cannot_be_read_is_told_until_it_is_written_over() {
-    let (world, id) = World::applying();
-    let mut world = World { engine: Engine::new(settings(), world.shown.clone(), Arc::new(OneAccess)), ..world };
-    world.durable.clear();
-    let unreadable = Unreadable { id: id.clone(), version: Version("3".into()), problem: "status.since: no time".into() };
-    world.send(Message::Loaded { records: Records { kept: vec![], unreadable: vec![unreadable] }, pauses: vec![] });
-    world.run();
-    assert_eq!(world.engine.unreadable().map(|record| &record.id).collect::<Vec<_>>(), [&id]);
-    world.observe(&[("1.0.1", "b")]);
-    world.run();
-    assert_eq!(world.engine.unreadable().count(), 0);
 }
 
 #[test]
