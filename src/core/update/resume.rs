@@ -9,7 +9,8 @@ use super::{Effect, Phase, Update};
 pub fn resume(update: &Update) -> Vec<Effect> {
     let retried = |retry_at: Option<Timestamp>, effect| if retry_at.is_none() { vec![effect] } else { Vec::new() };
     match &update.phase {
-        Phase::Held(held) if held.asked.is_some() && held.granted.is_none() => vec![Effect::Ask],
+        // Also when it is granted and waits for something else: the message may still show buttons.
+        Phase::Held(held) if held.asked.is_some() => vec![Effect::Ask],
         Phase::Closed(_) if update.prompt.as_ref().is_some_and(|prompt| !prompt.ended) => vec![Effect::Revise],
         Phase::Held(_) | Phase::Closed(_) => Vec::new(),
         Phase::Applying(applying) => retried(applying.retry_at, Effect::Apply),

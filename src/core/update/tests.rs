@@ -238,6 +238,9 @@ fn where_a_request_can_be_seen_is_kept_and_what_it_misses_is_shown() {
     check(asked.clone(), &[(3, yes())], "Applying", &[Revise, Apply], false);
     check(held(rules(1)), &[(0, free()), (1, yes()), (2, patched()), posted(3)], "Verifying", &[Ask, Revise, Apply, Follow, Revise], false);
 
+    let Step::Moves { to: granted, .. } = step(&asked, &yes(), at(3)) else { panic!("the vote does not count") };
+    assert_eq!((granted.phase.as_str(), resume(&granted)), ("Held", vec![Ask]), "the grant is still to be shown");
+
     let (closed, _) = live(asked, &[(3, vote("user:ann", Verdict::Reject))]);
     assert_eq!(resume(&closed), [Revise], "the end is still to be shown");
     let (shown, issued) = live(closed, &[(4, Input::Prompted(prompt("1.1", true)))]);
