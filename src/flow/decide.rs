@@ -95,12 +95,12 @@ impl Engine {
             self.acts.push(Act::Hint(unread, Trigger::Resync));
         }
         if self.settings.acts {
-            self.carry_out(admission, now);
+            self.enact(admission, now);
         }
     }
 
     /// Ends what is superseded, then opens what is due.
-    fn carry_out(&mut self, admission: Admission, now: Timestamp) {
+    fn enact(&mut self, admission: Admission, now: Timestamp) {
         for (id, reason) in admission.supersede {
             self.feed(&id, &Input::Supersede(reason), now);
         }
