@@ -63,12 +63,11 @@ impl Reader {
     }
 
     async fn read_one(&self, ports: &Ports, hint: &Hint) -> Vec<Observation> {
+        let _under_way = UnderWay { reader: self, repository: &hint.repository };
         // First the registry's own place: who waits for a silent registry takes no place from others.
         let of_registry = self.of_registry(hint.repository.registry());
         let _places = (of_registry.acquire().await, self.in_all.acquire().await);
-        let observations = observe(ports, hint).await;
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&hint.repository);
-        observations
+        observe(ports, hint).await
     }
 
     fn of_registry(&self, registry: &str) -> Arc<Semaphore> {
@@ -78,6 +77,18 @@ impl Reader {
         }
         let places = all.entry(registry.into()).or_insert_with(|| Arc::new(Semaphore::new(OF_REGISTRY_MAX)));
         Arc::clone(places)
+    }
+}
+
+/// A repository that is being read, until this is dropped: a panic must not leave it so for ever, for it would never be read again.
+struct UnderWay<'a> {
+    reader: &'a Reader,
+    repository: &'a Repository,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.reader.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(self.repository);
     }
 }
 
@@ -120,6 +131,19 @@ mod tests {
         check(&reader, &[("slow", Trigger::Poll), ("web", Trigger::Poll)], (&["slow", "web"], &[]));
         check(&reader, &[("slow", Trigger::Poll), ("api", Trigger::Poll)], (&["api"], &[]));
         check(&reader, &[("slow", Trigger::Webhook), ("web", Trigger::Resync)], (&[], &["slow", "web"]));
+    }
+
+    #[test]
+    fn a_read_that_panics_does_not_keep_its_repository_from_being_read_again() {
+        let reader = Reader::default();
+        check(&reader, &[("web", Trigger::Poll)], (&["web"], &[]));
+        let repository = hint("web", Trigger::Poll).repository;
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _under_way = UnderWay { reader: &reader, repository: &repository };
+            panic!("a fault of skeg's own");
+        }));
+        assert!(end.is_err());
+        check(&reader, &[("web", Trigger::Poll)], (&["web"], &[]));
     }
 
     #[test]

@@ -97,6 +97,18 @@ async fn a_commit_taken_back_is_found_below_what_the_mirror_held_at_first() {
     assert_eq!(fixture.write_one(edit("web")).await, GitOutcome::TakenBack { commit });
 }
 
+#[tokio::test]
+async fn a_commit_that_stands_is_told_and_not_what_others_have_put_on_top_of_it() {
+    let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
+    fixture.write_one(edit("web")).await;
+    let commit = fixture.repository().tip().unwrap();
+    for number in 0..60 {
+        fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
+    }
+    std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
+    assert_eq!(fixture.write_one(edit("web")).await, recorded(&commit, "web.yaml"));
+}
+
 /// The file of a person who went back in the cluster alone still holds what skeg wrote.
 #[tokio::test]
 async fn what_skeg_committed_last_is_skegs_to_replace_and_nothing_else_is() {

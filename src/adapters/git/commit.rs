@@ -62,8 +62,13 @@ pub(super) fn derive(occasion: &Occasion<'_>, known: &mut Declarations, edits: &
     let sought = Sought { updates, containers: std::mem::take(&mut draft.foreign) };
     let earlier = Earlier::search(repository, tip, &sought)?;
     let misses = |(edit, finding): (&GitEdit, &Finding)| {
-        let may_be_due = matches!(finding, Finding::Due { .. }) || matches!(finding, Finding::Settled(outcome) if may_be_earlier(outcome));
-        may_be_due && earlier.commit_of(&edit.update.to_string()).is_none() && earlier.may_miss(edit.since)
+        // What stands there already may be a commit of the update too, and that one is to be told and not whatever is on top of it.
+        let may_be_made = match finding {
+            Finding::Due { .. } | Finding::Stands { by_this_batch: false, .. } => true,
+            Finding::Stands { by_this_batch: true, .. } => false,
+            Finding::Settled(outcome) => may_be_earlier(outcome),
+        };
+        may_be_made && earlier.commit_of(&edit.update.to_string()).is_none() && earlier.may_miss(edit.since)
     };
     let misses_own_image = || earlier.is_cut_off() && sought.containers.iter().any(|container| earlier.left(container).is_none());
     if occasion.can_deepen && (edits.iter().zip(&first).any(misses) || misses_own_image()) {
