@@ -6,35 +6,29 @@ use jiff::Timestamp;
 
 use super::Ports;
 use crate::core::rollout::{ImageIndex, RolloutFacts, Verdict, judge};
-use crate::core::schedule::{after, backoff};
+use crate::core::schedule::after;
 use crate::core::update::{Drift, Followed, Rollout, Update};
 use crate::ports::registry::RegistryError;
 
 /// Time between two readings. A rollout takes tens of seconds; this finds its end soon and costs two small requests.
 const PERIOD: Duration = Duration::from_secs(2);
-/// The longest wait when the cluster does not answer.
-const BACKOFF_CAP: Duration = Duration::from_secs(15);
 
-/// Follows the rollout to its end. An unreachable cluster is asked again until it answers: nothing can be judged or put back without it.
+/// Follows the rollout to its end, or until it cannot be read.
 pub async fn follow(ports: &Ports, update: &Update, rollout: &Rollout) -> Followed {
-    let mut failures = 0;
     loop {
         let now = ports.clock.now();
-        let next = match ports.cluster.rollout(&update.spec.workload).await {
+        match ports.cluster.rollout(&update.spec.workload).await {
             Ok(facts) => {
-                failures = 0;
-                match decide(ports, update, rollout, facts, now).await {
-                    Some(end) => return end,
-                    None => after(now, PERIOD),
+                if let Some(end) = decide(ports, update, rollout, facts, now).await {
+                    return end;
                 }
             }
             Err(error) => {
-                failures += 1;
                 tracing::warn!(update.id = %update.id, error = %error, "rollout cannot be read, will be read again");
-                backoff(now, failures, BACKOFF_CAP, &update.id.name, None)
+                return Followed::Unread(error.into());
             }
-        };
-        ports.clock.sleep_until(next).await;
+        }
+        ports.clock.sleep_until(after(now, PERIOD)).await;
     }
 }
 

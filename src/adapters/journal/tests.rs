@@ -86,7 +86,7 @@ fn open_and_binding_records_carry_the_label_they_are_found_by() {
 
 #[test]
 fn an_object_that_somebody_else_wrote_is_a_problem_with_a_name() {
-    let good = object_of(&Update { phase: Phase::Verifying(Verifying { rollout: rollout(&mut Rng::with_seed(3), 1) }), ..one_change() });
+    let good = object_of(&Update { phase: Phase::Verifying(Verifying::of(rollout(&mut Rng::with_seed(3), 1))), ..one_change() });
     assert!(read::kept(good.clone()).is_ok());
     check_unreadable(&good, "/spec/workload/kind", json!("Job"), "no kind is called \"Job\"");
     check_unreadable(&good, "/spec/trigger", json!("moon"), "no trigger is called \"moon\"");
@@ -278,7 +278,12 @@ fn phase(rng: &mut Rng, changes: usize) -> Phase {
             granted: maybe(rng, time),
         }),
         1 => Phase::Applying(Applying { tries, retry_at, trouble: maybe(rng, sentence) }),
-        2 => Phase::Verifying(Verifying { rollout: rollout(rng, changes) }),
+        2 => Phase::Verifying(Verifying {
+            rollout: rollout(rng, changes),
+            tries: rng.u32(1..9),
+            retry_at: Some(Timestamp::UNIX_EPOCH),
+            trouble: Some("no".into()),
+        }),
         3 => {
             let rollout = maybe(rng, |rng| rollout(rng, changes));
             let trouble = maybe(rng, sentence);

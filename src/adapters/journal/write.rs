@@ -130,7 +130,13 @@ fn with_phase(status: resource::Status, update: &Update) -> resource::Status {
             trouble: applying.trouble.as_deref().map(detail),
             ..status
         },
-        Phase::Verifying(verifying) => resource::Status { rollout: rollout(&verifying.rollout), ..status },
+        Phase::Verifying(verifying) => resource::Status {
+            rollout: rollout(&verifying.rollout),
+            tries: tries(verifying.tries),
+            retry_at: verifying.retry_at,
+            trouble: verifying.trouble.as_deref().map(detail),
+            ..status
+        },
         Phase::Recording(recording) => resource::Status {
             rollout: recording.rollout.as_ref().and_then(rollout),
             tries: tries(recording.tries),

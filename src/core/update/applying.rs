@@ -45,7 +45,7 @@ fn came_of(update: &Update, applying: &Applying, applied: &Applied, now: Timesta
             let deadline = after(now, update.spec.rules.rollout_timeout);
             let detail = applied.join(", ");
             let rollout = Rollout { applied: applied.clone(), patched: now, deadline };
-            moves(update, Phase::Verifying(Verifying { rollout }), Event::Patched, detail, &[Effect::Follow], now)
+            moves(update, Phase::Verifying(Verifying::of(rollout)), Event::Patched, detail, &[Effect::Follow], now)
         }
         Applied::TagMoved { tag, now: digest } => supersede(update, Reason::TagMoved { tag: tag.clone(), now: digest.clone() }, None, now),
         Applied::TagGone { tag } => supersede(update, Reason::TagGone { tag: tag.clone() }, None, now),

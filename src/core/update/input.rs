@@ -117,6 +117,8 @@ pub enum Followed {
     },
     /// The workload is not what was applied.
     Drifted(Drift),
+    /// It cannot be read now.
+    Unread(Failure),
     /// skeg cannot follow it: nothing is known of the rollout.
     Broken {
         /// What went wrong.

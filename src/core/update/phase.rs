@@ -63,6 +63,12 @@ pub struct Rollout {
 pub struct Verifying {
     /// The rollout.
     pub rollout: Rollout,
+    /// Times so far that it could not be read.
+    pub tries: u32,
+    /// When it is read again after that; `None` while it is followed.
+    pub retry_at: Option<Timestamp>,
+    /// Why it could not be read last.
+    pub trouble: Option<Box<str>>,
 }
 
 /// Facts of an update that is being committed.
@@ -160,6 +166,13 @@ impl Phase {
             Self::Restoring(_) => "Restoring",
             Self::Closed(closed) => closed.outcome.as_str(),
         }
+    }
+}
+
+impl Verifying {
+    /// A rollout that is followed from now on.
+    pub fn of(rollout: Rollout) -> Self {
+        Self { rollout, tries: 0, retry_at: None, trouble: None }
     }
 }
 

@@ -14,7 +14,7 @@ pub fn resume(update: &Update) -> Vec<Effect> {
         Phase::Closed(_) if update.prompt.as_ref().is_some_and(|prompt| !prompt.ended) => vec![Effect::Revise],
         Phase::Held(_) | Phase::Closed(_) => Vec::new(),
         Phase::Applying(applying) => retried(applying.retry_at, Effect::Apply),
-        Phase::Verifying(_) => vec![Effect::Follow],
+        Phase::Verifying(verifying) => retried(verifying.retry_at, Effect::Follow),
         Phase::Restoring(restoring) => retried(restoring.retry_at, Effect::Restore),
         Phase::Recording(recording) => retried(recording.retry_at, Effect::WriteBack),
     }
@@ -24,7 +24,8 @@ pub fn resume(update: &Update) -> Vec<Effect> {
 pub fn deadline(update: &Update) -> Option<Timestamp> {
     match &update.phase {
         Phase::Held(held) if held.paused.is_none() => held.expires,
-        Phase::Held(_) | Phase::Verifying(_) | Phase::Closed(_) => None,
+        Phase::Held(_) | Phase::Closed(_) => None,
+        Phase::Verifying(verifying) => verifying.retry_at,
         Phase::Applying(applying) => applying.retry_at,
         Phase::Restoring(restoring) => restoring.retry_at,
         Phase::Recording(recording) => recording.retry_at,

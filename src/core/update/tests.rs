@@ -255,6 +255,22 @@ fn a_rollout_that_skeg_cannot_follow_is_not_put_back() {
 }
 
 #[test]
+fn a_rollout_that_cannot_be_read_is_told_and_ends_at_the_deadline_when_it_is_refused() {
+    let refused = || Input::Followed(Followed::Unread(Failure::refused("pods: not allowed")));
+    let away = || Input::Followed(Followed::Unread(Failure::transient("away")));
+    let (update, _) = live(held(rules(0)), &[(0, free()), (1, patched()), (2, refused())]);
+    let Phase::Verifying(verifying) = &update.phase else { panic!("{:?}", update.phase) };
+    assert_eq!(verifying.trouble.as_deref(), Some("pods: not allowed"));
+    let (_, issued) = live(held(rules(0)), &[(0, free()), (1, patched()), (2, refused()), (60, free())]);
+    assert_eq!(issued, [Effect::Apply, Effect::Follow, Effect::Follow], "and read again");
+    let late = 86_400;
+    let inputs = |last: Input| vec![(0, free()), (1, patched()), (2, refused()), (late, free()), (late + 1, last), (late + 60, free())];
+    check(held(rules(0)), &inputs(refused())[..5], "Failed", &[Effect::Apply, Effect::Follow, Effect::Follow], true);
+    let (update, _) = live(held(rules(0)), &inputs(away()));
+    assert_eq!(update.phase.as_str(), "Verifying", "an API server that is away is waited for");
+}
+
+#[test]
 fn what_stops_the_patch_is_waited_for_without_counting_as_a_try() {
     for (stopped, told) in [(Applied::Paused, "a pause is on"), (Applied::Barred(Reason::NotSeen), "the workload is not seen")] {
         let stopped = || Input::Applied(stopped.clone());

@@ -10,17 +10,24 @@ use super::{
     Binding, Closed, Drift, Effect, Event, Followed, Input, Outcome, Phase, Reason, Recording, Restored, Restoring, Rollout, Update,
     Verifying,
 };
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::schedule::backoff;
 
 /// The longest wait between two tries to put an image back.
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
+/// What is being done, in a reason.
+const FOLLOWING: &str = "following the rollout";
 /// Tries to put an image back: an hour at the cap.
 const TRIES_MAX: u32 = 240;
 
 pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: Timestamp) -> Step {
     match input {
+        Input::Followed(Followed::Unread(failure)) => unread(update, verifying, failure, now),
         Input::Followed(followed) => came_of(update, &verifying.rollout, followed, now),
+        Input::Look(_) if verifying.retry_at.is_some_and(|at| at <= now) => {
+            let to = Update { phase: Phase::Verifying(Verifying { retry_at: None, trouble: None, ..verifying.clone() }), ..update.clone() };
+            Step::Retries { to, effects: vec![Effect::Follow] }
+        }
         Input::Look(_)
         | Input::Vote(_)
         | Input::Drift(_)
@@ -29,8 +36,33 @@ pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: T
         | Input::Restored(_)
         | Input::Recorded(_)
         | Input::Prompted(_)
-        | Input::Lift { .. } => Step::Waits(Reason::Underway { doing: "following the rollout" }),
+        | Input::Lift { .. } => Step::Waits(waits(verifying)),
     }
+}
+
+fn waits(verifying: &Verifying) -> Reason {
+    match &verifying.trouble {
+        Some(summary) => Reason::Trouble { doing: FOLLOWING, summary: summary.clone() },
+        None => Reason::Underway { doing: FOLLOWING },
+    }
+}
+
+/// The rollout cannot be read: it is told, and read again. An API server that is away is waited for however long it takes, for nothing can be
+/// judged or put back without it. What it refuses ends at the deadline: only a person can allow it, and meanwhile nothing else of the
+/// workload would go on. The image stays, for the rollout may well be healthy, and binds, for nobody knows.
+fn unread(update: &Update, verifying: &Verifying, failure: &Failure, now: Timestamp) -> Step {
+    if failure.kind == FailureKind::Refused && now >= verifying.rollout.deadline {
+        return broken(update, &verifying.rollout, &failure.summary, now);
+    }
+    let tries = verifying.tries.saturating_add(1);
+    let retry_at = backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after);
+    let next = Verifying { rollout: verifying.rollout.clone(), tries, retry_at: Some(retry_at), trouble: Some(failure.summary.clone()) };
+    retries(update, Phase::Verifying(next), tries, failure, now)
+}
+
+fn broken(update: &Update, rollout: &Rollout, why: &str, now: Timestamp) -> Step {
+    let reason = Reason::Trouble { doing: FOLLOWING, summary: why.into() };
+    closes(update, bound(Outcome::Failed, reason, rollout, now), now)
 }
 
 fn came_of(update: &Update, rollout: &Rollout, followed: &Followed, now: Timestamp) -> Step {
@@ -44,10 +76,7 @@ fn came_of(update: &Update, rollout: &Rollout, followed: &Followed, now: Timesta
         Followed::DigestDiffers { found } => failed(update, rollout, Reason::DigestDiffers { found: found.clone() }, now),
         Followed::Drifted(drift) => drifted(update, rollout, drift, now),
         // Not put back: the rollout may well be healthy, and only skeg is at fault.
-        Followed::Broken { why } => {
-            let reason = Reason::Trouble { doing: "following the rollout", summary: why.clone() };
-            closes(update, bound(Outcome::Failed, reason, rollout, now), now)
-        }
+        Followed::Broken { why } | Followed::Unread(Failure { summary: why, .. }) => broken(update, rollout, why, now),
     }
 }
 

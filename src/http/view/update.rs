@@ -218,7 +218,7 @@ fn recorded_reason(phase: &Phase) -> ReasonView {
     match phase {
         Phase::Held(held) => ReasonView::from(&held.waits),
         Phase::Applying(applying) => underway("setting the image", applying.trouble.as_deref()),
-        Phase::Verifying(_) => underway("following the rollout", None),
+        Phase::Verifying(verifying) => underway("following the rollout", verifying.trouble.as_deref()),
         Phase::Recording(recording) => underway("committing to Git", recording.trouble.as_deref()),
         Phase::Restoring(restoring) => ReasonView::from(&restoring.why),
         Phase::Closed(closed) => ReasonView::from(&closed.reason),
@@ -253,7 +253,8 @@ fn trouble(phase: &Phase) -> Option<TroubleView> {
         Phase::Applying(applying) => (applying.tries, applying.retry_at),
         Phase::Recording(recording) => (recording.tries, recording.retry_at),
         Phase::Restoring(restoring) => (restoring.tries, restoring.retry_at),
-        Phase::Held(_) | Phase::Verifying(_) | Phase::Closed(_) => (0, None),
+        Phase::Held(_) | Phase::Closed(_) => (0, None),
+        Phase::Verifying(verifying) => (verifying.tries, verifying.retry_at),
     };
     (tries > 0).then_some(TroubleView { tries, retry_at })
 }
