@@ -5,8 +5,9 @@
 
 .PHONY: test needs controlplane
 
+# Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
 test: needs controlplane
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3))} cargo test --locked
 
 # The real servers: a registry, a Git server, and the clients that talk to them.
 needs:
