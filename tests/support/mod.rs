@@ -13,6 +13,7 @@ pub mod chart;
 #[cfg(feature = "embedded")]
 pub mod cluster;
 /// A real control plane, one for a whole run.
+#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "tests with embedded far ends use the rest"))]
 pub mod controlplane;
 /// The program as a container has it.
 #[cfg(feature = "embedded")]
@@ -39,6 +40,7 @@ pub mod nodes;
 /// A desk that takes notes, behind the HTTP side.
 pub mod noting_desk;
 /// Ports that panic or fail for long where a test asks for it.
+#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "tests with embedded far ends use the rest"))]
 pub mod outside;
 /// Requests written byte by byte.
 pub mod raw_http;
