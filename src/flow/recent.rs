@@ -14,7 +14,7 @@ use crate::ports::registry::Access;
 /// it while skeg looks.
 const RECENT: Duration = Duration::from_secs(2);
 
-/// What tags pointed at when they were read last, for [`RECENT`].
+/// What tags pointed at when they were read last, for two seconds.
 #[derive(Default)]
 pub struct RecentDigests(Mutex<HashMap<Key, Read>>);
 
