@@ -22,22 +22,29 @@ type Key = (Repository, Tag, Access);
 
 struct Read {
     digest: Digest,
-    until: Timestamp,
+    begun: Timestamp,
+}
+
+impl Read {
+    /// A clock that was set back does not make it recent again.
+    fn is_recent(&self, now: Timestamp) -> bool {
+        self.begun <= now && now < after(self.begun, RECENT)
+    }
 }
 
 impl RecentDigests {
     /// Notes what a tag pointed at; `begun` is when reading began.
     pub fn note(&self, repository: &Repository, tag: &Tag, access: &Access, digest: &Digest, begun: Timestamp) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, read| read.until > begun);
-        known.insert((repository.clone(), tag.clone(), access.clone()), Read { digest: digest.clone(), until: after(begun, RECENT) });
+        known.retain(|_, read| read.is_recent(begun));
+        known.insert((repository.clone(), tag.clone(), access.clone()), Read { digest: digest.clone(), begun });
     }
 
     /// What the tag points at, if it was read so shortly before.
     pub fn get(&self, repository: &Repository, tag: &Tag, access: &Access, now: Timestamp) -> Option<Digest> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let read = known.get(&(repository.clone(), tag.clone(), access.clone()))?;
-        (now < read.until).then(|| read.digest.clone())
+        read.is_recent(now).then(|| read.digest.clone())
     }
 }
 
@@ -57,6 +64,7 @@ mod tests {
         assert_eq!(recent.get(&repository, &tag, &Access::Anonymous, at(1_999)), Some(digest.clone()));
         assert_eq!(recent.get(&repository, &tag, &Access::Configured(0), at(1_999)), None);
         assert_eq!(recent.get(&repository, &tag, &Access::Anonymous, at(2_000)), None);
+        assert_eq!(recent.get(&repository, &tag, &Access::Anonymous, at(-1)), None, "the clock was set back");
         recent.note(&repository, &"1.1".parse().unwrap(), &Access::Anonymous, &digest, at(2_000));
         assert_eq!(recent.0.lock().unwrap().len(), 1);
     }
