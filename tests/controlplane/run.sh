@@ -10,8 +10,9 @@
 # etcd and kube-apiserver run from the start. Lines on standard input ask for more:
 #   controllers   start kube-controller-manager, kube-scheduler and kwok; what they need (rights of the user controllers, a node, the
 #                 kind Stage) is put there by tests/support/nodes.rs
-#   stop-api      end kube-apiserver, as a crash does
-#   start-api     start it again, with the same certificate and data
+#   stop-api      end kube-apiserver, as a crash of its machine does: what `controllers` started goes with it
+#   start-api     start it again, with the same certificate and data; `controllers` is to follow when it answers, for who waited for it
+#                 has a wait of up to a minute behind it by then, and who finds none at its start ends
 #
 # Ports: ETCD_PORT, ETCD_PEER_PORT, API_PORT. In DIR: kubeconfig (the admin's), ca.crt, tokens.csv, a log of each program, and
 # audit.log: what skeg asked for, as the user skeg or as a service account of that name, and how it was answered.
@@ -155,7 +156,8 @@ while true; do
         case "$order" in
             controllers) start_controllers ;;
             stop-api)
-                end "$api_pid"
+                end $other_pids $api_pid
+                other_pids=
                 api_pid=
                 ;;
             start-api) start_api ;;

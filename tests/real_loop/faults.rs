@@ -195,6 +195,7 @@ async fn a_server_that_comes_back_without_its_past_is_listed_anew() {
     let admin = plane.server(User::Admin);
     let is_back = async || admin.answers("/readyz").await.then_some(());
     stage.until("the server is back", is_back).await;
+    plane.order(Order::Controllers);
     proxy.clear_faults();
 
     let is_seen = async || {

@@ -327,7 +327,21 @@ impl Stage {
         for path in ["/v1/status", "/v1/images", "/v1/updates"] {
             let _ = writeln!(shown, "{path}: {:#}", self.api.get(path).await.body);
         }
+        shown.push_str(&self.cluster_shows().await);
         panic!("not so within {} s: {fact}\n{shown}", FACT_SECONDS_MAX.as_secs());
+    }
+
+    /// What the cluster shows of the namespace's rollouts, and what its programs said last: a rollout may stand still for their reasons.
+    async fn cluster_shows(&self) -> String {
+        let pods = format!("/api/v1/namespaces/{}/pods", self.namespace);
+        let mut shown = String::new();
+        for path in [self.deployments(), self.deployments().replace("deployments", "replicasets"), pods] {
+            let listed = self.admin.get(&path).await.body;
+            for object in listed["items"].as_array().into_iter().flatten() {
+                let _ = writeln!(shown, "{path}/{}: {}", object["metadata"]["name"], object["status"]);
+            }
+        }
+        shown + &self.plane.last_words()
     }
 
     fn deployments(&self) -> String {

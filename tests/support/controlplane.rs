@@ -29,6 +29,10 @@ const PROGRAMS: [&str; 6] = ["etcd", "kube-apiserver", "kube-controller-manager"
 /// A port that was free may be taken when the program binds it; thrice in a row is not chance.
 const STARTS_MAX: usize = 3;
 
+/// Lines of each program's log that a test shows when it fails.
+#[cfg(feature = "embedded")]
+const LAST_LINES: usize = 12;
+
 /// Who asks. Each has a static token of this run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum User {
@@ -62,9 +66,9 @@ pub struct ControlPlane {
 pub enum Order {
     /// Start the controllers, the scheduler and kwok.
     Controllers,
-    /// End kube-apiserver as a crash does.
+    /// End kube-apiserver, and what [`Self::Controllers`] started, as a crash of their machine does.
     StopApi,
-    /// Start it again on its data.
+    /// Start kube-apiserver again on its data.
     StartApi,
 }
 
@@ -231,6 +235,19 @@ impl ControlPlane {
     #[cfg(feature = "embedded")]
     pub fn audit_log(&self) -> String {
         std::fs::read_to_string(self.directory.join("audit.log")).expect("the audit log")
+    }
+
+    /// The ends of the programs' logs.
+    #[cfg(feature = "embedded")]
+    pub fn last_words(&self) -> String {
+        let mut words = String::new();
+        for program in PROGRAMS {
+            let Ok(log) = std::fs::read_to_string(self.directory.join(program).with_extension("log")) else { continue };
+            let lines: Vec<&str> = log.lines().rev().take(LAST_LINES).collect();
+            let _ = writeln!(words, "{program}:");
+            words.extend(lines.into_iter().rev().flat_map(|line| [line, "\n"]));
+        }
+        words
     }
 
     /// Has `run.sh` do something. It is done a moment later, and nothing tells when.
