@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Failure;
+use crate::core::loopback::is_loopback;
 use crate::http::ErrorView;
 
 /// Longer than skeg itself takes for an order, so that its own answer is the one that is told.
@@ -45,22 +46,13 @@ impl Server {
         drop(rustls::crypto::ring::default_provider().install_default());
         let builder = reqwest::Client::builder().timeout(DEADLINE).redirect(reqwest::redirect::Policy::none());
         // A proxy of the surroundings cannot reach this machine's own address.
-        let builder = if is_loopback(&self.server) { builder.no_proxy() } else { builder };
+        let builder = if self.server.host_str().is_some_and(is_loopback) { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| Failure::NotDone(format!("no HTTP client: {error}")))?;
         let mut server = self.server.clone();
         if !server.path().ends_with('/') {
             server.set_path(&format!("{}/", self.server.path()));
         }
         Ok(Client { http, server, token: std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) })
-    }
-}
-
-fn is_loopback(server: &Url) -> bool {
-    match server.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The library's own retries are off: how long to wait and when to give up is decided by the update that asked, in one place for all
 //! ports. Nothing here is cached and nothing is repeated, but for a listing whose pages the server no longer keeps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use kube::client::Body;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::answer::{self, Asked};
@@ -33,6 +35,10 @@ const ERROR_BYTES_MAX: usize = 256 << 10;
 /// How often a listing begins anew because the server has dropped its pages (410). It keeps them for five minutes.
 const LISTINGS_MAX: u32 = 3;
 
+/// Calls at once, watches not counted. A release of a thousand workloads is a thousand records at one moment; this many keep the server's
+/// share for one client busy (API priority and fairness queues more), and one that hangs delays no other.
+const CALLS_MAX: usize = 32;
+
 /// Who skeg is to the API server, in its audit log.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("skeg/", env!("CARGO_PKG_VERSION")));
 /// The manager of the fields that skeg sets.
@@ -42,6 +48,8 @@ const FIELD_MANAGER: &str = "skeg";
 #[derive(Clone)]
 pub struct ApiServer {
     client: kube::Client,
+    /// Turns for calls.
+    calls: Arc<Semaphore>,
     /// Scheme, host and port, for people.
     address: Box<str>,
 }
@@ -99,13 +107,17 @@ impl ApiServer {
         config.headers.push((USER_AGENT, AGENT));
         let unusable = |error: kube::Error| match error {
             kube::Error::Auth(_) => ConnectError::Unusable { problem: "the credential cannot be read".to_owned() },
+            // Their texts hold the proxy's address with its login.
+            kube::Error::ProxyProtocolUnsupported { .. } | kube::Error::ProxyProtocolDisabled { .. } => {
+                ConnectError::Unusable { problem: "the proxy (proxy-url, HTTPS_PROXY) is not one of http:// or https://".to_owned() }
+            }
             error => ConnectError::Unusable { problem: answer::chain(&error) },
         };
         // Written anew from its parts, so that a login in it stays where it is.
         let url = &config.cluster_url;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let address = format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default()).into();
-        Ok(Self { client: kube::Client::try_from(config).map_err(unusable)?, address })
+        Ok(Self { client: kube::Client::try_from(config).map_err(unusable)?, calls: Arc::new(Semaphore::new(CALLS_MAX)), address })
     }
 
     /// Scheme, host and port of the server.
@@ -218,6 +230,7 @@ impl ApiServer {
         let object = call.object;
         let asked = if call.method == Method::PATCH { Asked::Patch } else { Asked::Else };
         let request = call.request()?;
+        let _turn = self.calls.acquire().await;
         let answered = async {
             let response = self.client.send(request).await.map_err(|error| answer::no_answer(object, &error))?;
             read(object, asked, response).await

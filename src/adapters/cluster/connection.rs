@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::answer;
+use crate::core::loopback::is_loopback;
 
 /// Where the API server is and who skeg is to it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,7 +51,11 @@ pub enum ConnectError {
 pub(super) async fn configuration(connection: &Connection) -> Result<Config, ConnectError> {
     let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
     let Some(path) = &connection.kubeconfig else {
-        return match Config::from_kubeconfig(&options).await {
+        let found = match Kubeconfig::read() {
+            Ok(kubeconfig) => read(kubeconfig, &options).await,
+            Err(error) => Err(error),
+        };
+        return match found {
             Ok(config) => Ok(config),
             Err(error) if connection.context.is_some() => {
                 Err(ConnectError::Kubeconfig { file: "kubeconfig".to_owned(), problem: problem(&error) })
@@ -59,7 +65,23 @@ pub(super) async fn configuration(connection: &Connection) -> Result<Config, Con
     };
     let wrong = |error: KubeconfigError| ConnectError::Kubeconfig { file: path.display().to_string(), problem: problem(&error) };
     let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(wrong)
+    read(kubeconfig, &options).await.map_err(wrong)
+}
+
+/// The client library takes `HTTPS_PROXY` for every server when the kubeconfig names no proxy. `kubectl` leaves out this machine and what
+/// `NO_PROXY` says, and so does skeg.
+async fn read(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
+    let has_own_proxy = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref()).any(|cluster| cluster.proxy_url.is_some());
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, options).await?;
+    if !has_own_proxy && !is_proxied(&config.cluster_url) {
+        config.proxy_url = None;
+    }
+    Ok(config)
+}
+
+/// Whether the surroundings ask for a proxy on the way to this address.
+fn is_proxied(address: &http::Uri) -> bool {
+    !address.host().is_some_and(is_loopback) && Matcher::from_env().intercept(address).is_some()
 }
 
 /// What is wrong with a kubeconfig. A parser shows the lines around a mistake, and those hold credentials: only the place is repeated.
@@ -70,6 +92,8 @@ fn problem(error: &KubeconfigError) -> String {
         KubeconfigError::LoadContext(name) => format!("no context {}", answer::line(name)),
         KubeconfigError::LoadClusterOfContext(name) => format!("no cluster {}", answer::line(name)),
         KubeconfigError::FindPath => "not found".to_owned(),
+        KubeconfigError::ParseProxyUrl(_) => "the proxy (proxy-url, HTTPS_PROXY) is no address".to_owned(),
+        KubeconfigError::ParseNoProxy(_) => "NO_PROXY is no list of hosts".to_owned(),
         KubeconfigError::MissingClusterUrl => "the cluster has no server".to_owned(),
         KubeconfigError::ParseClusterUrl(error) => format!("the cluster's server is no address: {error}"),
         KubeconfigError::LoadCertificateAuthority(error) => format!("certificate authority: {}", answer::chain(error)),
@@ -130,6 +154,17 @@ mod tests {
         check(Some(&kubeconfig("not an address", &token)), None, "no address");
         let certificate = format!(r#"{{"client-certificate-data": "{CANARY}!", "client-key-data": "{CANARY}!"}}"#);
         check(Some(&kubeconfig("https://127.0.0.1:1", &certificate)), None, "cannot be set up");
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_told_without_its_login() {
+        for proxy in ["ftp://user:canary-7f3a@proxy.example.com", "socks5://user:canary-7f3a@proxy.example.com"] {
+            let cluster = format!(r#"{{"server": "https://10.0.0.1", "proxy-url": "{proxy}"}}"#);
+            let text = kubeconfig("https://10.0.0.1", "{}").replace(r#"{"server": "https://10.0.0.1"}"#, &cluster);
+            check(Some(&text), None, "http:// or https://");
+        }
+        let cluster = r#"{"server": "https://10.0.0.1", "proxy-url": "not an address canary-7f3a"}"#;
+        check(Some(&kubeconfig("https://10.0.0.1", "{}").replace(r#"{"server": "https://10.0.0.1"}"#, cluster)), None, "is no address");
     }
 
     #[test]

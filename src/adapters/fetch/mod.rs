@@ -18,6 +18,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
+use crate::core::loopback::is_loopback;
+
 pub use redirect::same_origin;
 pub use retry_after::{RETRY_AFTER_MAX, retry_after};
 pub use upgrade::{WebSocket, WebSockets};
@@ -124,6 +126,7 @@ pub struct SetupError(#[from] reqwest::Error);
 pub struct Fetch {
     guarded: reqwest::Client,
     anywhere: reqwest::Client,
+    here: reqwest::Client,
 }
 
 impl Fetch {
@@ -139,8 +142,13 @@ impl Fetch {
                 .connect_timeout(CONNECT_DEADLINE)
                 .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
         };
-        // Two pools, so that a connection made for a named host never serves a request that had to be guarded.
-        Ok(Self { guarded: builder().dns_resolver(GuardedResolver).build()?, anywhere: builder().build()? })
+        // Pools of their own, so that a connection made for a named host never serves a request that had to be guarded. A proxy of the
+        // surroundings cannot reach this machine's own address.
+        Ok(Self {
+            guarded: builder().dns_resolver(GuardedResolver).build()?,
+            anywhere: builder().build()?,
+            here: builder().no_proxy().build()?,
+        })
     }
 
     /// Sends `ask` and reads the answer, following redirects.
@@ -167,6 +175,7 @@ impl Fetch {
             // The resolver never sees an address that is written out.
             Reach::Guarded if is_reserved_literal(&ask.url) => return Err(FetchError::ReservedAddress),
             Reach::Guarded => &self.guarded,
+            Reach::Anywhere if ask.url.host_str().is_some_and(is_loopback) => &self.here,
             Reach::Anywhere => &self.anywhere,
         };
         let mut request = client.request(ask.method.clone(), ask.url.clone()).headers(ask.headers.clone());

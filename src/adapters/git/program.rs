@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::core::loopback::LOOPBACK_HOSTS;
+
 /// The oldest git whose behaviour is relied on: `GIT_CONFIG_COUNT` (2.31), `GIT_CONFIG_GLOBAL` (2.32), and 2.34 as the oldest
 /// that a supported distribution ships (Ubuntu 22.04).
 const VERSION_MIN: (u32, u32) = (2, 34);
@@ -25,8 +27,8 @@ const STALL_BYTES_PER_SECOND: u32 = 100;
 /// … for this long ends by itself, also when git was killed and only its transport helper is left.
 const STALL_SECONDS: u32 = 60;
 /// Variables that are passed on: where programs are, and how this network and its certificates are to be used.
-const PASSED_ON: [&str; 10] =
-    ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+const PASSED_ON: [&str; 8] =
+    ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 /// Settings of every run. Written here and not into the mirror, so that what a damaged mirror says does not count.
 const SETTINGS: [(&str, &str); 12] = [
     // Programs that git would start, or ask.
@@ -129,6 +131,15 @@ pub async fn git_version() -> Result<(u32, u32), GitProgramError> {
     read_version(&finished.stdout)
 }
 
+/// The hosts that are reached without a proxy: those of the surroundings, and this machine. The lower-case name goes before the other.
+fn not_by_proxy() -> OsString {
+    let theirs = ["no_proxy", "NO_PROXY"].into_iter().filter_map(std::env::var_os).find(|hosts| !hosts.is_empty());
+    let mut hosts = theirs.unwrap_or_default();
+    hosts.push(",");
+    hosts.push(LOOPBACK_HOSTS);
+    hosts
+}
+
 /// Reads `git version 2.39.5 (Apple Git-154)`.
 fn read_version(text: &str) -> Result<(u32, u32), GitProgramError> {
     let number = text.trim().strip_prefix("git version ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
@@ -155,8 +166,9 @@ impl GitProgram {
             ("GIT_HTTP_LOW_SPEED_LIMIT", STALL_BYTES_PER_SECOND.to_string().into()),
             ("GIT_HTTP_LOW_SPEED_TIME", STALL_SECONDS.to_string().into()),
         ];
-        let passed_on = PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
-        Self { environment: fixed.into_iter().map(|(name, value)| (name.into(), value)).chain(passed_on).collect() }
+        let passed_on = PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        let all = fixed.into_iter().chain(passed_on).chain([("no_proxy", not_by_proxy())]);
+        Self { environment: all.map(|(name, value)| (name.into(), value)).collect() }
     }
 
     /// Runs it to its end or its deadline. When this future is dropped, git is killed.
