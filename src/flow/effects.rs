@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::guard::{self, guarded};
 use super::{Ports, apply, ask, record, verify};
 use crate::core::schedule::backoff;
-use crate::core::update::{Applied, Effect, Followed, Input, PANICS_MAX, Phase, Recorded, Restored, Rollout, Update};
+use crate::core::update::{Applied, Effect, Followed, Input, PANICS_MAX, Phase, Recorded, Restored, Update, Verifying};
 
 /// The longest wait before something is begun anew after a panic.
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
@@ -29,7 +29,7 @@ async fn outcome(ports: &Ports, effect: Effect, update: &Update) -> Option<Input
         }
         (Effect::Apply, _) => Some(Input::Applied(apply::apply(ports, update).await)),
         (Effect::LookOnly, _) => Some(Input::Applied(apply::look_only(ports, update).await)),
-        (Effect::Follow, Phase::Verifying(verifying)) => Some(Input::Followed(follow(ports, update, &verifying.rollout).await)),
+        (Effect::Follow, Phase::Verifying(verifying)) => Some(Input::Followed(follow(ports, update, verifying).await)),
         (Effect::Restore, Phase::Restoring(restoring)) => Some(Input::Restored(apply::restore(ports, update, &restoring.rollout).await)),
         (Effect::WriteBack, _) => Some(Input::Recorded(record::write_back(ports, update).await)),
         // An effect whose phase has passed has nothing left to do.
@@ -38,8 +38,8 @@ async fn outcome(ports: &Ports, effect: Effect, update: &Update) -> Option<Input
 }
 
 /// A panic says nothing about the rollout, so it must not be what puts an image back.
-async fn follow(ports: &Ports, update: &Update, rollout: &Rollout) -> Followed {
-    let followed = anew(ports, update, Effect::Follow, || verify::follow(ports, update, rollout)).await;
+async fn follow(ports: &Ports, update: &Update, verifying: &Verifying) -> Followed {
+    let followed = anew(ports, update, Effect::Follow, || verify::follow(ports, update, verifying)).await;
     followed.unwrap_or_else(|| Followed::Broken { why: guard::INTERNAL.into() })
 }
 

@@ -7,34 +7,35 @@ use jiff::Timestamp;
 use super::Ports;
 use crate::core::rollout::{ImageIndex, RolloutFacts, Verdict, judge};
 use crate::core::schedule::after;
-use crate::core::update::{Drift, Followed, Rollout, Update};
+use crate::core::update::{Drift, Followed, Rollout, Update, Verifying};
 use crate::ports::registry::RegistryError;
 
 /// Time between two readings. A rollout takes tens of seconds; this finds its end soon and costs two small requests.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Follows the rollout to its end, or until it cannot be read.
-pub async fn follow(ports: &Ports, update: &Update, rollout: &Rollout) -> Followed {
+/// Follows the rollout until there is news: its end, something else that is missing, or that it cannot be read.
+pub async fn follow(ports: &Ports, update: &Update, verifying: &Verifying) -> Followed {
     loop {
         let now = ports.clock.now();
-        match ports.cluster.rollout(&update.spec.workload).await {
-            Ok(facts) => {
-                if let Some(end) = decide(ports, update, rollout, facts, now).await {
-                    return end;
-                }
-            }
+        let news = match ports.cluster.rollout(&update.spec.workload).await {
+            Ok(facts) => decide(ports, update, &verifying.rollout, facts, now).await,
             Err(error) => {
                 tracing::warn!(update.id = %update.id, error = %error, "rollout cannot be read, will be read again");
-                return Followed::Unread(error.into());
+                Followed::Unread(error.into())
             }
-        }
+        };
+        let Followed::Progressing { missing } = &news else { return news };
+        // What is missing may be something else at each reading, so it is told after the wait, never in place of it.
         ports.clock.sleep_until(after(now, PERIOD)).await;
+        if verifying.missing.as_ref() != Some(missing) {
+            return news;
+        }
     }
 }
 
-/// How the rollout ended; `None` while it may still become healthy in time.
-async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option<RolloutFacts>, now: Timestamp) -> Option<Followed> {
-    let Some(facts) = facts.filter(|facts| facts.uid == update.spec.uid) else { return Some(Followed::Drifted(Drift::Gone)) };
+/// How the rollout ended, or what it lacks while it may still become healthy in time.
+async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option<RolloutFacts>, now: Timestamp) -> Followed {
+    let Some(facts) = facts.filter(|facts| facts.uid == update.spec.uid) else { return Followed::Drifted(Drift::Gone) };
     let changes = &update.spec.changes;
     let mut verdict = judge(&facts, changes, &rollout.applied, &[], now);
     if matches!(verdict, Verdict::DigestDiffers { .. }) {
@@ -48,14 +49,16 @@ async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option
             }
         };
     }
+    let is_late = now >= rollout.deadline;
     match verdict {
-        Verdict::Healthy => Some(Followed::Healthy),
-        Verdict::Failed { why } => Some(Followed::Failed { why }),
-        Verdict::DigestDiffers { found } => Some(Followed::DigestDiffers { found }),
-        Verdict::Moved { found } => Some(Followed::Drifted(Drift::ImageMoved { found })),
+        Verdict::Healthy => Followed::Healthy,
+        Verdict::Failed { why } => Followed::Failed { why },
+        Verdict::DigestDiffers { found } => Followed::DigestDiffers { found },
+        Verdict::Moved { found } => Followed::Drifted(Drift::ImageMoved { found }),
         // The time is up and nothing speaks against it: `kubectl rollout status` was content before.
-        Verdict::Settling { .. } => (now >= rollout.deadline).then_some(Followed::Healthy),
-        Verdict::Progressing { missing } => (now >= rollout.deadline).then_some(Followed::TimedOut { missing }),
+        Verdict::Settling { .. } if is_late => Followed::Healthy,
+        Verdict::Progressing { missing } if is_late => Followed::TimedOut { missing },
+        Verdict::Settling { missing } | Verdict::Progressing { missing } => Followed::Progressing { missing },
     }
 }
 

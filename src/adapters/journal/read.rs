@@ -124,7 +124,9 @@ fn phase(status: resource::Status, changes: &[Change]) -> Result<Phase, String> 
             granted: status.granted_at,
         }),
         "Applying" => Phase::Applying(Applying { tries, retry_at: status.retry_at, trouble: status.trouble }),
-        "Verifying" => Phase::Verifying(Verifying { rollout: the_rollout()?, tries, retry_at: status.retry_at, trouble: status.trouble }),
+        "Verifying" => {
+            Phase::Verifying(Verifying { tries, retry_at: status.retry_at, trouble: status.trouble, ..Verifying::of(the_rollout()?) })
+        }
         "Recording" => Phase::Recording(Recording {
             rollout: some_rollout()?,
             tries,

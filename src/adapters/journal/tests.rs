@@ -283,6 +283,7 @@ fn phase(rng: &mut Rng, changes: usize) -> Phase {
             tries: rng.u32(1..9),
             retry_at: Some(Timestamp::UNIX_EPOCH),
             trouble: Some("no".into()),
+            missing: None,
         }),
         3 => {
             let rollout = maybe(rng, |rng| rollout(rng, changes));

@@ -110,6 +110,6 @@ pub(super) fn retries(update: &Update, phase: Phase, tries: u32, failure: &Failu
 fn waits(applying: &Applying) -> Reason {
     match &applying.trouble {
         Some(summary) => Reason::Trouble { doing: "setting the image", summary: summary.clone() },
-        None => Reason::Underway { doing: "setting the image" },
+        None => Reason::Underway { doing: "setting the image", missing: None },
     }
 }

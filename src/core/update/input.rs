@@ -117,6 +117,11 @@ pub enum Followed {
     },
     /// The workload is not what was applied.
     Drifted(Drift),
+    /// It goes on, and lacks something else than before.
+    Progressing {
+        /// What is missing now, for people.
+        missing: Box<str>,
+    },
     /// It cannot be read now.
     Unread(Failure),
     /// skeg cannot follow it: nothing is known of the rollout.

@@ -69,6 +69,8 @@ pub struct Verifying {
     pub retry_at: Option<Timestamp>,
     /// Why it could not be read last.
     pub trouble: Option<Box<str>>,
+    /// What was missing when it was read last, for people; a restart finds it anew.
+    pub missing: Option<Box<str>>,
 }
 
 /// Facts of an update that is being committed.
@@ -172,7 +174,7 @@ impl Phase {
 impl Verifying {
     /// A rollout that is followed from now on.
     pub fn of(rollout: Rollout) -> Self {
-        Self { rollout, tries: 0, retry_at: None, trouble: None }
+        Self { rollout, tries: 0, retry_at: None, trouble: None, missing: None }
     }
 }
 

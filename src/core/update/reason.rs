@@ -122,6 +122,8 @@ pub enum Reason {
     Underway {
         /// What.
         doing: &'static str,
+        /// What is still missing, when that is known.
+        missing: Option<Box<str>>,
     },
     /// A port refused, or failed too often.
     Trouble {
@@ -247,7 +249,8 @@ impl fmt::Display for Reason {
             Self::RolloutFailed { why } => write!(f, "the rollout failed: {why}"),
             Self::RolloutTimedOut { deadline, missing } => write!(f, "the rollout was not healthy by {deadline:.0}: {missing}"),
             Self::DigestDiffers { found } => write!(f, "the pods run another digest than the approved one: {found}"),
-            Self::Underway { doing } => write!(f, "{doing}"),
+            Self::Underway { doing, missing: None } => write!(f, "{doing}"),
+            Self::Underway { doing, missing: Some(missing) } => write!(f, "{doing}: {missing}"),
             Self::Trouble { doing, summary } => write!(f, "{doing} failed: {summary}"),
             Self::GitMoved { path, found } => write!(f, "{path} in Git holds {found}, which somebody else wrote"),
             Self::NotDeclared => f.write_str("no file of the granted Git remotes declares this workload and container"),

@@ -84,6 +84,6 @@ fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timesta
 fn waits(recording: &Recording) -> Reason {
     match &recording.trouble {
         Some(summary) => Reason::Trouble { doing: "writing to Git", summary: summary.clone() },
-        None => Reason::Underway { doing: "writing to Git" },
+        None => Reason::Underway { doing: "writing to Git", missing: None },
     }
 }

@@ -255,6 +255,17 @@ fn a_rollout_that_skeg_cannot_follow_is_not_put_back() {
 }
 
 #[test]
+fn what_a_rollout_still_lacks_is_told_and_not_recorded() {
+    let lacks = |missing: &str| Input::Followed(Followed::Progressing { missing: missing.into() });
+    let inputs = [(0, free()), (1, patched()), (2, lacks("0 of 2 pods are available")), (4, lacks("1 of 2 pods are available"))];
+    let (update, issued) = live(held(rules(0)), &inputs);
+    assert_eq!(issued, [Effect::Apply, Effect::Follow, Effect::Follow, Effect::Follow], "and followed on");
+    let Step::Waits(reason) = step(&update, &free(), Timestamp::UNIX_EPOCH) else { panic!("it moves") };
+    assert_eq!(reason.to_string(), "following the rollout: 1 of 2 pods are available");
+    assert_eq!(update.history.iter().count(), live(held(rules(0)), &inputs[..2]).0.history.iter().count());
+}
+
+#[test]
 fn a_rollout_that_cannot_be_read_is_told_and_ends_at_the_deadline_when_it_is_refused() {
     let refused = || Input::Followed(Followed::Unread(Failure::refused("pods: not allowed")));
     let away = || Input::Followed(Followed::Unread(Failure::transient("away")));

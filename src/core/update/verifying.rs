@@ -23,7 +23,19 @@ const TRIES_MAX: u32 = 240;
 pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: Timestamp) -> Step {
     match input {
         Input::Followed(Followed::Unread(failure)) => unread(update, verifying, failure, now),
-        Input::Followed(followed) => came_of(update, &verifying.rollout, followed, now),
+        Input::Followed(Followed::Progressing { missing }) => progressing(update, verifying, missing),
+        Input::Followed(Followed::Healthy) => healthy(update, &verifying.rollout, now),
+        Input::Followed(Followed::Failed { why }) => failed(update, &verifying.rollout, Reason::RolloutFailed { why: why.clone() }, now),
+        Input::Followed(Followed::TimedOut { missing }) => {
+            let reason = Reason::RolloutTimedOut { deadline: verifying.rollout.deadline, missing: missing.clone() };
+            failed(update, &verifying.rollout, reason, now)
+        }
+        Input::Followed(Followed::DigestDiffers { found }) => {
+            failed(update, &verifying.rollout, Reason::DigestDiffers { found: found.clone() }, now)
+        }
+        Input::Followed(Followed::Drifted(drift)) => drifted(update, &verifying.rollout, drift, now),
+        // Not put back: the rollout may well be healthy, and only skeg is at fault.
+        Input::Followed(Followed::Broken { why }) => broken(update, &verifying.rollout, why, now),
         Input::Look(_) if verifying.retry_at.is_some_and(|at| at <= now) => {
             let to = Update { phase: Phase::Verifying(Verifying { retry_at: None, trouble: None, ..verifying.clone() }), ..update.clone() };
             Step::Retries { to, effects: vec![Effect::Follow] }
@@ -43,8 +55,14 @@ pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: T
 fn waits(verifying: &Verifying) -> Reason {
     match &verifying.trouble {
         Some(summary) => Reason::Trouble { doing: FOLLOWING, summary: summary.clone() },
-        None => Reason::Underway { doing: FOLLOWING },
+        None => Reason::Underway { doing: FOLLOWING, missing: verifying.missing.clone() },
     }
+}
+
+/// What is missing is for people who look, so it is not worth a record.
+fn progressing(update: &Update, verifying: &Verifying, missing: &str) -> Step {
+    let next = Verifying { missing: Some(missing.into()), ..verifying.clone() };
+    Step::Retries { to: Update { phase: Phase::Verifying(next), ..update.clone() }, effects: vec![Effect::Follow] }
 }
 
 /// The rollout cannot be read: it is told, and read again. An API server that is away is waited for however long it takes, for nothing can be
@@ -56,28 +74,13 @@ fn unread(update: &Update, verifying: &Verifying, failure: &Failure, now: Timest
     }
     let tries = verifying.tries.saturating_add(1);
     let retry_at = backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after);
-    let next = Verifying { rollout: verifying.rollout.clone(), tries, retry_at: Some(retry_at), trouble: Some(failure.summary.clone()) };
+    let next = Verifying { tries, retry_at: Some(retry_at), trouble: Some(failure.summary.clone()), ..verifying.clone() };
     retries(update, Phase::Verifying(next), tries, failure, now)
 }
 
 fn broken(update: &Update, rollout: &Rollout, why: &str, now: Timestamp) -> Step {
     let reason = Reason::Trouble { doing: FOLLOWING, summary: why.into() };
     closes(update, bound(Outcome::Failed, reason, rollout, now), now)
-}
-
-fn came_of(update: &Update, rollout: &Rollout, followed: &Followed, now: Timestamp) -> Step {
-    match followed {
-        Followed::Healthy => healthy(update, rollout, now),
-        Followed::Failed { why } => failed(update, rollout, Reason::RolloutFailed { why: why.clone() }, now),
-        Followed::TimedOut { missing } => {
-            let reason = Reason::RolloutTimedOut { deadline: rollout.deadline, missing: missing.clone() };
-            failed(update, rollout, reason, now)
-        }
-        Followed::DigestDiffers { found } => failed(update, rollout, Reason::DigestDiffers { found: found.clone() }, now),
-        Followed::Drifted(drift) => drifted(update, rollout, drift, now),
-        // Not put back: the rollout may well be healthy, and only skeg is at fault.
-        Followed::Broken { why } | Followed::Unread(Failure { summary: why, .. }) => broken(update, rollout, why, now),
-    }
 }
 
 fn healthy(update: &Update, rollout: &Rollout, now: Timestamp) -> Step {

@@ -217,19 +217,19 @@ impl UpdateView {
 fn recorded_reason(phase: &Phase) -> ReasonView {
     match phase {
         Phase::Held(held) => ReasonView::from(&held.waits),
-        Phase::Applying(applying) => underway("setting the image", applying.trouble.as_deref()),
-        Phase::Verifying(verifying) => underway("following the rollout", verifying.trouble.as_deref()),
-        Phase::Recording(recording) => underway("committing to Git", recording.trouble.as_deref()),
+        Phase::Applying(applying) => underway("setting the image", applying.trouble.as_deref(), None),
+        Phase::Verifying(verifying) => underway("following the rollout", verifying.trouble.as_deref(), verifying.missing.as_deref()),
+        Phase::Recording(recording) => underway("committing to Git", recording.trouble.as_deref(), None),
         Phase::Restoring(restoring) => ReasonView::from(&restoring.why),
         Phase::Closed(closed) => ReasonView::from(&closed.reason),
     }
 }
 
-fn underway(doing: &'static str, trouble: Option<&str>) -> ReasonView {
-    match trouble {
-        Some(summary) => ReasonView::from(&Reason::Trouble { doing, summary: summary.into() }),
-        None => ReasonView { code: "Underway".to_owned(), message: doing.to_owned() },
-    }
+fn underway(doing: &'static str, trouble: Option<&str>, missing: Option<&str>) -> ReasonView {
+    ReasonView::from(&match trouble {
+        Some(summary) => Reason::Trouble { doing, summary: summary.into() },
+        None => Reason::Underway { doing, missing: missing.map(Into::into) },
+    })
 }
 
 fn approvals(update: &Update) -> ApprovalsView {
