@@ -21,6 +21,17 @@ fn check(text: &str, expected: &[&str]) {
     assert_eq!(problems(text), expected, "in {text}");
 }
 
+/// A record has room for so many, as the definition of `ImageUpdate` says.
+#[test]
+fn a_crowd_of_approvers_is_refused_at_load() {
+    let crowd = |size: usize| {
+        let names: Vec<String> = (0..size).map(|number| format!("\"user:u{number}\"")).collect();
+        format!("[approvals]\napprovers = [{}]", names.join(", "))
+    };
+    assert!(read(&crowd(64)).is_ok());
+    check(&crowd(65), &["skeg.toml:2:1: approvals.approvers names more than 64: name fewer, or a group"]);
+}
+
 // === the example ===
 
 /// The setting that a line shows, commented out or not.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::Single;
 use super::section::Section;
-use crate::core::directives::Approver;
+use crate::core::directives::{APPROVERS_MAX, Approver};
 
 /// Less than a minute is no time for a person.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -43,6 +43,9 @@ impl Single for Approvals {
         let mut approvers = section.list("approvers", ADVICE, parse).unwrap_or(default.approvers);
         approvers.sort();
         approvers.dedup();
+        if approvers.len() > APPROVERS_MAX {
+            section.error("approvers", format!("names more than {APPROVERS_MAX}"), "name fewer, or a group");
+        }
         if approvers.iter().any(|approver| ["group:", "slack-group:"].iter().any(|realm| approver.as_str().starts_with(realm))) {
             section.warn("approvers", "members of groups cannot vote in this version", "name single people too");
         }

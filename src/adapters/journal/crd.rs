@@ -20,7 +20,8 @@
 
 use serde_json::{Value, json};
 
-use crate::core::update::{HISTORY_MAX, Outcome, VOTES_MAX};
+use crate::core::directives::{APPROVERS_MAX, GIT_PLACES_MAX};
+use crate::core::update::{CHANGES_MAX, HISTORY_MAX, Outcome, VOTES_MAX};
 
 /// API group of the resource.
 pub const GROUP: &str = "skeg.dev";
@@ -33,13 +34,6 @@ pub const PLURAL: &str = "imageupdates";
 
 /// Phases of an update that can still move, in the order they are passed. Closed ones are named by [`Outcome`].
 pub const OPEN_PHASES: [&str; 5] = ["Held", "Applying", "Verifying", "Recording", "Restoring"];
-
-/// Changes in one update: a pod with more containers than this is not one that people write.
-pub const CHANGES_MAX: usize = 64;
-/// Approvers named by one workload; a larger crowd is named by a group.
-pub const APPROVERS_MAX: usize = 64;
-/// Git remotes that record one update.
-pub const WRITE_BACK_MAX: usize = 8;
 
 /// Characters of an image text: a repository, a tag and a digest, each at its longest, with `:` and `@` between.
 pub const IMAGE_CHARS_MAX: usize = REPOSITORY_CHARS_MAX + 1 + TAG_CHARS_MAX + 1 + DIGEST_CHARS_MAX;
@@ -141,7 +135,7 @@ fn spec() -> Value {
             "rolloutTimeout": text(SPAN_CHARS_MAX),
             "pin": one_of(&["tag", "digest"]),
             "plan": one_of(&["patch", "git"]),
-            "writeBack": list(0, WRITE_BACK_MAX, text(LABEL_CHARS_MAX + 1 + PATH_CHARS_MAX)),
+            "writeBack": list(0, GIT_PLACES_MAX, text(LABEL_CHARS_MAX + 1 + PATH_CHARS_MAX)),
             "attempt": count(1, ATTEMPT_MAX),
         }),
         &[

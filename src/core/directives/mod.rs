@@ -139,6 +139,11 @@ pub struct GitPlace {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Approver(Box<str>);
 
+/// Approvers of one workload: what a record has room for; a larger crowd is named by a group.
+pub const APPROVERS_MAX: usize = 64;
+/// Places in Git that are searched for the declaring file of one workload: each costs a fetch.
+pub const GIT_PLACES_MAX: usize = 8;
+
 /// The longest approver, in bytes: identity providers keep user and group names below it.
 const APPROVER_LENGTH_MAX: usize = 256;
 

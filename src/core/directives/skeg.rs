@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use key::Key;
 
-use crate::core::directives::{Defaults, DirectiveError, Directives, GitPlace, Rules, TriggerKind, Watch};
+use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Rules, TriggerKind, Watch};
 use crate::core::image::Pin;
 use crate::core::nearest::shown;
 use crate::core::policy::{Filter, Patterns, Policy, Prerelease, Selection};
@@ -229,6 +229,14 @@ impl<'a> Reader<'a> {
         match (commits, place) {
             (Some(false), _) => Vec::new(),
             (_, Some(place)) => vec![place],
+            (_, None) if defaults.git_remotes.len() > GIT_PLACES_MAX => {
+                let granted = defaults.git_remotes.len();
+                self.error(
+                    &format!("{PREFIX}git"),
+                    format!("is needed: {granted} Git remotes are granted to this namespace, and at most {GIT_PLACES_MAX} are searched"),
+                );
+                Vec::new()
+            }
             (_, None) => defaults.git_remotes.iter().map(|remote| GitPlace { remote: remote.clone(), path: None }).collect(),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Change, Entry, Event, Held, History, Phase, Plan, Reason, Recording, Spec, Trigger, Update, UpdateId};
+use super::{CHANGES_MAX, Change, Entry, Event, Held, History, Phase, Plan, Reason, Recording, Spec, Trigger, Update, UpdateId};
 use crate::core::directives::Directives;
 use crate::core::hold::binding;
 use crate::core::policy::Selection;
@@ -63,6 +63,7 @@ pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], no
         }
     }
     due.retain(|(_, change)| !kept.contains(&change.container));
+    due.truncate(CHANGES_MAX);
     if due.is_empty() {
         return admission;
     }

@@ -56,6 +56,9 @@ pub use step::{Step, step};
 /// The most votes one update keeps; the resource's schema has the same bound. Nobody needs more approvals than this.
 pub const VOTES_MAX: usize = 100;
 
+/// The most changes one update makes; the resource's schema has the same bound. More containers than this in a pod take turns.
+pub const CHANGES_MAX: usize = 64;
+
 /// One candidate for one workload, from admission until closed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Update {

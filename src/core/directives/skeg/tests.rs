@@ -232,6 +232,18 @@ fn a_wrong_value_is_told_with_what_to_write() {
     check_error(&format!("allow-tags={}", "glob:a;".repeat(1000)), "allow-tags: the value is longer than 4096 bytes");
 }
 
+/// A record has room for so many, and each is fetched.
+#[test]
+fn among_more_remotes_than_are_searched_one_is_to_be_named() {
+    let defaults = Defaults { git_remotes: (0..9).map(|number| format!("git{number}").into()).collect(), ..Defaults::default() };
+    let read = |annotations: &[(&str, &str)]| parse(annotations.iter().copied(), &containers(), &defaults);
+    let told = read(&[("skeg.dev/policy", "minor")]).unwrap_err();
+    assert!(told[0].to_string().contains("skeg.dev/git: is needed: 9 Git remotes"), "{told:?}");
+    for more in [("skeg.dev/git", "git8"), ("skeg.dev/write-back", "off")] {
+        assert!(read(&[("skeg.dev/policy", "minor"), more]).is_ok(), "{more:?}");
+    }
+}
+
 #[test]
 fn a_git_place_must_be_granted_and_stay_inside() {
     check_error("git=infr", "git: no Git remote `infr` is granted to this namespace, did you mean `infra`?");

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::core::directives::{Approver, GitPlace, TriggerKind};
+use crate::core::directives::{APPROVERS_MAX, Approver, GitPlace, TriggerKind};
 use crate::core::duration;
 use crate::core::image::Pin;
 use crate::core::nearest::{nearest, shown};
@@ -17,8 +17,6 @@ const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_h
 const WAIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 /// How long a rollout may take; one that takes longer than a day is not watched by anybody.
 const ROLLOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
-/// How many approvers may be named: a crowd beyond this is a group.
-const APPROVERS_MAX: usize = 64;
 /// The longest path in a Git remote, in bytes.
 const PATH_LENGTH_MAX: usize = 1024;
 
