@@ -9,7 +9,7 @@ const IN_FLIGHT_MAX: u32 = 1000;
 /// The section `[limits]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Updates that may be past `Held` at the same time. Default 10.
+    /// Updates that may roll out at the same time. Default 10.
     pub in_flight: u32,
 }
 

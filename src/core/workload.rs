@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::core::directives::{DirectiveError, Directives};
+use crate::core::image::{ImageRef, Repository};
 use crate::core::update::Mark;
 
 /// The kinds of workload that skeg updates.
@@ -111,6 +112,12 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// The repositories of its images, as far as they can be read.
+    pub fn repositories(&self) -> Vec<Repository> {
+        let images = self.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
+        images.map(|image| image.repository().clone()).collect()
+    }
+
     /// The container called `name`.
     pub fn container(&self, name: &str) -> Option<&Container> {
         self.containers.iter().find(|container| &*container.name == name)

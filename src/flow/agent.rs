@@ -16,7 +16,7 @@ use super::gather::gather;
 use super::guard::guarded;
 use super::observe::Observation;
 use super::reader::Reader;
-use super::{Ports, audit, effects, journal};
+use super::{Ports, apply, audit, effects, journal};
 use crate::core::failure::Failure;
 use crate::core::schedule::after;
 use crate::core::update::{Effect, Trigger, Update};
@@ -253,6 +253,10 @@ impl Agent {
             Act::ReadAgain(id) => self.finish(async move {
                 let found = journal::read_again(&ports, &id).await?.map(|found| found.map(Box::new));
                 Some(Message::ReadAgain { id, found })
+            }),
+            Act::TakeOffMark { workload, update } => self.finish(async move {
+                let result = apply::take_off_mark(&ports, &workload, &update).await;
+                Some(Message::MarkTakenOff { workload, result })
             }),
             Act::SavePauses(change) => self.finish(async move { Some(Message::PausesSaved(journal::save_pauses(&ports, &change).await)) }),
             Act::Tell(told) => self.tell(told),

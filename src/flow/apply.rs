@@ -4,6 +4,7 @@ use super::Ports;
 use crate::core::failure::Failure;
 use crate::core::patch::{Weighed, weigh, weigh_restore};
 use crate::core::update::{Applied, Drift, Mark, Restored, Rollout, Update};
+use crate::core::workload::WorkloadId;
 use crate::ports::cluster::{ClusterError, ImagePatch, Reading};
 use crate::ports::registry::RegistryError;
 
@@ -36,7 +37,7 @@ async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
         }
         looked = look(ports, update).await;
     }
-    Err(last.unwrap_or_else(|| kept_writing(update)).into())
+    Err(last.unwrap_or_else(|| kept_writing(&update.spec.workload)).into())
 }
 
 /// Tells whether an earlier try of the update has set the images, and sets nothing: a pause is on.
@@ -97,8 +98,8 @@ async fn confirm(ports: &Ports, update: &Update) -> Result<Option<Applied>, Regi
     Ok(None)
 }
 
-fn kept_writing(update: &Update) -> ClusterError {
-    ClusterError::Conflict { object: update.spec.workload.to_string(), detail: "others kept writing".to_owned() }
+fn kept_writing(workload: &WorkloadId) -> ClusterError {
+    ClusterError::Conflict { object: workload.to_string(), detail: "others kept writing".to_owned() }
 }
 
 /// What admission made of the patch is what is expected from now on.
@@ -109,6 +110,21 @@ fn shown(admitted: &Reading, update: &Update) -> Applied {
             Applied::Drifted(Drift::ImageMoved { found: format!("nothing: there is no container {container} any more").into() })
         }
     }
+}
+
+/// Writes over the mark that names this update, so that it holds nothing back any more. The images stay.
+pub async fn take_off_mark(ports: &Ports, workload: &WorkloadId, update: &str) -> Result<(), Failure> {
+    let mut last = None;
+    for _ in 0..READINGS_MAX {
+        let Some(on) = ports.cluster.read(workload).await? else { return Ok(()) };
+        let Some(mark) = on.mark.as_deref().and_then(Mark::parse).filter(|mark| *mark.update == *update) else { return Ok(()) };
+        match ports.cluster.patch(&ImagePatch { on, images: Vec::new(), mark: mark.lifted() }).await {
+            Ok(_) | Err(ClusterError::NotFound { .. }) => return Ok(()),
+            Err(conflict @ ClusterError::Conflict { .. }) => last = Some(conflict),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last.unwrap_or_else(|| kept_writing(workload)).into())
 }
 
 /// Puts back what the update replaced, if the workload still shows what the update applied.
@@ -138,5 +154,5 @@ async fn put_back(ports: &Ports, update: &Update, rollout: &Rollout) -> Result<R
             Err(error) => return Err(error),
         }
     }
-    Err(last.unwrap_or_else(|| kept_writing(update)))
+    Err(last.unwrap_or_else(|| kept_writing(&update.spec.workload)))
 }

@@ -200,8 +200,11 @@ impl Engine {
         let pauses = self.pauses.lift(scope);
         let binds = |update: &&Update| scope.covers(&update.spec.workload) && self.holds_back(update);
         let bound: Vec<Update> = self.updates().filter(binds).cloned().collect();
-        let lifted = Lifted { pauses, bindings: bound.iter().map(|update| update.id.clone()).collect() };
-        let mut parts = in_parts(bound.len() + 1, Box::new(move |durable| reply(durable.map(|()| lifted)))).into_iter();
+        let marked = self.held_by_mark(scope);
+        let bindings = bound.iter().map(|update| &update.id).chain(marked.iter().map(|(_, id)| id)).cloned().collect();
+        let lifted = Lifted { pauses, bindings };
+        let answer = Box::new(move |durable: Result<(), CommandRefused>| reply(durable.map(|()| lifted)));
+        let mut parts = in_parts(bound.len() + marked.len() + 1, answer).into_iter();
         for (update, part) in bound.iter().zip(&mut parts) {
             self.feed(&update.id, &Input::Lift { by: by.into() }, now);
             self.acts.push(Act::Hint(update.repositories(), Trigger::Command));
@@ -209,6 +212,9 @@ impl Engine {
                 slot.answer_when_durable(part);
                 self.unsettled.insert(update.id.clone());
             }
+        }
+        for ((workload, mark), part) in marked.into_iter().zip(&mut parts) {
+            self.take_off(workload, &mark, part);
         }
         parts.for_each(|part| self.pauses.answer_when_durable(part));
         self.look_at_held(now);
@@ -235,7 +241,7 @@ impl Engine {
         self.look_at_held(now);
     }
 
-    fn answer_all(&mut self, answers: Vec<WhenDurable>, outcome: &Result<(), CommandRefused>) {
+    pub(super) fn answer_all(&mut self, answers: Vec<WhenDurable>, outcome: &Result<(), CommandRefused>) {
         for answer in answers {
             let outcome = outcome.clone();
             self.acts.push(Act::Answer(Box::new(move || answer(outcome))));

@@ -20,6 +20,7 @@ impl Engine {
             let workload = self.workloads.get(id);
             self.looked.tell_mistakes(workload.as_deref(), id, &mut self.acts);
             let before = self.looked.show(id, workload.as_ref());
+            self.look_where_lifted(id);
             let asked = workload.map(|workload| self.newly_asked(before.as_deref(), &workload)).unwrap_or_default();
             if !asked.is_empty() {
                 self.acts.push(Act::Hint(asked, Trigger::Resync));
@@ -112,7 +113,9 @@ impl Engine {
         };
         let paused = || self.pauses.over(id, workload.as_deref(), now).map(|_| Applied::Paused);
         let unreadable = || self.unreadable.of(id).map(Applied::Barred);
-        drift.map(Applied::Drifted).or_else(unreadable).or_else(paused)
+        // While it waited for something else its room was given to others.
+        let crowded = || self.no_room(usize::from(self.slots.is_rolling_out(&update.id))).map(Applied::Barred);
+        drift.map(Applied::Drifted).or_else(unreadable).or_else(paused).or_else(crowded)
     }
 
     /// The outcome of an effect. A try that only looked and found nothing set is told why it only looked.
@@ -142,8 +145,13 @@ impl Engine {
         if let Some(other) = known.iter().find(|other| other.id != update.id && other.is_in_flight()) {
             return Some(Reason::OtherInFlight { update: other.id.name.clone() });
         }
+        self.no_room(0)
+    }
+
+    /// The limit of rollouts, where it is reached without `own` of those that count.
+    fn no_room(&self, own: usize) -> Option<Reason> {
         let limit = self.settings.in_flight;
-        (self.slots.in_flight() >= limit).then_some(Reason::InFlightLimit { limit })
+        (self.slots.rolling_out() >= limit.saturating_add(own)).then_some(Reason::InFlightLimit { limit })
     }
 }
 

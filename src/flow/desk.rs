@@ -265,7 +265,7 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         Some(PartView::degraded(workload.id.to_string(), list.join("; ")))
     });
-    let unstored = engine.unwritten().map(|id| PartView::degraded(id.to_string(), "its record cannot be written"));
+    let unstored = engine.unwritten().map(|(id, why)| PartView::degraded(id.to_string(), format!("its record cannot be written: {why}")));
     let unreadable = engine.unreadable.all().map(|(id, reason)| PartView::degraded(id.to_string(), reason.to_string()));
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::commands::Command;
 use super::looked::Looked;
+use super::marks::Marks;
 use super::observe::Observation;
 use super::slot::{Consequences, Slot, is_due};
 use super::slots::Slots;
@@ -62,6 +63,13 @@ pub enum Message {
         /// What it is now; `None` when there is none any more.
         found: Option<Result<Box<Kept>, Unreadable>>,
     },
+    /// A mark was taken off a workload, or not.
+    MarkTakenOff {
+        /// The workload.
+        workload: WorkloadId,
+        /// What came of it.
+        result: Result<(), Failure>,
+    },
     /// The pauses were written, and these are kept now; or not.
     PausesSaved(Result<Vec<Pause>, Failure>),
     /// A person wants something.
@@ -105,6 +113,13 @@ pub enum Act {
     Remove(UpdateId),
     /// Read a record again that could not be read.
     ReadAgain(UpdateId),
+    /// Take skeg's mark off a workload while it names this update.
+    TakeOffMark {
+        /// The workload.
+        workload: WorkloadId,
+        /// The update.
+        update: Box<str>,
+    },
     /// Look at repositories now.
     Hint(Vec<Repository>, Trigger),
     /// Look at a repository once more at this time.
@@ -138,7 +153,7 @@ pub struct AuditLine {
 pub struct Settings {
     /// Whether updates are admitted at all; `false` decides, explains and writes nothing.
     pub acts: bool,
-    /// Updates that may be past `Held` and open at once.
+    /// Updates that may roll out at once. Those that wait for something that is away, or are being committed, are not counted.
     pub in_flight: usize,
     /// Closed updates kept for a workload, binding ones not counted.
     pub history_per_workload: usize,
@@ -160,6 +175,7 @@ pub struct Engine {
     ended: Vec<UpdateId>,
     pub(super) pauses: super::pauses::PauseBook,
     pub(super) looked: Looked,
+    pub(super) marks: Marks,
     pub(super) unreadable: Unread,
     pub(super) acts: Vec<Act>,
     pub(super) is_loaded: bool,
@@ -179,6 +195,7 @@ impl Engine {
             ended: Vec::new(),
             pauses: super::pauses::PauseBook::default(),
             looked: Looked::default(),
+            marks: Marks::default(),
             unreadable: Unread::default(),
             acts: Vec::new(),
             is_loaded: false,
@@ -188,6 +205,7 @@ impl Engine {
 
     /// Takes a message and gives what is to be done, in this order.
     pub fn handle(&mut self, message: Message, now: Timestamp) -> Vec<Act> {
+        let was_full = self.is_full();
         match message {
             Message::Loaded { records, pauses } => self.load(records, pauses, now),
             Message::Changed(ids) => self.changed(&ids, now),
@@ -198,12 +216,13 @@ impl Engine {
             }
             Message::Written { id, result } => self.written(&id, result, now),
             Message::ReadAgain { id, found } => self.read_again(&id, found, now),
+            Message::MarkTakenOff { workload, result } => self.taken_off(&workload, result),
             Message::PausesSaved(result) => self.pauses_saved(result, now),
             Message::Command(command) => self.obey(command, now),
             Message::Tick => {}
         }
         self.look_at_due(now);
-        self.follow_up(now);
+        self.follow_up(was_full, now);
         self.prune_due(now);
         self.read_again_due(now);
         self.write_what_is_due(now);
@@ -263,9 +282,9 @@ impl Engine {
         self.slots.iter().filter(|(_, slot)| !slot.is_durable()).map(|(id, _)| id)
     }
 
-    /// Updates whose record is behind because it cannot be written.
-    pub fn unwritten(&self) -> impl Iterator<Item = &UpdateId> {
-        self.slots.iter().filter(|(_, slot)| slot.retry_at().is_some()).map(|(id, _)| id)
+    /// Updates whose record cannot be written, and why.
+    pub fn unwritten(&self) -> impl Iterator<Item = (&UpdateId, &str)> {
+        self.slots.iter().filter_map(|(id, slot)| Some((id, slot.trouble()?)))
     }
 
     /// The updates known for a workload.
@@ -343,7 +362,7 @@ impl Engine {
             }
             Step::Retries { to, effects } => {
                 self.acts.extend(effects.into_iter().map(|effect| carry(effect, &to)));
-                slot.update = to;
+                self.slots.change(id, |slot| slot.update = to);
                 false
             }
             Step::Moves { to, event, effects } => {
@@ -361,13 +380,20 @@ impl Engine {
 
     /// Follows up what has closed, and looks at the held ones, which may have room now and may close in their turn. A loop, for thousands
     /// may end at one moment; it ends because nothing closes twice.
-    fn follow_up(&mut self, now: Timestamp) {
-        while !self.ended.is_empty() {
+    fn follow_up(&mut self, was_full: bool, now: Timestamp) {
+        let mut has_room = was_full && !self.is_full();
+        while has_room || !self.ended.is_empty() {
             for id in std::mem::take(&mut self.ended) {
                 self.closed(&id, now);
             }
             self.look_at_held(now);
+            has_room = false;
         }
+    }
+
+    /// Whether as many updates roll out as may at once.
+    fn is_full(&self) -> bool {
+        self.slots.rolling_out() >= self.settings.in_flight
     }
 
     /// An update has closed: older bindings it takes over are lifted, and its workload is looked at again. What a person did to the

@@ -27,6 +27,7 @@ pub mod health;
 mod history;
 mod journal;
 mod looked;
+mod marks;
 pub mod observe;
 mod pauses;
 mod reader;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::commands::CommandRefused;
 use super::engine::{Act, AuditLine};
+use crate::core::failure::Failure;
 use crate::core::schedule::backoff;
 use crate::core::update::{Effect, Update};
 use crate::core::workload::WorkloadId;
@@ -32,6 +33,7 @@ pub struct Slot {
     next: Consequences,
     is_behind: bool,
     tries: u32,
+    trouble: Option<Box<str>>,
 }
 
 /// What waits for durability.
@@ -64,7 +66,16 @@ enum WriteState {
 impl Slot {
     /// An update that has no record yet.
     pub fn new(update: Update) -> Self {
-        Self { update, is_shown: false, version: None, state: WriteState::Idle, next: Consequences::default(), is_behind: true, tries: 0 }
+        Self {
+            update,
+            is_shown: false,
+            version: None,
+            state: WriteState::Idle,
+            next: Consequences::default(),
+            is_behind: true,
+            tries: 0,
+            trouble: None,
+        }
     }
 
     /// An update as its record tells it. The workloads are listed after that was written.
@@ -80,6 +91,11 @@ impl Slot {
     /// Whether a record exists.
     pub fn is_recorded(&self) -> bool {
         self.version.is_some()
+    }
+
+    /// Whether it has no record yet because the API server did not take it: nothing of it is begun.
+    pub fn is_refused(&self) -> bool {
+        !self.is_recorded() && matches!(self.state, WriteState::Waits { .. })
     }
 
     /// Whether nothing is behind and nothing waits for a write.
@@ -148,6 +164,7 @@ impl Slot {
     pub fn written(&mut self, version: Version, now: Timestamp, acts: &mut Vec<Act>) {
         self.version = Some(version);
         self.tries = 0;
+        self.trouble = None;
         if let WriteState::UnderWay(ready) = std::mem::replace(&mut self.state, WriteState::Idle) {
             self.release(ready, acts);
         }
@@ -155,13 +172,19 @@ impl Slot {
     }
 
     /// The write failed: nothing of it happens until a later one succeeds.
-    pub fn not_written(&mut self, now: Timestamp, retry_after: Option<std::time::Duration>) {
+    pub fn not_written(&mut self, now: Timestamp, failure: &Failure) {
         self.tries = self.tries.saturating_add(1);
-        let until = backoff(now, self.tries, BACKOFF_CAP, &self.update.id.name, retry_after);
+        let until = backoff(now, self.tries, BACKOFF_CAP, &self.update.id.name, failure.retry_after);
+        self.trouble = Some(failure.summary.clone());
         if let WriteState::UnderWay(kept) = std::mem::replace(&mut self.state, WriteState::Waits { until }) {
             self.next = kept.and(std::mem::take(&mut self.next));
         }
         self.is_behind = true;
+    }
+
+    /// Why its record could not be written, as long as it is not.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// When a failed write is to be tried again.

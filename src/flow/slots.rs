@@ -16,6 +16,8 @@ pub struct Slots {
     /// Held ones, the oldest first.
     held: BTreeSet<(Timestamp, UpdateId)>,
     in_flight: BTreeSet<UpdateId>,
+    /// Those in flight that count against the limit of rollouts.
+    rolling_out: BTreeSet<UpdateId>,
 }
 
 impl Slots {
@@ -24,27 +26,27 @@ impl Slots {
         self.by_id.get(id)
     }
 
-    /// The slot of an update, for everything but moving the update: that is [`Slots::change`].
+    /// The slot of an update, for everything but changing the update or what is known of its record: that is [`Slots::change`].
     pub fn get_mut(&mut self, id: &UpdateId) -> Option<&mut Slot> {
         self.by_id.get_mut(id)
     }
 
-    /// Changes a slot; its update may be in another phase afterwards.
+    /// Changes a slot; its update may have come further afterwards, or be stuck.
     pub fn change<T>(&mut self, id: &UpdateId, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let slot = self.by_id.get_mut(id)?;
         let changed = change(slot);
-        let (created, phase) = (slot.update.created, Standing::of(&slot.update));
-        self.place(id, created, phase);
+        let (created, standing) = (slot.update.created, Standing::of(slot));
+        self.place(id, created, standing);
         Some(changed)
     }
 
     /// Takes up a slot, in the place of an earlier one of the same update.
     pub fn insert(&mut self, slot: Slot) {
         let update = &slot.update;
-        let (id, workload, created, phase) = (update.id.clone(), update.spec.workload.clone(), update.created, Standing::of(update));
+        let (id, workload, created, standing) = (update.id.clone(), update.spec.workload.clone(), update.created, Standing::of(&slot));
         drop(self.remove(&id));
         self.by_workload.entry(workload).or_default().insert(id.clone());
-        self.place(&id, created, phase);
+        self.place(&id, created, standing);
         self.by_id.insert(id, slot);
     }
 
@@ -53,6 +55,7 @@ impl Slots {
         let slot = self.by_id.remove(id)?;
         self.held.remove(&(slot.update.created, id.clone()));
         self.in_flight.remove(id);
+        self.rolling_out.remove(id);
         let workload = &slot.update.spec.workload;
         if let Some(ids) = self.by_workload.get_mut(workload) {
             ids.remove(id);
@@ -67,11 +70,15 @@ impl Slots {
         let held = (created, id.clone());
         match standing {
             Standing::Held => self.held.insert(held),
-            Standing::InFlight | Standing::Closed => self.held.remove(&held),
+            Standing::RollingOut | Standing::Beside | Standing::Closed => self.held.remove(&held),
         };
         match standing {
-            Standing::InFlight => self.in_flight.insert(id.clone()),
+            Standing::RollingOut | Standing::Beside => self.in_flight.insert(id.clone()),
             Standing::Held | Standing::Closed => self.in_flight.remove(id),
+        };
+        match standing {
+            Standing::RollingOut => self.rolling_out.insert(id.clone()),
+            Standing::Held | Standing::Beside | Standing::Closed => self.rolling_out.remove(id),
         };
     }
 
@@ -90,9 +97,14 @@ impl Slots {
         self.held.iter().map(|(_, id)| id)
     }
 
-    /// How many updates are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+    /// How many updates are rolling out: `limits.in_flight` bounds these.
+    pub fn rolling_out(&self) -> usize {
+        self.rolling_out.len()
+    }
+
+    /// Whether the update is one of those.
+    pub fn is_rolling_out(&self, id: &UpdateId) -> bool {
+        self.rolling_out.contains(id)
     }
 
     /// The open updates.
@@ -115,16 +127,24 @@ impl Slots {
 #[derive(Clone, Copy)]
 enum Standing {
     Held,
-    InFlight,
+    /// Its pods are being replaced, or are about to be.
+    RollingOut,
+    /// In flight, but nothing moves in the cluster: it is being committed, or waits for a registry, an API server or a person. Were it
+    /// counted, ten workloads in trouble would stop all others.
+    Beside,
     Closed,
 }
 
 impl Standing {
-    fn of(update: &Update) -> Self {
-        match update.phase {
-            Phase::Held(_) => Self::Held,
-            Phase::Applying(_) | Phase::Verifying(_) | Phase::Recording(_) | Phase::Restoring(_) => Self::InFlight,
-            Phase::Closed(_) => Self::Closed,
-        }
+    fn of(slot: &Slot) -> Self {
+        let waits = match &slot.update.phase {
+            Phase::Held(_) => return Self::Held,
+            Phase::Closed(_) => return Self::Closed,
+            Phase::Applying(applying) => applying.retry_at.is_some() || slot.is_refused(),
+            Phase::Verifying(_) => false,
+            Phase::Restoring(restoring) => restoring.retry_at.is_some(),
+            Phase::Recording(_) => true,
+        };
+        if waits { Self::Beside } else { Self::RollingOut }
     }
 }

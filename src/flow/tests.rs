@@ -12,7 +12,7 @@ use super::observe::{Observation, Read};
 use crate::core::directives::{Defaults, skeg};
 use crate::core::failure::Failure;
 use crate::core::hold::voter::{Ballot, Voter};
-use crate::core::image::{Digest, ImageRef, Repository, Tag};
+use crate::core::image::{Digest, Repository, Tag};
 use crate::core::pause::{Pause, Scope};
 use crate::core::update::{
     Applied, Closed, Drift, Effect, Followed, Input, Mark, Outcome, Phase, Reason, Restored, Rollout, Trigger, Update, UpdateId, Verdict,
@@ -39,10 +39,10 @@ impl Workloads for Shown {
         self.0.lock().unwrap().values().flatten().cloned().collect()
     }
     fn using(&self, repository: &Repository) -> Vec<Arc<Workload>> {
-        let uses = |workload: &Arc<Workload>| {
-            let images = workload.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
-            images.into_iter().any(|image| image.repository() == repository)
-        };
+        // Not parsed: thousands of workloads ask this of each other.
+        let repository = repository.to_string();
+        let is_of = |image: &str| image.strip_prefix(&repository).is_some_and(|rest| rest.starts_with([':', '@']));
+        let uses = |workload: &Arc<Workload>| workload.containers.iter().any(|container| is_of(&container.image));
         self.all().into_iter().filter(uses).collect()
     }
     fn repositories(&self) -> Vec<Repository> {
@@ -226,6 +226,15 @@ impl World {
                 Act::Hint(repositories, _) => self.hints += repositories.len(),
                 Act::HintAt(..) => self.hints += 1,
                 Act::ReadAgain(id) => self.reread.push(id),
+                Act::TakeOffMark { workload, update } => {
+                    let mut shown = self.shown.0.lock().unwrap();
+                    let marked = shown.get_mut(&workload).and_then(Option::as_mut).expect("a workload");
+                    let mark = marked.mark.clone().filter(|mark| mark.update == update).expect("its mark");
+                    Arc::make_mut(marked).mark = Some(mark.lifted());
+                    drop(shown);
+                    self.send(Message::MarkTakenOff { workload: workload.clone(), result: Ok(()) });
+                    self.send(Message::Changed(vec![workload]));
+                }
                 Act::SavePauses(change) => {
                     self.pauses = change.made(std::mem::take(&mut self.pauses));
                     self.send(Message::PausesSaved(Ok(self.pauses.clone())));
@@ -411,6 +420,79 @@ fn no_more_updates_than_allowed_are_in_flight() {
     assert_eq!(in_flight(&world), 2, "the next one takes the free place");
 }
 
+/// Two may roll out at once; a commit that hangs, a registry that is away and a record that nobody takes roll nothing out.
+#[test]
+fn what_only_waits_takes_no_room_from_what_could_roll_out() {
+    let stuck: [(&str, fn(&mut World, &UpdateId)); 3] = [
+        ("committing", |world, id| {
+            world.outcome(id, patched("ghcr.io/acme/web:1.0.1"));
+            world.outcome(id, Input::Followed(Followed::Healthy));
+        }),
+        ("trying again", |world, id| world.outcome(id, Input::Applied(Applied::Failed(Failure::transient("away"))))),
+        ("not recorded", |world, id| {
+            let result = Written::Failed(Failure::refused("no quota"));
+            world.send(Message::Written { id: id.clone(), result });
+        }),
+    ];
+    for (what, get_stuck) in stuck {
+        let mut world = World::new(Settings { in_flight: 2, ..settings() });
+        world.remotes = vec!["fleet".into()];
+        for number in 0..5 {
+            world.show(&format!("web{number}"), OLD, PATCH, None);
+        }
+        world.observe(&[("1.0.1", "b")]);
+        if what != "not recorded" {
+            world.run();
+        }
+        for _ in 0..3 {
+            let waiting: Vec<UpdateId> =
+                world.engine.updates().filter(|update| update.phase.as_str() == "Applying").map(|update| update.id.clone()).collect();
+            waiting.iter().for_each(|id| get_stuck(&mut world, id));
+            if what != "not recorded" {
+                world.run();
+            }
+        }
+        let held = world.engine.updates().filter(|update| matches!(update.phase, Phase::Held(_))).count();
+        assert_eq!(held, 0, "{what}");
+    }
+}
+
+#[test]
+fn what_has_waited_goes_on_when_there_is_room_again() {
+    let mut world = World::new(Settings { in_flight: 1, ..settings() });
+    for name in ["web0", "web1"] {
+        world.show(name, OLD, PATCH, None);
+    }
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let [first, second] =
+        ["web0", "web1"].map(|name| world.engine.updates().find(|update| &*update.spec.workload.name == name).unwrap().id.clone());
+    world.outcome(&first, Input::Applied(Applied::Failed(Failure::transient("away"))));
+    world.run();
+    assert_eq!(world.effects(), [Effect::Apply, Effect::Apply], "the second takes the room of the first");
+    world.later(60);
+    assert_eq!(
+        {
+            world.run();
+            world.effects()
+        },
+        [Effect::LookOnly],
+        "the first finds none, and only looks whether its patch was made after all"
+    );
+    world.outcome(&first, Input::Applied(Applied::Paused));
+    world.run();
+    let told = world
+        .engine
+        .updates()
+        .find(|update| update.id == first)
+        .and_then(|update| update.history.iter().last().map(|entry| entry.detail.clone()));
+    assert!(told.is_some_and(|told| told.contains("in flight") || told.contains("roll")), "it tells why");
+    world.outcome(&second, Input::Applied(Applied::Drifted(Drift::Gone)));
+    world.later(60);
+    world.run();
+    assert_eq!(world.effects(), [Effect::Apply]);
+}
+
 #[test]
 fn an_image_that_a_person_set_back_stays_theirs_until_resume_or_a_newer_candidate() {
     let mut world = World::new(settings());
@@ -486,6 +568,38 @@ fn a_set_back_image_stays_back_when_every_record_is_lost() {
     world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
     world.run();
     assert_eq!(world.phases(), []);
+}
+
+#[test]
+fn a_resume_lifts_what_the_mark_alone_holds_back() {
+    let put_back = Mark { update: "web-0123456789".into(), epoch: 0, restored: vec![digest("b")] };
+    let mut world = World::new(settings());
+    world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.1", "b")]);
+    world.run();
+    let set_back = Mark { update: world.open().name.clone(), epoch: 0, restored: vec![] };
+    for mark in [put_back, set_back] {
+        let mut world = World::new(settings());
+        world.show("web", OLD, PATCH, Some(mark.clone()));
+        let look = |world: &mut World| {
+            world.later(300);
+            world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
+            world.run();
+        };
+        look(&mut world);
+        assert_eq!(world.phases(), [], "it is held back though no record is left");
+        let lifted = Arc::new(Mutex::new(None));
+        let told = lifted.clone();
+        let reply = Box::new(move |result| *told.lock().unwrap() = Some(result));
+        world.send(Message::Command(Command::Resume { scope: Scope::All, by: "user:ann".into(), reply }));
+        let before = world.hints;
+        world.run();
+        let lifted = lifted.lock().unwrap().take().expect("an answer").expect("lifted");
+        assert_eq!(lifted.bindings, [UpdateId { namespace: "shop".into(), name: mark.update }]);
+        assert_eq!(world.hints, before + 1, "and is looked at again");
+        look(&mut world);
+        assert_eq!(world.phases(), [("1.0.1".to_owned(), "Applying")]);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::{Act, Engine};
 use super::slot::Slot;
-use crate::core::image::{ImageRef, Repository};
+use crate::core::failure::Failure;
 use crate::core::schedule::after;
 use crate::core::update::{Reason, Trigger, UpdateId};
 use crate::core::workload::{Workload, WorkloadId};
@@ -60,10 +60,10 @@ impl Engine {
         let id = record.id.clone();
         let why = reason(&record).to_string();
         self.unreadable.note(record, now);
-        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(slot) = self.slots.get(&id) else { return };
         let repositories = slot.update.repositories();
         if slot.is_recorded() {
-            slot.not_written(now, None);
+            self.slots.change(&id, |slot| slot.not_written(now, &Failure::refused(why)));
         } else {
             self.withdraw(&id, &why);
             self.acts.push(Act::Hint(repositories, Trigger::Resync));
@@ -91,14 +91,9 @@ impl Engine {
         let is_let_go = |workload: &Workload| concerns(&before, &workload.id) && self.unreadable.of(&workload.id).is_none();
         let workloads: Vec<_> = self.workloads.all().into_iter().filter(|workload| is_let_go(workload)).collect();
         for workload in &workloads {
-            self.acts.push(Act::Hint(repositories(workload), Trigger::Resync));
+            self.acts.push(Act::Hint(workload.repositories(), Trigger::Resync));
         }
         let ids: Vec<WorkloadId> = workloads.iter().map(|workload| workload.id.clone()).collect();
         self.compare_with_cluster(&ids, now);
     }
-}
-
-fn repositories(workload: &Workload) -> Vec<Repository> {
-    let images = workload.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
-    images.map(|image| image.repository().clone()).collect()
 }

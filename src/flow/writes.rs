@@ -34,12 +34,19 @@ impl Engine {
 
     pub(super) fn written(&mut self, id: &UpdateId, result: Written, now: Timestamp) {
         let is_past = self.is_past(id);
-        let Some(slot) = self.slots.get_mut(id) else { return };
+        if self.slots.get(id).is_none() {
+            return;
+        }
         match result {
-            Written::Done(version) => slot.written(version, now, &mut self.acts),
+            Written::Done(version) => {
+                let acts = &mut self.acts;
+                self.slots.change(id, |slot| slot.written(version, now, acts));
+            }
             Written::Unreadable(record) => self.not_over(record, now),
             Written::Failed(failure) if is_past && failure.kind == FailureKind::Refused => self.give_up(id, &failure),
-            Written::Failed(failure) => slot.not_written(now, failure.retry_after),
+            Written::Failed(failure) => {
+                self.slots.change(id, |slot| slot.not_written(now, &failure));
+            }
             Written::Taken(kept) => self.adopt(*kept),
         }
     }

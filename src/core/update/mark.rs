@@ -19,6 +19,14 @@ impl Mark {
     /// The annotation's key.
     pub const KEY: &'static str = "skeg.dev/last-update";
 
+    /// The name in a mark that holds nothing back: no update's name is without its digits.
+    const LIFTED: &'static str = "lifted";
+
+    /// The mark that takes the place of this one when a person lifts what it holds back.
+    pub fn lifted(&self) -> Self {
+        Self { update: Self::LIFTED.into(), epoch: self.epoch, restored: Vec::new() }
+    }
+
     /// Reads a mark; `None` for a text that skeg did not write. Such a text is treated as no mark.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
