@@ -38,7 +38,10 @@ impl Engine {
         match result {
             Written::Done(version) => slot.written(version, now, &mut self.acts),
             Written::Unreadable(record) => self.not_over(record, now),
-            Written::Failed(failure) if is_past && failure.kind == FailureKind::Refused => self.give_up(id, &failure),
+            // A namespace that is being deleted forbids what is written into it.
+            Written::Failed(failure) if is_past && matches!(failure.kind, FailureKind::Refused | FailureKind::Forbidden) => {
+                self.give_up(id, &failure);
+            }
             Written::Failed(failure) => slot.not_written(now, failure.retry_after),
             Written::Taken(kept) => self.adopt(*kept),
         }
