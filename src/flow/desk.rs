@@ -171,9 +171,9 @@ fn refusal(refused: CommandRefused) -> Refusal {
     use crate::core::hold::approval::VoteRefused;
     match refused {
         CommandRefused::NotFound(id) => Refusal::NoUpdate(id),
-        CommandRefused::Vote(refused @ (VoteRefused::NotApprover { .. } | VoteRefused::OtherTeam { .. })) => {
-            Refusal::NotAllowed(refused.to_string())
-        }
+        CommandRefused::Vote(
+            refused @ (VoteRefused::NotApprover { .. } | VoteRefused::NotMember { .. } | VoteRefused::OtherTeam { .. }),
+        ) => Refusal::NotAllowed(refused.to_string()),
         CommandRefused::Vote(refused) => Refusal::Conflict(refused.to_string()),
         CommandRefused::Unfit(why) => Refusal::Conflict(why),
         CommandRefused::Observing => Refusal::Observing,
