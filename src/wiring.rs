@@ -29,7 +29,7 @@ use crate::flow::ballots::BallotBox;
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::guard::guarded;
-use crate::flow::{Health, Ports, Prompts, RecentDigests, Recorder};
+use crate::flow::{Health, KeptListings, Ports, Prompts, RecentDigests, Recorder};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Private, Webhooks};
@@ -221,6 +221,7 @@ fn ports(
         approver: approver.unwrap_or_else(|| Arc::new(LogApprover)),
         prompts: Prompts::default(),
         clock: Arc::clone(clock),
+        listings: KeptListings::new(config.poll.interval),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,

@@ -1,8 +1,9 @@
 //! What skeg does not do, and how it goes on when a part of the world is away.
 
 use http::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use skeg::core::update::FORBIDDEN_MAX;
 use skeg::embedded::git::{GitFault, GitRequest};
 use skeg::embedded::kube;
 use skeg::embedded::registry::{Fault, Matcher, Operation};
@@ -196,6 +197,50 @@ async fn a_pause_stops_a_patch_that_the_cluster_would_not_take_yet() {
     assert_eq!(status, StatusCode::OK);
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(agent.patches_done(), 1);
+}
+
+/// What the API server forbids may be its start, or a role that a person mends.
+#[tokio::test]
+async fn a_patch_that_is_forbidden_is_told_and_made_when_it_is_allowed() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let patch = || kube::Matcher::any().method("PATCH").path("/deployments/web");
+    agent.stage.kube.fail_next(patch(), kube::Fault::Status(403, None), ALWAYS);
+    agent.push_broken("shop/web", "1.0.1");
+    let is_told = |update: &Value| text(update, "/reason/message").contains("forbidden");
+    let told = async || agent.update_to("1.0.1").await.filter(is_told);
+    let update = agent.wait_for("the update tells it", told).await;
+    assert_eq!(update["phase"], "Applying", "{update:#}");
+    assert!(agent.get("/v1/status").await["degraded"].to_string().contains("forbidden"), "{:#}", agent.get("/v1/status").await);
+    let events = async || agent.stage.kube.all("v1", "Event").iter().filter(|event| event["reason"] == "Forbidden").count();
+    agent.until("an Event tells it", async || events().await == 1).await;
+
+    agent.stage.kube.clear_faults();
+    agent.wait_for_phase("1.0.1", "Verifying").await;
+    assert!(!agent.get("/v1/status").await["degraded"].to_string().contains("forbidden"));
+    // The rollout fails, and is not put back until that is allowed.
+    agent.stage.kube.fail_next(patch(), kube::Fault::Status(403, None), ALWAYS);
+    let update = agent.wait_for("the update tells it", told).await;
+    assert_eq!(update["phase"], "Restoring", "{update:#}");
+    agent.stage.kube.clear_faults();
+    agent.wait_for_phase("1.0.1", "RolledBack").await;
+    assert!(agent.deployment_image("web").ends_with(":1.0.0"));
+    assert_eq!(agent.patches_done(), 2);
+}
+
+#[tokio::test]
+async fn a_patch_that_stays_forbidden_ends_after_the_time_that_was_told() {
+    let agent = Agent::start(Setup::at_once().without_polls()).await;
+    agent.wait_for_image("web", "current").await;
+    let patch = kube::Matcher::any().method("PATCH").path("/deployments/web");
+    agent.stage.kube.fail_next(patch, kube::Fault::Status(403, None), ALWAYS);
+    agent.push("shop/web", "1.0.1");
+    assert!(agent.deliver_webhook("shop/web", "1.0.1").await.is_success());
+    agent.until("it is tried again", async || agent.patches().len() > 1).await;
+    assert_eq!(agent.update_to("1.0.1").await.unwrap()["phase"], "Applying");
+    agent.clock.move_on(SignedDuration::try_from(FORBIDDEN_MAX).unwrap());
+    let end = agent.wait_for_phase("1.0.1", "Failed").await;
+    assert!(text(&end, "/reason/message").contains("forbidden"), "{end:#}");
+    assert_eq!((agent.patches_done(), agent.commits().len()), (0, 0));
 }
 
 impl Running {

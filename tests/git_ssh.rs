@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +16,7 @@ use skeg::core::workload::{WorkloadId, WorkloadKind};
 use skeg::ports::clock::Clock;
 use skeg::ports::git::{Git as _, GitEdit, GitError, GitImage, GitOutcome};
 
-use crate::support::agent::{Agent, PERSON, Setup, Workload, text};
+use crate::support::agent::{Agent, MovedClock, PERSON, Setup, Workload, text};
 use crate::support::git_ssh::{KeyPair, SshGit, known_host, set_mode};
 
 const OLD: &str = "ghcr.io/acme/web:1.0.0";
@@ -250,12 +250,7 @@ async fn an_update_is_recorded_by_ssh_within_a_minute_of_the_rotation_of_its_key
     let Some(fixture) = Fixture::new() else { return };
     let next = KeyPair::create(fixture.folder.path().join("next"));
     fixture.server.admit(&next);
-    let more = format!(
-        "[[git]]\nname = \"by-ssh\"\nurl = \"{}\"\nnamespaces = [\"*\"]\nssh_key_file = \"{}\"\nknown_hosts_file = \"{}\"\n",
-        fixture.server.url(),
-        fixture.key.file.display(),
-        fixture.known_hosts.display(),
-    );
+    let more = entry(&fixture, &fixture.server.url());
     let workload = Workload::new("web", "shop/web", "1.0.0").directive("git", "by-ssh");
     let agent = Agent::start(Setup { more: Box::leak(more.into_boxed_str()), ..Setup::of([workload.clone()]) }).await;
     let declared = workload.manifest(&agent.stage.registry.address().to_string());
@@ -278,6 +273,88 @@ async fn an_update_is_recorded_by_ssh_within_a_minute_of_the_rotation_of_its_key
         fixture.server.repository().show("apps/web.yaml").unwrap(),
         declared.replace(&agent.stage.image("shop/web", "1.0.0"), &image).as_bytes()
     );
+}
+
+/// The `[[git]]` entry for a server behind this address.
+fn entry(fixture: &Fixture, url: &str) -> String {
+    let (key, known_hosts) = (fixture.key.file.display(), fixture.known_hosts.display());
+    format!(
+        "[[git]]\nname = \"by-ssh\"\nurl = \"{url}\"\nnamespaces = [\"*\"]\nssh_key_file = \"{key}\"\nknown_hosts_file = \"{known_hosts}\"\n"
+    )
+}
+
+/// Passes connections on to a server and keeps the time of each.
+async fn doorman(server: std::net::SocketAddr, clock: Arc<dyn Clock>) -> (std::net::SocketAddr, Arc<Mutex<Vec<Timestamp>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, seen) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Timestamp>>>::default());
+    let kept = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            kept.lock().unwrap().push(clock.now());
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
+                // Either side may close at any time.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, seen)
+}
+
+/// GI-04, at a real sshd: the key is revoked while three updates are due, and another one is put into its file. skeg's clock goes on by a
+/// second whenever all of them wait, so that a minute of it takes moments.
+#[tokio::test]
+async fn a_revoked_key_is_tried_seldom_and_its_successor_within_a_minute() {
+    let Some(fixture) = Fixture::new() else { return };
+    let next = KeyPair::create(fixture.folder.path().join("next"));
+    fixture.server.admit(&next);
+    let names = ["a", "b", "c"];
+    let workloads = names.map(|name| Workload::new(name, &format!("shop/{name}"), "1.0.0").directive("git", "by-ssh"));
+    // Where the server seems to be is known when skeg's clock exists, which the entry has to be written before.
+    let clock: Arc<MovedClock> = Arc::default();
+    let (address, seen) = doorman(fixture.server.address(), clock.clone()).await;
+    std::fs::write(&fixture.known_hosts, fixture.server.known_host_at(address)).unwrap();
+    let more = entry(&fixture, &SshGit::url_at(address));
+    let setup = Setup { more: Box::leak(more.into_boxed_str()), ..Setup::of(workloads.clone()) };
+    let agent = Agent::start_by(setup, clock.clone()).await;
+    let host = agent.stage.registry.address().to_string();
+    for workload in &workloads {
+        let path = format!("apps/{}.yaml", workload.name);
+        fixture.server.repository().commit(&path, workload.manifest(&host).as_bytes(), PERSON, "Declare it").unwrap();
+        agent.push(&format!("shop/{}", workload.name), "1.0.1");
+    }
+    let tries = || seen.lock().unwrap().len();
+    let goes_on = async || {
+        let updates = agent.updates().await;
+        let waits = |update: &&serde_json::Value| update["phase"] == "Recording" && update["trouble"]["retryAt"].is_string();
+        if updates.iter().filter(waits).count() == names.len() {
+            clock.move_on(SignedDuration::from_secs(1));
+        }
+    };
+    agent
+        .until("the key is tried five times", async || {
+            goes_on().await;
+            tries() >= 5
+        })
+        .await;
+    let times = seen.lock().unwrap().clone();
+    let pauses: Vec<SignedDuration> = times.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
+    // The first comes while the updates become due one after another.
+    assert!(pauses.iter().skip(1).all(|pause| *pause >= SignedDuration::from_secs(10)), "more than six tries a minute: {pauses:?}");
+    let update = agent.update_to("1.0.1").await.unwrap();
+    assert!(text(&update, "/reason/message").contains("by-ssh: not authorised"), "{update:#}");
+
+    next.replace(&fixture.key);
+    let rotated = clock.now();
+    agent
+        .until("everything is committed", async || {
+            goes_on().await;
+            agent.updates().await.iter().all(|update| update["phase"] == "Done")
+        })
+        .await;
+    let took = clock.now().duration_since(rotated);
+    assert!(took < SignedDuration::from_mins(1), "{took}");
+    assert_eq!(agent.patches_done(), names.len());
 }
 
 /// The command lines of all processes, words ended by NUL.

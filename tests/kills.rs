@@ -195,6 +195,40 @@ async fn killed_at_a_vote_it_counts_the_vote_once() {
     check_each(&[(Point::Before, Request::Vote), (Point::After, Request::Vote)]).await;
 }
 
+/// CR-05: a click that was acknowledged is not lost, and not needed again, although nothing was applied yet.
+#[tokio::test]
+async fn killed_after_a_click_was_acknowledged_it_goes_ahead_without_another_one() {
+    let Some(mut stage) = Stage::raise(&["web"]).await else { return };
+    for (tag, fate) in [("1.0.1", Fate::Lost), ("1.0.2", Fate::Late)] {
+        let before = seen(&stage);
+        let mut patch = stage.to_cluster.hold(Point::Before, |passing| Request::Patch.is(passing, "any"));
+        stage.push("web", tag);
+        let envelope = stage.click("web", tag).await;
+        stage.acknowledged(&envelope).await;
+        patch.reached().await;
+        stage.kill().await;
+        assert_eq!(seen(&stage), before, "{fate:?}");
+        match fate {
+            Fate::Lost => {
+                drop(patch);
+                stage.start().await;
+            }
+            Fate::Late => {
+                stage.start().await;
+                patch.release().await.expect("what is late arrives, and is answered");
+            }
+        }
+        let recorded = async || stage.records("web", tag).into_iter().find(|record| record["status"]["phase"] == "Done");
+        let record = stage.until("it is recorded as done", recorded).await;
+        let votes = record["status"]["votes"].as_array().unwrap();
+        assert_eq!((votes.len(), text(&votes[0], "/voter")), (1, "slack:U1"), "{fate:?}: {record:#}");
+        let after = Seen { patches: before.patches + 1, commits: before.commits + 1, generation: before.generation + 1 };
+        assert_eq!(seen(&stage), after, "{fate:?}");
+        check_told(&stage, tag, true, &format!("{fate:?}")).await;
+    }
+    stage.stop().await;
+}
+
 /// CR-01.
 #[tokio::test]
 async fn killed_at_a_patch_it_patches_once() {

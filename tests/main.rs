@@ -34,6 +34,9 @@ mod far_ends;
 /// Git over SSH.
 #[cfg(feature = "embedded")]
 mod git_ssh;
+/// Hints: what is read for one, and what it leads to.
+#[cfg(feature = "embedded")]
+mod hints;
 /// Deliveries that nobody has signed, and what they cost.
 #[cfg(feature = "embedded")]
 mod hostile_deliveries;

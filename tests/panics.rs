@@ -64,7 +64,7 @@ async fn a_look_that_finds_the_queue_full_is_made_later_and_told() {
     let later = skeg::core::schedule::after(outside.now(), Duration::from_hours(1_000));
     let fillers: Vec<_> = (0..10_000).map(|number| format!("registry.example/filler{number}").parse().unwrap()).collect();
     for repository in &fillers {
-        assert!(outside.hints.push(Hint { repository: Clone::clone(repository), tag: None, trigger: Trigger::Webhook }, later));
+        assert!(outside.hints.push(Hint::whole(Clone::clone(repository), Trigger::Webhook), later));
     }
     let running = Running::start(&outside);
     running.wait_for(|_| outside.metrics().contains("skeg_hints_put_off_total 2").then_some(())).await;

@@ -53,7 +53,7 @@ async fn receivers() -> Receivers {
     let queue = Arc::new(move |hint: skeg::sources::Hint| {
         let takes = !full.load(Ordering::Relaxed);
         if takes {
-            noted.lock().unwrap().push(format!("{}:{}", hint.repository, hint.tag.unwrap()));
+            noted.lock().unwrap().push(format!("{}:{}", hint.repository, hint.tags.first().unwrap()));
         }
         takes
     });

@@ -181,7 +181,7 @@ async fn what_the_server_does_not_accept_is_a_refusal_with_its_reason() {
     let Err(ClusterError::Refused { detail, .. }) = cluster.api.patch(&patch).await else { panic!("not refused") };
     assert!(detail.contains("image"), "{detail}");
     cluster.kube.fail_next(Matcher::any().method("PATCH"), Fault::Status(403, None), 1);
-    assert!(matches!(cluster.api.patch(&decide(&cluster, &update).await).await, Err(ClusterError::Refused { .. })));
+    assert!(matches!(cluster.api.patch(&decide(&cluster, &update).await).await, Err(ClusterError::Forbidden { .. })));
 }
 
 #[tokio::test]

@@ -9,12 +9,12 @@ mod trouble;
 
 use http::StatusCode;
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 use skeg::core::update::Event;
 use skeg::embedded::kube::{Fault as KubeFault, Matcher};
 
 use crate::support::agent::{Agent, PATIENCE, Setup, Workload, text};
-use crate::support::slack::{FakeSlack, Posted, Press};
+use crate::support::slack::{FakeSlack, Fault, Posted, Press};
 
 const APPROVE: &str = "skeg.approve";
 const REJECT: &str = "skeg.reject";
@@ -152,7 +152,7 @@ async fn a_click_from_whom_or_where_it_may_not_come_is_refused_told_and_audited(
 }
 
 #[tokio::test]
-async fn everybody_in_the_channel_may_vote_where_the_channel_is_an_approver() {
+async fn every_member_in_the_channel_may_vote_where_the_channel_is_an_approver() {
     let slack = FakeSlack::start();
     let web = Workload::new("web", "shop/web", "1.0.0").directive("approvals", "1").directive("approvers", "slack-channel");
     let agent = start(&slack, Setup::of([web])).await;
@@ -164,6 +164,51 @@ async fn everybody_in_the_channel_may_vote_where_the_channel_is_an_approver() {
     slack.press(&Press::of("U8", &message, APPROVE));
     let done = agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(text(&done, "/votes/0/voter"), "slack:U8");
+}
+
+/// SL-09: guests, apps and whoever Slack says nothing about.
+#[tokio::test]
+async fn where_the_channel_is_an_approver_only_members_of_the_workspace_may_vote() {
+    let slack = FakeSlack::start();
+    let web = Workload::new("web", "shop/web", "1.0.0").directive("approvals", "1").directive("approvers", "slack-channel;slack:U7");
+    let agent = start(&slack, Setup::of([web])).await;
+    agent.push("shop/web", "1.0.1");
+    let message = request(&agent, &slack, "1.0.1").await;
+    for (user, fields, why) in [
+        ("U3", json!({"is_restricted": true}), "is a guest of the workspace"),
+        ("U4", json!({"is_restricted": true, "is_ultra_restricted": true}), "is a guest of the workspace"),
+        ("U5", json!({"is_bot": true}), "is an app"),
+        ("U6", json!({"deleted": true}), "is no longer of the workspace"),
+        ("U8", json!({"is_ultra_restricted": null}), "is not known to be a member of the workspace"),
+        ("U9", json!({"id": "U1"}), "is not known to be a member of the workspace"),
+    ] {
+        slack.describe(user, fields);
+        let envelope = slack.press(&Press::of(user, &message, APPROVE));
+        acknowledged(&agent, &slack, &envelope).await;
+        let said = told(&agent, &slack, user, 1).await;
+        assert!(said[0].contains(&format!("not counted: slack:{user} {why}")), "{said:?}");
+    }
+    // Without the scope, and later with it.
+    slack.fail_next("users.info", Fault::Error("missing_scope"));
+    slack.press(&Press::of("U2", &message, APPROVE));
+    let said = told(&agent, &slack, "U2", 1).await;
+    assert!(said[0].contains("missing_scope, add the scope to the app"), "{said:?}");
+    assert!(votes(&agent, "1.0.1").await.is_empty());
+
+    // A guest who is named may vote.
+    slack.describe("U7", json!({"is_restricted": true}));
+    slack.press(&Press::of("U7", &message, APPROVE));
+    let done = agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(text(&done, "/votes/0/voter"), "slack:U7");
+    agent.push("shop/web", "1.0.2");
+    let message = request(&agent, &slack, "1.0.2").await;
+    let asked = slack.calls("users.info");
+    slack.press(&Press::of("U3", &message, APPROVE));
+    told(&agent, &slack, "U3", 2).await;
+    assert_eq!(slack.calls("users.info"), asked, "what Slack said is good for a while");
+    slack.press(&Press::of("U2", &message, APPROVE));
+    let done = agent.wait_for_phase("1.0.2", "Done").await;
+    assert_eq!(text(&done, "/votes/0/voter"), "slack:U2");
 }
 
 /// SL-03.

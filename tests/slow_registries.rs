@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use skeg::embedded::registry::{Fault, Matcher, Operation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::support::agent::{Agent, Setup, Workload, text};
+use crate::support::agent::{Agent, Setup, Stage, Workload, text};
 
 /// A whole request may take this long, and a machine is busy.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// More than there are places to read at a registry.
 const SLOW: usize = 80;
+/// Requests that a registry sees at once: four, and sixteen that it is slow to answer.
+const AT_ONCE_MAX: usize = 20;
 /// A workload that has a container from the slow registry beside one from the other.
 const PAIR: &str = "pair";
 
@@ -74,7 +77,7 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
     agent.push(&format!("shop/{PAIR}"), "1.0.0");
     let pair = with_sidecar(&Workload::new(PAIR, &format!("shop/{PAIR}"), "1.0.0"), &host, &format!("{slow}/team/sidecar:1.0.0"));
     agent.stage.kube.apply(pair).unwrap();
-    agent.until("the slow registry is asked", async || most.load(Ordering::SeqCst) == 4).await;
+    agent.until("the slow registry is asked", async || most.load(Ordering::SeqCst) >= 4).await;
 
     // Its own repository, and one that is read together with a slow one: each poll a second, as if nothing was.
     for repository in ["shop/web".to_owned(), format!("shop/{PAIR}")] {
@@ -91,7 +94,7 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
             agent.updates().await.iter().any(|update| update["workload"]["name"] == PAIR)
         })
         .await;
-    assert_eq!(most.load(Ordering::SeqCst), 4, "the registry sees no more requests at once than it is meant to");
+    assert!(most.load(Ordering::SeqCst) <= AT_ONCE_MAX, "the registry sees no more requests at once than it is meant to");
     assert!(begun.elapsed() < DEADLINE, "{:?}: that was after the first deadline", begun.elapsed());
 
     let told = async || {
@@ -102,4 +105,25 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
     let took = begun.elapsed();
     assert!(text(&image, "/errors/0").contains("30 s"), "{image:#}");
     assert!((DEADLINE..DEADLINE + Duration::from_secs(10)).contains(&took), "{took:?}");
+}
+
+/// Four repositories of one registry that answer by the byte: as many as there are requests at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_repositories_do_not_delay_the_others_of_their_registry() {
+    let names = ["web", "slow-0", "slow-1", "slow-2", "slow-3"];
+    let stage = Stage::build(&Setup::of(names.map(|name| Workload::new(name, &format!("shop/{name}"), "1.0.0"))));
+    for name in names.iter().filter(|name| name.starts_with("slow")) {
+        let listing = Matcher::of(Operation::Tags).in_repository(format!("shop/{name}")).always();
+        stage.registry.fail_next(listing, Fault::SlowBody(Duration::from_secs(10)));
+    }
+    let agent = Agent::start_unready(stage).await;
+    agent.until("the slow repositories are asked", async || names.iter().all(|name| agent.listings(&format!("shop/{name}")) > 0)).await;
+    let (asked, polls) = (Instant::now(), 6);
+    agent.polls("shop/web", polls).await;
+    let each = asked.elapsed() / u32::try_from(polls).unwrap();
+    // A second between polls, a second of delay, and a busy machine; a place that is kept for 30 s would show.
+    assert!(each < Duration::from_secs(4), "a poll each {each:?}");
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_workload("web", "Done").await;
+    assert!(asked.elapsed() < DEADLINE, "{:?}: that was after the first deadline", asked.elapsed());
 }

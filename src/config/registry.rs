@@ -22,7 +22,7 @@ pub struct Registry {
     pub namespaces: Namespaces,
     /// `username` with `password_file` or `password_env`, or `token_file` or `token_env`. Default none: anonymous.
     pub credential: Option<Credential>,
-    /// Requests at the same time. Default 4.
+    /// Requests at the same time; those that take longer than a second count apart, four times as many. Default 4.
     pub concurrency: u32,
 }
 

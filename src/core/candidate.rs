@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::core::directives::Directives;
 use crate::core::image::{Digest, ImageRef, ImageRefError, Pin, Repository, Tag};
-use crate::core::policy::{self, Selection};
+use crate::core::policy::{Listing, Selection};
 use crate::core::update::Change;
 use crate::core::workload::{Container, Workload};
 
@@ -41,32 +41,45 @@ pub enum NotSelected {
     Image(ImageRefError),
     /// It names a digest and no tag. What is newer than a bare digest cannot be told, and going back by accident is worse than staying.
     DigestOnly,
-    /// There is no complete listing of its repository.
+    /// There is no complete listing of its repository, or none that this was asked of.
     NotListed,
     /// The policy picks nothing, and this is why.
     Policy(Box<str>),
+    /// The policy picks nothing among what was kept of a listing and read since.
+    NothingTold,
 }
 
 /// What each managed container of the workload should run, in the workload's order. Empty when the directives are wrong.
 ///
-/// `tags_of` gives the complete listing of a repository, or `None` where there is none: a partial one could lead backwards.
-pub fn candidates<'a, 't>(workload: &'a Workload, tags_of: &dyn Fn(&Repository) -> Option<&'t [Tag]>) -> Vec<Wanted<'a>> {
+/// `listing_of` gives what a complete listing of a repository says, or `None` where there is none: a partial one could lead backwards.
+pub fn candidates<'a, 't>(workload: &'a Workload, listing_of: &dyn Fn(&Repository) -> Option<&'t Listing>) -> Vec<Wanted<'a>> {
     let Ok(directives) = &workload.directives else {
         return Vec::new();
     };
-    let want = |container| wanted(container, directives, tags_of);
+    let want = |container| wanted(container, directives, listing_of);
     workload.containers.iter().filter_map(want).collect()
+}
+
+/// What the workload asks of a listing of `repository`: how a tag is chosen, and after which one.
+pub fn questions<'a>(workload: &'a Workload, repository: &Repository) -> impl Iterator<Item = (&'a Selection, Tag)> {
+    let directives = workload.directives.as_ref().ok();
+    let question = move |container: &'a Container| {
+        let selection = directives?.selection_of(container)?;
+        let image = container.image.parse::<ImageRef>().ok().filter(|image| image.repository() == repository)?;
+        Some((selection, image.effective_tag()?))
+    };
+    workload.containers.iter().filter_map(question)
 }
 
 fn wanted<'a, 't>(
     container: &'a Container,
     directives: &'a Directives,
-    tags_of: &dyn Fn(&Repository) -> Option<&'t [Tag]>,
+    listing_of: &dyn Fn(&Repository) -> Option<&'t Listing>,
 ) -> Option<Wanted<'a>> {
     let selection = directives.selection_of(container)?;
     let (image, outcome) = match container.image.parse::<ImageRef>() {
         Ok(image) => {
-            let outcome = pick(&image, selection, tags_of);
+            let outcome = pick(&image, selection, listing_of);
             (Some(image), outcome)
         }
         Err(error) => (None, Err(NotSelected::Image(error))),
@@ -74,14 +87,19 @@ fn wanted<'a, 't>(
     Some(Wanted { container, selection, image, outcome })
 }
 
-fn pick<'t>(image: &ImageRef, selection: &Selection, tags_of: &dyn Fn(&Repository) -> Option<&'t [Tag]>) -> Result<Picked, NotSelected> {
+fn pick<'t>(
+    image: &ImageRef,
+    selection: &Selection,
+    listing_of: &dyn Fn(&Repository) -> Option<&'t Listing>,
+) -> Result<Picked, NotSelected> {
     let current = image.effective_tag().ok_or(NotSelected::DigestOnly)?;
-    let tags = tags_of(image.repository()).ok_or(NotSelected::NotListed)?;
-    let choice = policy::choose(selection, Some(&current), tags);
+    let listing = listing_of(image.repository()).ok_or(NotSelected::NotListed)?;
+    let choice = listing.choose(selection, &current).ok_or(NotSelected::NotListed)?;
     let reason = choice.reason.into();
-    match choice.tag {
-        Some(tag) => Ok(Picked { tag, reason, qualifying: choice.qualifying }),
-        None => Err(NotSelected::Policy(reason)),
+    match (choice.tag, listing) {
+        (Some(tag), _) => Ok(Picked { tag, reason, qualifying: choice.qualifying }),
+        (None, Listing::Whole(_)) => Err(NotSelected::Policy(reason)),
+        (None, Listing::Kept(_)) => Err(NotSelected::NothingTold),
     }
 }
 
@@ -116,6 +134,7 @@ impl fmt::Display for NotSelected {
             }
             Self::NotListed => f.write_str("the tags of the repository are not known yet"),
             Self::Policy(reason) => f.write_str(reason),
+            Self::NothingTold => f.write_str("nothing that was told of since the last listing qualifies"),
         }
     }
 }
@@ -140,8 +159,8 @@ mod tests {
 
     /// Each managed container with the text it should have, or why it stays. `ghcr.io/a/b` lists three tags and nothing else is listed.
     fn changes(workload: &Workload) -> Vec<(String, Result<String, String>)> {
-        let tags: Vec<Tag> = ["1.0.0", "1.1.0", "latest"].iter().map(|tag| tag.parse().unwrap()).collect();
-        let tags_of = |repository: &Repository| (repository.as_str() == "ghcr.io/a/b").then_some(tags.as_slice());
+        let listing = Listing::Whole(["1.0.0", "1.1.0", "latest"].iter().map(|tag| tag.parse().unwrap()).collect());
+        let listing_of = |repository: &Repository| (repository.as_str() == "ghcr.io/a/b").then_some(&listing);
         let text = |wanted: &Wanted<'_>| match (&wanted.outcome, wanted.change(&NEW.parse().unwrap())) {
             (Ok(_), Some(change)) => Ok(change.to.to_string()),
             (Ok(picked), None) => Err(format!("already at {}", picked.tag)),
@@ -150,7 +169,7 @@ mod tests {
                 Err(reason.to_string())
             }
         };
-        candidates(workload, &tags_of).iter().map(|wanted| (wanted.container.name.to_string(), text(wanted))).collect()
+        candidates(workload, &listing_of).iter().map(|wanted| (wanted.container.name.to_string(), text(wanted))).collect()
     }
 
     #[track_caller]

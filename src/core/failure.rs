@@ -20,6 +20,8 @@ pub enum FailureKind {
     Transient,
     /// It will not pass without a person.
     Refused,
+    /// It is not allowed: a server that has just started may not know its roles yet, or a person mends one.
+    Forbidden,
     /// skeg itself failed while trying.
     Panicked,
 }
@@ -28,6 +30,11 @@ impl Failure {
     /// A failure that may pass.
     pub fn transient(summary: impl Into<Box<str>>) -> Self {
         Self { kind: FailureKind::Transient, summary: summary.into(), retry_after: None }
+    }
+
+    /// What is not allowed as things are.
+    pub fn forbidden(summary: impl Into<Box<str>>) -> Self {
+        Self { kind: FailureKind::Forbidden, summary: summary.into(), retry_after: None }
     }
 
     /// A failure that needs a person.

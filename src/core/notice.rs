@@ -26,6 +26,11 @@ pub fn of(update: &Update, event: Event) -> Option<Notice> {
             reason: closed.outcome.as_str(),
             message: format!("{}: {}", changes(update), closed.reason),
         }),
+        (Event::Forbidden, Phase::Applying(_) | Phase::Restoring(_)) => Some(Notice {
+            warning: true,
+            reason: "Forbidden",
+            message: format!("{}: {}", changes(update), update.history.iter().last().map(|entry| &*entry.detail).unwrap_or_default()),
+        }),
         (Event::SetBack, _) => Some(Notice {
             warning: false,
             reason: "SetBack",

@@ -221,7 +221,7 @@ impl Agent {
         let now = self.ports.clock.now();
         self.handle(Message::Tick);
         for repository in self.polls.take_due(now) {
-            self.hint(Hint { repository, tag: None, trigger: Trigger::Poll }, now);
+            self.hint(Hint::whole(repository, Trigger::Poll), now);
         }
         for batch in gather(self.hints.take_due(now), &self.hints, &*self.ports.workloads) {
             self.read(batch, now);
@@ -262,10 +262,10 @@ impl Agent {
             Act::Tell(told) => self.tell(told),
             Act::Hint(repositories, trigger) => {
                 for repository in repositories {
-                    self.hint(Hint { repository, tag: None, trigger }, now);
+                    self.hint(Hint::whole(repository, trigger), now);
                 }
             }
-            Act::HintAt(repository, due) => self.hint(Hint { repository, tag: None, trigger: Trigger::Resync }, due),
+            Act::HintAt(repository, due) => self.hint(Hint::whole(repository, Trigger::Resync), due),
             Act::Audit(line) => {
                 if let Some(told) = audit::told(&line) {
                     self.tell(told);

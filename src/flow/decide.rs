@@ -53,7 +53,7 @@ impl Engine {
             observations.iter().find(|one| one.repository == *repository && one.access == access)
         };
         let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();
-        let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| read.tags.as_slice()));
+        let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| &read.listing));
         let trigger_of = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.trigger);
         let is_unasked = |name: &str, trigger| trigger == Trigger::Webhook && directives.watch_of(name).trigger == TriggerKind::Poll;
         let (mut looks, mut decided, mut unread) = (Vec::new(), Vec::new(), Vec::new());
@@ -124,7 +124,10 @@ enum Looking {
 
 fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTreeMap<Tag, Option<Digest>>>) -> Looking {
     let (picked, image) = match (&one.outcome, &one.image) {
-        (Err(NotSelected::NotListed), _) | (Ok(_), None) => return Looking::Unasked,
+        // What was read answers other questions: the workload changed meanwhile.
+        (Err(NotSelected::NotListed), Some(image)) if digests(image).is_some() => return Looking::Unread(image.repository().clone()),
+        // What the last listing came to stands.
+        (Err(NotSelected::NotListed | NotSelected::NothingTold), _) | (Ok(_), None) => return Looking::Unasked,
         (Err(reason), _) => {
             return Looking::Decided { candidate: None, reason: Some(("NotSelected".into(), reason.to_string().into())), change: None };
         }

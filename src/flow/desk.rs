@@ -171,9 +171,9 @@ fn refusal(refused: CommandRefused) -> Refusal {
     use crate::core::hold::approval::VoteRefused;
     match refused {
         CommandRefused::NotFound(id) => Refusal::NoUpdate(id),
-        CommandRefused::Vote(refused @ (VoteRefused::NotApprover { .. } | VoteRefused::OtherTeam { .. })) => {
-            Refusal::NotAllowed(refused.to_string())
-        }
+        CommandRefused::Vote(
+            refused @ (VoteRefused::NotApprover { .. } | VoteRefused::NotMember { .. } | VoteRefused::OtherTeam { .. }),
+        ) => Refusal::NotAllowed(refused.to_string()),
         CommandRefused::Vote(refused) => Refusal::Conflict(refused.to_string()),
         CommandRefused::Unfit(why) => Refusal::Conflict(why),
         CommandRefused::Observing => Refusal::Observing,
@@ -266,6 +266,8 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         Some(PartView::degraded(workload.id.to_string(), list.join("; ")))
     });
     let unstored = engine.unwritten().map(|(id, why)| PartView::degraded(id.to_string(), format!("its record cannot be written: {why}")));
+    let forbidden =
+        engine.updates().filter_map(|update| Some(PartView::degraded(update.id.to_string(), format!("forbidden: {}", forbidden(update)?))));
     let unreadable = engine.unreadable.all().map(|(id, reason)| PartView::degraded(id.to_string(), reason.to_string()));
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -287,7 +289,17 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
             .chain(wrong)
             .chain(unstored)
             .chain(unreadable)
+            .chain(forbidden)
             .collect(),
+    }
+}
+
+/// What the API server says to a patch that it does not allow.
+fn forbidden(update: &Update) -> Option<&str> {
+    match &update.phase {
+        Phase::Applying(applying) => applying.forbidden_since.and(applying.trouble.as_deref()),
+        Phase::Restoring(restoring) => restoring.forbidden_since.and(restoring.trouble.as_deref()),
+        Phase::Held(_) | Phase::Verifying(_) | Phase::Recording(_) | Phase::Closed(_) => None,
     }
 }
 

@@ -13,6 +13,7 @@ impl From<ClusterError> for Failure {
         match error {
             ClusterError::Busy { retry_after, .. } => Self { kind: FailureKind::Transient, summary, retry_after },
             ClusterError::Conflict { .. } | ClusterError::Unreachable { .. } => Self::transient(summary),
+            ClusterError::Forbidden { .. } => Self::forbidden(summary),
             ClusterError::NotFound { .. } | ClusterError::Exists { .. } | ClusterError::Refused { .. } => Self::refused(summary),
         }
     }

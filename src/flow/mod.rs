@@ -26,6 +26,7 @@ pub mod guard;
 pub mod health;
 mod history;
 mod journal;
+mod listings;
 mod looked;
 mod marks;
 pub mod observe;
@@ -58,6 +59,7 @@ use crate::ports::registry::Registry;
 
 pub use ask::Prompts;
 pub use health::Health;
+pub use listings::KeptListings;
 pub use recent::RecentDigests;
 pub use record::Recorder;
 
@@ -83,6 +85,8 @@ pub struct Ports {
     pub prompts: Prompts,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What is kept of the last listings.
+    pub listings: KeptListings,
     /// Digests that were read a moment ago.
     pub recent: RecentDigests,
     /// Write-backs that wait for their turn.

@@ -1,4 +1,8 @@
 //! Hint → observation: one complete listing, and the digests of the tags that matter.
+//!
+//! A hint that names tags needs no new listing as long as the last one is younger than a poll interval: what is kept of it and the named tags,
+//! whose digests are read now, are answered as a new listing would be. Whatever does not fit (another question than was asked of the listing, a
+//! tag that is not there) causes a listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +14,7 @@ use super::Ports;
 use super::guard::{INTERNAL, guarded};
 use crate::core::candidate::candidates;
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::policy::Listing;
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
@@ -24,19 +29,19 @@ pub struct Observation {
     pub access: Access,
     /// What made skeg look.
     pub trigger: Trigger,
-    /// The tag that the hint named, if it named one.
-    pub named: Option<Tag>,
+    /// The tags that the hint named.
+    pub named: BTreeSet<Tag>,
     /// When reading began.
     pub at: Timestamp,
     /// What was read; an error leaves everything as it is.
     pub read: Result<Read, RegistryError>,
 }
 
-/// A complete listing, and the digests of the tags that a policy chooses from it.
+/// A complete listing or what is kept of one, and the digests of the tags that a policy chooses from it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Read {
-    /// Every tag.
-    pub tags: Vec<Tag>,
+    /// The tags.
+    pub listing: Listing,
     /// What the chosen tags point at; `None` for a tag that is listed but has no manifest.
     pub digests: BTreeMap<Tag, Option<Digest>>,
 }
@@ -44,12 +49,13 @@ pub struct Read {
 impl Observation {
     /// Whether the list does not show yet what a webhook told of.
     pub fn misses_its_tag(&self) -> bool {
-        let (Some(named), Ok(read)) = (&self.named, &self.read) else { return false };
-        self.trigger == Trigger::Webhook && !read.tags.contains(named)
+        let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return false };
+        self.trigger == Trigger::Webhook && !self.named.iter().all(|named| tags.contains(named))
     }
 }
 
-/// Reads a repository for the workloads that use it, once for each access they have.
+/// Reads a repository for the workloads that use it, once for each access they have. Where no workload moves to what the hint told of, there is
+/// nothing to read, and no observation.
 pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let (repository, trigger) = (&hint.repository, hint.trigger);
     let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
@@ -62,28 +68,73 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
         let read = guarded(ports, "reading a repository", read(ports, hint, &access, &workloads)).await;
         let read =
             read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
-        observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tag.clone(), at, read });
+        let Some(read) = read.transpose() else { continue };
+        observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tags.clone(), at, read });
     }
     observations
 }
 
-async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Workload>]) -> Result<Read, RegistryError> {
-    let repository = &hint.repository;
-    // The tag that a webhook names is nearly always the one that is chosen: its digest is read beside the list, not after it.
-    let probable: BTreeSet<Tag> = hint.tag.as_ref().map(|tag| chosen(repository, workloads, std::slice::from_ref(tag))).unwrap_or_default();
-    let (tags, early) = join(ports.registry.tags(repository, access), digests(ports, repository, access, probable)).await;
-    let tags = tags?;
-    let mut wanted = chosen(repository, workloads, &tags);
-    let mut known = early.unwrap_or_default();
+/// What the named tags and what is kept of the last listing lead to.
+enum Told {
+    /// This, and it answers every workload.
+    All(Read),
+    /// These digests; the rest takes a listing.
+    Early(BTreeMap<Tag, Option<Digest>>),
+}
+
+async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Workload>]) -> Result<Option<Read>, RegistryError> {
+    let begun = ports.clock.now();
+    // What the policies would move to if there were no other tags.
+    let eligible = chosen(hint, workloads, &Listing::Whole(hint.tags.iter().cloned().collect()));
+    let kept = (!hint.tags.is_empty()).then(|| ports.listings.with(&hint.repository, access, workloads, &hint.tags, begun)).flatten();
+    let (tags, early) = match kept {
+        Some(_) if eligible.is_empty() => return Ok(None),
+        Some(kept) => match told(ports, hint, access, workloads, kept).await? {
+            Told::All(read) => return Ok(Some(read)),
+            Told::Early(early) => (ports.registry.tags(&hint.repository, access).await, early),
+        },
+        None => {
+            // They are nearly always the ones that are chosen: their digests are read beside the list, not after it.
+            let (tags, early) = join(ports.registry.tags(&hint.repository, access), digests(ports, hint, access, eligible)).await;
+            (tags, early.unwrap_or_default())
+        }
+    };
+    listed(ports, hint, access, workloads, (tags?, begun), early).await.map(Some)
+}
+
+/// Reads the digests of what is chosen among the named tags and what is kept of the last listing.
+async fn told(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Workload>], kept: Listing) -> Result<Told, RegistryError> {
+    let digests = digests(ports, hint, access, chosen(hint, workloads, &kept)).await?;
+    // A tag that was told of is not there yet, or one that was listed is there no more.
+    if digests.values().any(Option::is_none) {
+        return Ok(Told::Early(digests));
+    }
+    ports.listings.add(&hint.repository, access, hint.tags.iter().filter(|tag| digests.contains_key(tag)));
+    Ok(Told::All(Read { listing: kept, digests }))
+}
+
+/// Reads what a complete listing leads to, and keeps what a later hint needs of it.
+async fn listed(
+    ports: &Ports,
+    hint: &Hint,
+    access: &Access,
+    workloads: &[Arc<Workload>],
+    (tags, begun): (Vec<Tag>, Timestamp),
+    early: BTreeMap<Tag, Option<Digest>>,
+) -> Result<Read, RegistryError> {
+    ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
+    let listing = Listing::Whole(tags);
+    let mut wanted = chosen(hint, workloads, &listing);
+    let mut known = early;
     // A tag that was not there yet is asked for again.
     known.retain(|tag, digest| digest.is_some() && wanted.remove(tag));
-    known.extend(digests(ports, repository, access, wanted).await?);
-    Ok(Read { tags, digests: known })
+    known.extend(digests(ports, hint, access, wanted).await?);
+    Ok(Read { listing, digests: known })
 }
 
 async fn digests(
     ports: &Ports,
-    repository: &Repository,
+    Hint { repository, .. }: &Hint,
     access: &Access,
     tags: BTreeSet<Tag>,
 ) -> Result<BTreeMap<Tag, Option<Digest>>, RegistryError> {
@@ -100,11 +151,11 @@ async fn digests(
 }
 
 /// The tags that any of the workloads' policies chooses, each once.
-fn chosen(repository: &Repository, workloads: &[Arc<Workload>], tags: &[Tag]) -> BTreeSet<Tag> {
-    let tags_of = |asked: &Repository| (asked == repository).then_some(tags);
+fn chosen(hint: &Hint, workloads: &[Arc<Workload>], listing: &Listing) -> BTreeSet<Tag> {
+    let listing_of = |asked: &Repository| (*asked == hint.repository).then_some(listing);
     workloads
         .iter()
-        .flat_map(|workload| candidates(workload, &tags_of))
+        .flat_map(|workload| candidates(workload, &listing_of))
         .filter_map(|one| one.outcome.ok())
         .map(|picked| picked.tag)
         .collect()

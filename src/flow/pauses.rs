@@ -109,7 +109,7 @@ impl PauseBook {
                 self.durable = kept;
                 (answers, Ok(()))
             }
-            Err(failure) if failure.kind == FailureKind::Refused => {
+            Err(failure) if matches!(failure.kind, FailureKind::Refused | FailureKind::Forbidden) => {
                 self.tries = 0;
                 self.pauses = Change::between(&wanted, &self.pauses).made(self.durable.clone());
                 (answers, Err(CommandRefused::NotRecorded(failure.summary)))

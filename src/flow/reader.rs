@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn hint(repository: &str, trigger: Trigger) -> Hint {
-        Hint { repository: format!("registry.test/{repository}").parse().unwrap(), tag: None, trigger }
+        Hint::whole(format!("registry.test/{repository}").parse().unwrap(), trigger)
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 //! The engine with a world that a test owns: no task, no clock, every order of events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::core::failure::Failure;
 use crate::core::hold::voter::{Ballot, Voter};
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::pause::{Pause, Scope};
+use crate::core::policy::Listing;
 use crate::core::update::{
     Applied, Closed, Drift, Effect, Followed, Input, Mark, Outcome, Phase, Reason, Restored, Rollout, Trigger, Update, UpdateId, Verdict,
 };
@@ -185,12 +186,12 @@ impl World {
 
     fn observation(&self, repository: &str, trigger: Trigger, tags: &[(&str, &str)]) -> Observation {
         let digests = tags.iter().map(|(tag, content)| (tag.parse().unwrap(), Some(digest(content)))).collect();
-        let read = Read { tags: tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect(), digests };
+        let read = Read { listing: Listing::Whole(tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect()), digests };
         Observation {
             repository: repository.parse().unwrap(),
             access: Access::Anonymous,
             trigger,
-            named: None,
+            named: BTreeSet::new(),
             at: self.now,
             read: Ok(read),
         }
@@ -631,9 +632,11 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
     let look = |world: &mut World, trigger| {
-        let read = Read { tags: vec!["1.0.1".parse().unwrap()], digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
+        let listing = Listing::Whole(vec!["1.0.1".parse().unwrap()]);
+        let read = Read { listing, digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
         let repository = "ghcr.io/acme/web".parse().unwrap();
-        let observation = Observation { repository, access: Access::Anonymous, trigger, named: None, at: world.now, read: Ok(read) };
+        let named = BTreeSet::new();
+        let observation = Observation { repository, access: Access::Anonymous, trigger, named, at: world.now, read: Ok(read) };
         world.send(Message::Observed(vec![observation]));
         world.run();
     };

@@ -43,7 +43,10 @@ impl Engine {
                 self.slots.change(id, |slot| slot.written(version, now, acts));
             }
             Written::Unreadable(record) => self.not_over(record, now),
-            Written::Failed(failure) if is_past && failure.kind == FailureKind::Refused => self.give_up(id, &failure),
+            // A namespace that is being deleted forbids what is written into it.
+            Written::Failed(failure) if is_past && matches!(failure.kind, FailureKind::Refused | FailureKind::Forbidden) => {
+                self.give_up(id, &failure);
+            }
             Written::Failed(failure) => {
                 self.slots.change(id, |slot| slot.not_written(now, &failure));
             }

@@ -112,7 +112,15 @@ pub enum ClusterError {
         /// Which object.
         object: String,
     },
-    /// Not allowed by RBAC or an admission policy, or not valid: a person has to act.
+    /// Not allowed (403): RBAC or an admission policy says no. A server that has just started says so until it has loaded the roles.
+    #[error("{object}: not allowed: {detail}")]
+    Forbidden {
+        /// Which object.
+        object: String,
+        /// What the API server said, cut.
+        detail: String,
+    },
+    /// Not valid, or refused in another way: a person has to act.
     #[error("{object}: refused: {detail}")]
     Refused {
         /// Which object.

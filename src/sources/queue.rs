@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::Hint;
 use crate::core::image::Repository;
-use crate::core::update::Trigger;
 
 /// Repositories that may wait at once. A full resync of a large cluster hints at a few thousand; a flood of forged names is cut here, at
 /// about a hundred bytes each.
@@ -30,15 +29,14 @@ impl HintQueue {
     /// Takes a hint that is due at `due`; `false` when the queue is full.
     ///
     /// A second hint for a repository joins the first: it is due when the earlier of the two is, so a stream of deliveries cannot put
-    /// the look off for ever, and it is a look for every workload that either was for.
+    /// the look off for ever, and it is a look for every workload and every tag that either was for.
     pub fn push(&self, hint: Hint, due: Timestamp) -> bool {
         let mut waiting = self.lock();
         let is_full = waiting.len() >= WAITING_MAX;
         match waiting.get_mut(&hint.repository) {
             Some(first) => {
                 first.due = first.due.min(due);
-                first.hint.trigger = joined(first.hint.trigger, hint.trigger);
-                first.hint.tag = hint.tag.or_else(|| first.hint.tag.take());
+                first.hint.join(hint);
             }
             None if is_full => return false,
             None => {
@@ -77,23 +75,15 @@ impl HintQueue {
     }
 }
 
-/// The trigger of two looks in one. Workloads that are only polled pass a webhook's look over, so beside any other trigger the
-/// webhook gives way: a busy sender would otherwise keep them from ever being looked at.
-fn joined(one: Trigger, other: Trigger) -> Trigger {
-    match (one, other) {
-        (Trigger::Webhook, trigger) | (trigger, Trigger::Webhook) => trigger,
-        (one, other) => one.max(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::core::update::Trigger;
 
     fn hint(repository: &str, tag: Option<&str>, trigger: Trigger) -> Hint {
-        Hint { repository: repository.parse().unwrap(), tag: tag.map(|tag| tag.parse().unwrap()), trigger }
+        Hint { repository: repository.parse().unwrap(), tags: tag.into_iter().map(|tag| tag.parse().unwrap()).collect(), trigger }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -127,6 +117,21 @@ mod tests {
             queue.push(hint("acme/web", None, other), at(1));
             assert_eq!(queue.take_due(at(1)), vec![hint("acme/web", None, expected)], "{one:?} and {other:?}");
         }
+    }
+
+    #[test]
+    fn joined_hints_name_every_tag_or_ask_for_a_listing() {
+        let joined = |tags: &[Option<&str>]| {
+            let queue = HintQueue::default();
+            for tag in tags {
+                queue.push(hint("acme/web", *tag, Trigger::Webhook), at(0));
+            }
+            queue.take_due(at(0))[0].tags.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(joined(&[Some("1.0.2"), Some("1.0.1"), Some("1.0.2")]), ["1.0.1", "1.0.2"]);
+        assert_eq!(joined(&[Some("1.0.2"), None, Some("1.0.1")]), [""; 0], "a look at everything stays one");
+        assert_eq!(joined(&[Some("1"), Some("1.2"), Some("1.2.3"), Some("latest")]).len(), 4);
+        assert_eq!(joined(&[Some("a"), Some("b"), Some("c"), Some("d"), Some("e"), Some("f")]), [""; 0]);
     }
 
     #[tokio::test]

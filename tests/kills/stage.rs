@@ -17,7 +17,7 @@ use crate::support::daemon::Daemon;
 use crate::support::gate::Gate;
 use crate::support::git::RealGit;
 use crate::support::registry::{Auth, RealRegistry};
-use crate::support::slack::{APP_TOKEN, BOT_TOKEN, CHANNEL, FakeSlack};
+use crate::support::slack::{APP_TOKEN, BOT_TOKEN, CHANNEL, FakeSlack, Posted, Press};
 
 const API_TOKEN: &str = "token-of-ops";
 /// The longest that any awaited fact may take. A whole update takes some seconds on a free machine.
@@ -119,7 +119,7 @@ interval = "1s"
 window = "0s"
 
 [approvals]
-approvers = ["user:ops"]
+approvers = ["user:ops", "slack:U1"]
 
 [slack]
 channel = "{CHANNEL}"
@@ -194,6 +194,21 @@ password_file = "git"
         let url = format!("http://{}/v1/updates/{NAMESPACE}/{}/approve", self.skeg().private, text(&held, "/name"));
         let vote = self.client.post(url).bearer_auth(API_TOKEN).json(&json!({})).send();
         tokio::spawn(vote);
+    }
+
+    /// Clicks *Approve* as `slack:U1` on the message about the update to this tag, once its place is recorded; gives the click's envelope.
+    pub async fn click(&self, name: &str, tag: &str) -> String {
+        let asks = |message: &Posted| message.text.contains(&format!(" to {tag}")) && message.blocks.to_string().contains("skeg.approve");
+        let message = self.until("people are asked", async || self.slack.messages().into_iter().find(asks)).await;
+        let is_recorded = || self.records(name, tag).iter().any(|record| text(record, "/status/prompt/timestamp") == message.ts);
+        self.until("where they are asked is recorded", async || is_recorded().then_some(())).await;
+        self.until("skeg is connected to Slack", async || (self.slack.sockets() > 0).then_some(())).await;
+        self.slack.press(&Press::of("U1", &message, "skeg.approve"))
+    }
+
+    /// Waits until skeg has acknowledged the click.
+    pub async fn acknowledged(&self, envelope: &str) {
+        self.until("the click is acknowledged", async || (self.slack.acknowledged(envelope) > 0).then_some(())).await;
     }
 
     // === what is seen from outside ===

@@ -80,13 +80,22 @@ impl SshGit {
 
     /// The URL to clone from.
     pub fn url(&self) -> String {
-        format!("ssh://{}@{}/config.git", user(), self.address())
+        Self::url_at(self.address())
+    }
+
+    /// The URL to clone from by way of another address.
+    pub fn url_at(address: SocketAddr) -> String {
+        format!("ssh://{}@{address}/config.git", user())
     }
 
     /// The line of `known_hosts` that vouches for this server.
     pub fn known_host(&self) -> String {
-        let key = KeyPair { file: self.folder.join("host_key") };
-        known_host(self.address(), &key)
+        self.known_host_at(self.address())
+    }
+
+    /// The line of `known_hosts` that vouches for this server at another address.
+    pub fn known_host_at(&self, address: SocketAddr) -> String {
+        known_host(address, &KeyPair { file: self.folder.join("host_key") })
     }
 
     /// The repository behind it, to commit to and to look into as a person would.

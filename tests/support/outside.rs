@@ -19,7 +19,7 @@ use skeg::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
-use skeg::flow::{Health, Ports, Prompts, RecentDigests, Recorder};
+use skeg::flow::{Health, KeptListings, Ports, Prompts, RecentDigests, Recorder};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -374,6 +374,7 @@ impl Running {
             approver: port.clone(),
             prompts: Prompts::default(),
             clock: port,
+            listings: KeptListings::new(Duration::from_hours(1)),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),

@@ -113,6 +113,8 @@ struct State {
     opened: usize,
     acknowledged: Vec<String>,
     envelopes: usize,
+    /// What is special about people.
+    people: Vec<(String, Value)>,
 }
 
 impl FakeSlack {
@@ -125,6 +127,11 @@ impl FakeSlack {
         let answer = move |request| Box::pin(web::answer(Arc::clone(&web), request)) as _;
         let server = Bound::new().unwrap().serve_beside("slack", answer, socket::accept(sockets, listener)).unwrap();
         Self { server, shared }
+    }
+
+    /// Says what is special about a person: fields of the object that `users.info` gives.
+    pub fn describe(&self, user: &str, fields: Value) {
+        self.shared.state().people.push((user.to_owned(), fields));
     }
 
     /// Where the Web API is, without a slash at the end.

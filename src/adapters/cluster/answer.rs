@@ -62,6 +62,7 @@ pub(super) fn refusal(object: &str, asked: Asked, code: StatusCode, headers: &He
         500..=599 if retry_after.is_some() => ClusterError::Busy { object, retry_after },
         // 401: a token of a service account is renewed while skeg runs, and an answer in between passes by itself.
         401 | 408 => ClusterError::Unreachable { object, detail },
+        403 => ClusterError::Forbidden { object, detail },
         400..=499 => ClusterError::Refused { object, detail },
         _ => ClusterError::Unreachable { object, detail },
     }
@@ -126,6 +127,7 @@ mod tests {
             ClusterError::NotFound { .. } => "not found",
             ClusterError::Exists { .. } => "exists",
             ClusterError::Refused { .. } => "refused",
+            ClusterError::Forbidden { .. } => "forbidden",
             ClusterError::Busy { .. } => "busy",
             ClusterError::Unreachable { .. } => "unreachable",
         };
@@ -145,7 +147,8 @@ mod tests {
             for code in [401, 408, 302, 500, 502, 504, 507] {
                 check(code, asked, "", "unreachable");
             }
-            for code in [400, 403, 405, 413, 415, 418] {
+            check(403, asked, "{", "forbidden");
+            for code in [400, 405, 413, 415, 418] {
                 check(code, asked, "{", "refused");
             }
             check(500, asked, r#"{"reason":"ServerTimeout","details":{"retryAfterSeconds":1}}"#, "busy");
@@ -179,9 +182,9 @@ mod tests {
     #[test]
     fn what_the_server_says_is_repeated_in_one_line_and_cut() {
         let body = format!(r#"{{"message":"no\nway {}"}}"#, "x".repeat(5_000));
-        let ClusterError::Refused { detail, .. } = refusal("web", Asked::Else, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes())
+        let ClusterError::Forbidden { detail, .. } = refusal("web", Asked::Else, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes())
         else {
-            panic!("not refused");
+            panic!("not forbidden");
         };
         assert!(detail.starts_with("no way x"));
         assert_eq!(detail.chars().count(), DETAIL_CHARS_MAX);

@@ -123,7 +123,7 @@ fn phase(status: resource::Status, changes: &[Change]) -> Result<Phase, String> 
             paused: status.paused_at,
             granted: status.granted_at,
         }),
-        "Applying" => Phase::Applying(Applying { tries, retry_at: status.retry_at, trouble: status.trouble }),
+        "Applying" => Phase::Applying(Applying { tries, retry_at: status.retry_at, trouble: status.trouble, forbidden_since: None }),
         "Verifying" => {
             Phase::Verifying(Verifying { tries, retry_at: status.retry_at, trouble: status.trouble, ..Verifying::of(the_rollout()?) })
         }
@@ -137,7 +137,7 @@ fn phase(status: resource::Status, changes: &[Change]) -> Result<Phase, String> 
         "Restoring" => {
             let why = status.rollout.as_ref().and_then(|rollout| rollout.why.as_deref()).or(status.reason.as_deref());
             let why = Reason::read(why.unwrap_or_default());
-            Phase::Restoring(Restoring { rollout: the_rollout()?, why, tries, retry_at: status.retry_at })
+            Phase::Restoring(Restoring { tries, retry_at: status.retry_at, trouble: status.trouble, ..Restoring::of(the_rollout()?, why) })
         }
         word => {
             let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word);

@@ -59,7 +59,7 @@ fn a_field_of_the_schema_is_written_sooner_or_later() {
 #[test]
 fn sentences_are_cut_where_a_character_ends_and_names_and_images_are_not() {
     let mut update = any_update(&mut Rng::with_seed(1));
-    update.phase = Phase::Applying(Applying { tries: 9, retry_at: None, trouble: Some("ä".repeat(5_000).into()) });
+    update.phase = Phase::Applying(Applying { tries: 9, trouble: Some("ä".repeat(5_000).into()), ..Applying::default() });
     let object = object_of(&update);
     assert_eq!(object["status"]["trouble"], "ä".repeat(crd::DETAIL_CHARS_MAX));
     let image = format!("ghcr.io/{}:1", "a".repeat(5_000));
@@ -277,7 +277,7 @@ fn phase(rng: &mut Rng, changes: usize) -> Phase {
             paused: maybe(rng, time),
             granted: maybe(rng, time),
         }),
-        1 => Phase::Applying(Applying { tries, retry_at, trouble: maybe(rng, sentence) }),
+        1 => Phase::Applying(Applying { tries, retry_at, trouble: maybe(rng, sentence), forbidden_since: None }),
         2 => Phase::Verifying(Verifying {
             rollout: rollout(rng, changes),
             tries: rng.u32(1..9),
@@ -290,7 +290,12 @@ fn phase(rng: &mut Rng, changes: usize) -> Phase {
             let trouble = maybe(rng, sentence);
             Phase::Recording(Recording { rollout, tries, retry_at, trouble, set_back: maybe(rng, binding) })
         }
-        4 => Phase::Restoring(Restoring { rollout: rollout(rng, changes), why: reason(rng), tries, retry_at }),
+        4 => Phase::Restoring(Restoring {
+            tries,
+            retry_at,
+            trouble: maybe(rng, sentence),
+            ..Restoring::of(rollout(rng, changes), reason(rng))
+        }),
         _ => Phase::Closed(Closed {
             outcome: Outcome::ALL[rng.usize(..Outcome::ALL.len())],
             reason: reason(rng),

@@ -150,6 +150,7 @@ fn with_phase(status: resource::Status, update: &Update) -> resource::Status {
             rollout: Some(resource::Rollout { why: Some(reason(&restoring.why)), ..rollout_of(&restoring.rollout, &update.spec.changes) }),
             tries: tries(restoring.tries),
             retry_at: restoring.retry_at,
+            trouble: restoring.trouble.as_deref().map(detail),
             ..status
         },
         Phase::Closed(closed) => resource::Status {

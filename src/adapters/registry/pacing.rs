@@ -1,21 +1,30 @@
 //! Turns for each host: so many requests at once, and none while the host asks to be left alone.
 //!
-//! Hosts do not share anything, so one that is slow or rate-limited delays nobody else's repositories.
+//! Hosts do not share anything, so one that is slow or rate-limited delays nobody else's repositories. Nor do a few slow repositories delay the
+//! others of their host: a request that is not answered within a second leaves its place to the next one and goes on in a wider line.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::core::schedule::after;
 use crate::ports::clock::Clock;
 use crate::ports::registry::RegistryError;
 
 /// Hosts remembered at once. A cluster's images come from a handful; more than this is a list of names that somebody made up.
 const HOSTS_MAX: usize = 1000;
-/// The longest time in line behind other requests to the host: with four at once and 30 s at most for each, sixteen
-/// unanswered ones ahead. Longer, and the caller does better to come back later.
+/// When a request counts as slow. Nearly every answer comes sooner, and nobody else should be delayed by more than this.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+/// Slow requests to a host at once, for each place of its own. With four places that makes sixteen repositories that hang at the same moment
+/// before any other one waits for them; and an overloaded host, to which everything is slow, gets no more than five times the requests it is
+/// meant to get, four new ones a second.
+const SLOW_PLACES: usize = 4;
+/// The longest time in line behind other requests to the host: with twenty at once and 30 s at most for each, eighty unanswered ones ahead.
+/// Longer, and the caller does better to come back later.
 const TURN_DEADLINE: Duration = Duration::from_mins(2);
 /// The longest quiet that is waited out in place; a page walk goes on after it. Longer ones go back to the schedule.
 const QUIET_WAITED_OUT_MAX: Duration = Duration::from_secs(10);
@@ -32,6 +41,7 @@ pub(super) struct Pacing {
 
 struct Pace {
     places: Arc<Semaphore>,
+    slow_places: Arc<Semaphore>,
     places_max: usize,
     quiet: Mutex<Quiet>,
 }
@@ -47,7 +57,7 @@ pub(super) struct Turn {
     /// How long it was waited for because the host asked for that.
     pub waited: Duration,
     pace: Arc<Pace>,
-    _permit: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Pacing {
@@ -69,12 +79,29 @@ impl Pacing {
                 let permit = permit.map_err(|_| unreachable("the registry client is closed".to_owned()))?;
                 // Whoever was ahead in line may just have been told to slow down.
                 if pace.quiet().until <= self.clock.now() {
-                    return Ok(Turn { waited, pace: Arc::clone(&pace), _permit: permit });
+                    return Ok(Turn { waited, pace: Arc::clone(&pace), place: permit });
                 }
             }
         };
         let turn = tokio::time::timeout(TURN_DEADLINE, in_line).await;
         turn.unwrap_or_else(|_| Err(unreachable(format!("no turn within {} s", TURN_DEADLINE.as_secs()))))
+    }
+
+    /// Makes the request that the turn is for. When it is slow the turn moves to a slow place, as soon as there is one.
+    pub async fn carry<T>(&self, turn: &mut Turn, request: impl Future<Output = T>) -> T {
+        let mut request = std::pin::pin!(request);
+        let becomes_slow = async {
+            self.clock.sleep_until(after(self.clock.now(), SLOW_AFTER)).await;
+            Arc::clone(&turn.pace.slow_places).acquire_owned().await
+        };
+        let slow_place = match select(request.as_mut(), std::pin::pin!(becomes_slow)).await {
+            Either::Left((answer, _)) => return answer,
+            Either::Right((slow_place, _)) => slow_place,
+        };
+        if let Ok(slow_place) = slow_place {
+            turn.place = slow_place;
+        }
+        request.await
     }
 
     /// Waits until the host may be asked again; gives how long that was.
@@ -121,6 +148,7 @@ impl Pacing {
         }
         let pace = Arc::new(Pace {
             places: Arc::new(Semaphore::new(concurrency)),
+            slow_places: Arc::new(Semaphore::new(concurrency.saturating_mul(SLOW_PLACES))),
             places_max: concurrency,
             quiet: Mutex::new(Quiet { until: Timestamp::MIN, refusals: 0 }),
         });
@@ -136,13 +164,16 @@ impl Pace {
 
     /// Whether forgetting the host loses nothing.
     fn is_idle(&self, now: Timestamp) -> bool {
-        self.places.available_permits() == self.places_max && self.quiet().until <= now
+        let has_free = |places: &Semaphore, of: usize| places.available_permits() == of;
+        let is_unused = has_free(&self.places, self.places_max) && has_free(&self.slow_places, self.places_max.saturating_mul(SLOW_PLACES));
+        is_unused && self.quiet().until <= now
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
+    use futures::stream::FuturesUnordered;
+    use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
     use crate::adapters::registry::hand_clock::HandClock;
@@ -162,6 +193,40 @@ mod tests {
         assert!(pacing.turn("b.test", 2).now_or_never().is_some());
         drop(first);
         assert!(third.await.is_ok());
+    }
+
+    /// RE-04.
+    #[tokio::test]
+    async fn requests_that_hang_delay_the_others_of_their_host_by_a_second_and_are_bounded() {
+        let (clock, pacing) = pacing();
+        let hang = || async {
+            let mut turn = pacing.turn("a.test", 2).await.unwrap();
+            pacing.carry(&mut turn, std::future::pending::<()>()).await;
+        };
+        let mut hanging = FuturesUnordered::new();
+        // Two places, and eight for slow requests.
+        for round in 0..5 {
+            hanging.extend([hang(), hang()]);
+            assert!(hanging.next().now_or_never().is_none());
+            let mut other = std::pin::pin!(pacing.turn("a.test", 2));
+            assert!(other.as_mut().now_or_never().is_none(), "{round}: both places are taken");
+            clock.advance(SLOW_AFTER);
+            assert!(hanging.next().now_or_never().is_none());
+            assert_eq!(other.now_or_never().is_some(), round < 4, "{round}");
+        }
+        drop(hanging);
+        assert!(pacing.turn("a.test", 2).now_or_never().is_some());
+        assert!(pacing.pace("a.test", 2).unwrap().is_idle(clock.now()));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_answered_at_once_keeps_its_place_until_then() {
+        let (_, pacing) = pacing();
+        let mut turn = pacing.turn("a.test", 1).await.unwrap();
+        assert_eq!(pacing.carry(&mut turn, async { 7 }).await, 7);
+        assert!(pacing.turn("a.test", 1).now_or_never().is_none());
+        drop(turn);
+        assert!(pacing.turn("a.test", 1).now_or_never().is_some());
     }
 
     #[tokio::test]

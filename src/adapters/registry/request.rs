@@ -122,11 +122,11 @@ impl RegistryClient {
     pub(super) async fn exchange(&self, line: Line<'_>, repository: &Repository, ask: Ask) -> Result<Answer, RegistryError> {
         let mut tries = 1;
         loop {
-            let turn = self.pacing.turn(line.host, line.concurrency).await?;
+            let mut turn = self.pacing.turn(line.host, line.concurrency).await?;
             if !turn.waited.is_zero() {
                 self.tell(line.host, Seen::Wait(turn.waited));
             }
-            let answer = self.fetch.send(ask.clone()).await;
+            let answer = self.pacing.carry(&mut turn, self.fetch.send(ask.clone())).await;
             self.tell(line.host, Seen::Answer(status(answer.as_ref())));
             let answer = answer.map_err(|error| no_answer(line.host, repository, &error))?;
             let wait = retry_after(&answer.headers, self.clock.now());

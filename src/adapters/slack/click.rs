@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::web_api::is_id;
-use crate::core::hold::voter::{Ballot, Clicker, Home, Voter};
+use crate::core::hold::voter::{Ballot, Clicker, Home, Standing, Voter};
 use crate::core::update::{Update, UpdateId, Verdict};
 
 /// The `action_id` of each button.
@@ -73,9 +73,9 @@ impl Click {
         })
     }
 
-    /// The ballot that the click casts, where requests belong to `home`.
-    pub fn ballot(&self, home: Home) -> Ballot {
-        let clicker = Clicker { user: self.user.clone(), team: self.team.clone(), channel: self.channel.clone(), home };
+    /// The ballot that the click of such a person casts, where requests belong to `home`.
+    pub fn ballot(&self, home: Home, standing: Standing) -> Ballot {
+        let clicker = Clicker { user: self.user.clone(), team: self.team.clone(), channel: self.channel.clone(), standing, home };
         Ballot { voter: Voter::Slack(clicker), verdict: self.verdict, content: Some(self.subject.content.clone()), reason: None }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Approver::show ─► blocks ─► web_api ─► chat.postMessage, chat.update
-//! socket ─► click ─► Votes::cast ─► durable ─► acknowledged ─► chat.postEphemeral
+//! socket ─► click ─► people ─► Votes::cast ─► durable ─► acknowledged ─► chat.postEphemeral
 //! ```
 //!
 //! A message is asked for once. Where it is, is recorded; until that is so, it is looked for in the channel's history by the update's name
@@ -12,6 +12,7 @@
 mod blocks;
 mod click;
 mod connector;
+mod people;
 mod socket;
 mod web_api;
 
@@ -32,6 +33,7 @@ use crate::core::update::{Prompt, Update};
 use crate::ports::approver::{Approver, Votes};
 use crate::ports::clock::Clock;
 use connector::Connector;
+use people::People;
 use web_api::{Identity, Message, WebApi};
 
 /// Bytes of one frame of Socket Mode. A click repeats the message it is on, some ten kilobytes.
@@ -60,6 +62,7 @@ pub struct Slack {
     channel: Box<str>,
     clock: Arc<dyn Clock>,
     identity: Mutex<Option<Identity>>,
+    people: People,
     /// One message at a time: Slack allows about one a second in a channel.
     turn: tokio::sync::Mutex<()>,
     /// Until when Slack asked for no more messages.
@@ -98,6 +101,7 @@ impl Slack {
             channel: settings.channel,
             clock,
             identity: Mutex::default(),
+            people: People::default(),
             turn: tokio::sync::Mutex::default(),
             quiet: Mutex::default(),
             clicks: Standing::default(),

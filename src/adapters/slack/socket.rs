@@ -170,7 +170,8 @@ fn ack(envelope_id: &str) -> Frame {
 /// Casts the vote, acknowledges the click once it is durable, and tells the person what became of it.
 async fn count(slack: Arc<Slack>, votes: Arc<dyn Votes>, click: Click, envelope_id: String, acknowledge: mpsc::Sender<String>) {
     let Some(home) = slack.home() else { return };
-    let cast = votes.cast(click.subject.update.clone(), click.ballot(home)).await;
+    let standing = slack.people.standing(&slack.api, &click.user, slack.clock.now()).await;
+    let cast = votes.cast(click.subject.update.clone(), click.ballot(home, standing)).await;
     if !matches!(cast, Err(NotCast::NotDurable(_))) {
         // Fails when the socket is gone; Slack then sends the click again, and gets the same answer.
         let _ = acknowledge.send(json!({"envelope_id": envelope_id}).to_string()).await;

@@ -1,4 +1,4 @@
-//! The Web API as skeg uses it: seven methods, and what each may answer.
+//! The Web API as skeg uses it: eight methods, and what each may answer.
 //!
 //! Requests are slack-morphism's. Of the answers only the fields that are needed are read: its own models read a message to its last
 //! block, and a block that they do not know would hide that the message was posted.
@@ -18,6 +18,7 @@ use url::Url;
 
 use super::connector::Connector;
 use crate::core::failure::Failure;
+use crate::core::hold::voter::Standing;
 use crate::core::update::{Prompt, UpdateId};
 
 /// Reads a token anew at each use, so that a changed file takes effect at once. The error says where it should be, never what is there.
@@ -156,6 +157,33 @@ struct Past {
     metadata: serde_json::Value,
 }
 
+#[derive(Deserialize)]
+struct Described {
+    user: Person,
+}
+
+/// As much of a person as tells what that person may do: <https://docs.slack.dev/reference/objects/user-object>. What is left out is not known.
+#[derive(Deserialize)]
+struct Person {
+    id: Box<str>,
+    deleted: Option<bool>,
+    is_bot: Option<bool>,
+    is_restricted: Option<bool>,
+    is_ultra_restricted: Option<bool>,
+}
+
+impl Person {
+    fn standing(&self) -> Standing {
+        match [self.deleted, self.is_bot, self.is_restricted, self.is_ultra_restricted] {
+            [Some(true), ..] => Standing::Left,
+            [_, Some(true), ..] => Standing::App,
+            [_, _, Some(true), _] | [.., Some(true)] => Standing::Guest,
+            [Some(false), Some(false), Some(false), Some(false)] => Standing::Member,
+            _ => Standing::Unknown { why: "Slack leaves out whether it is a guest".into() },
+        }
+    }
+}
+
 impl WebApi {
     /// The Web API behind `connector`.
     pub fn new(connector: Connector, bot_token: TokenSource, app_token: TokenSource) -> Self {
@@ -231,6 +259,16 @@ impl WebApi {
         Ok(None)
     }
 
+    /// What a person is in the workspace. Takes the scope `users:read`.
+    pub async fn standing(&self, user: &str) -> Result<Standing, SlackError> {
+        const METHOD: &str = "users.info";
+        let Described { user: person } = self.get(METHOD, &[("user", Some(user))]).await?;
+        if *person.id != *user {
+            return Err(SlackError::Unanswered { method: METHOD, why: "it tells of somebody else".to_owned() });
+        }
+        Ok(person.standing())
+    }
+
     async fn post<RQ, RS>(&self, method: &'static str, token: &TokenSource, request: &RQ) -> Result<RS, SlackError>
     where
         RQ: serde::Serialize + Send + Sync,
@@ -241,7 +279,7 @@ impl WebApi {
         session.http_session_api.http_post(method, request, None).await.map_err(|error| failed(method, &error))
     }
 
-    async fn get<RS>(&self, method: &'static str, params: &[(&str, Option<&str>); 5]) -> Result<RS, SlackError>
+    async fn get<RS, const N: usize>(&self, method: &'static str, params: &[(&str, Option<&str>); N]) -> Result<RS, SlackError>
     where
         RS: for<'de> Deserialize<'de> + Send,
     {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Gate;
-use super::voter::Ballot;
+use super::voter::{Ballot, Standing};
 use crate::core::update::{Held, Outcome, Phase, Reason, Update, VOTES_MAX, Verdict};
 
 /// Whether the votes are complete, still awaited, or too late.
@@ -59,6 +59,16 @@ pub enum VoteRefused {
         update: Box<str>,
         /// Who may.
         approvers: String,
+    },
+    /// The members of the channel may vote, and the voter is none, or Slack does not say so.
+    #[error("{voter} is {standing}, and only its members may approve {update}")]
+    NotMember {
+        /// Who tried.
+        voter: Box<str>,
+        /// Its name.
+        update: Box<str>,
+        /// What the voter is.
+        standing: Standing,
     },
     /// The voter belongs to another workspace than skeg, or Slack does not say to which.
     #[error("{voter} is not of the workspace that skeg asks in")]
@@ -126,6 +136,9 @@ pub fn admits(update: &Update, ballot: &Ballot) -> Result<Admitted, VoteRefused>
             let voter = ballot.voter.name();
             let approvers = &update.spec.rules.approvers;
             if !approvers.iter().any(|approver| ballot.voter.is(approver)) {
+                if let Some(standing) = approvers.iter().find_map(|approver| ballot.voter.is_but_for(approver)) {
+                    return Err(VoteRefused::NotMember { voter, update: name, standing: standing.clone() });
+                }
                 let named: Vec<_> = approvers.iter().map(crate::core::directives::Approver::as_str).collect();
                 let approvers = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
                 return Err(VoteRefused::NotApprover { voter, update: name, approvers });

@@ -1,12 +1,14 @@
 //! Who votes, and from where: what a place of voting has made sure of, and nothing that it was merely told.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::approval::VoteRefused;
 use crate::core::directives::Approver;
 use crate::core::update::{Update, Verdict, Vote};
 
-/// The approver that stands for everybody who can click in the channel of the request.
+/// The approver that stands for every member of the workspace who can click in the channel of the request.
 const SLACK_CHANNEL: &str = "slack-channel";
 
 /// A yes or no before it is counted.
@@ -40,8 +42,28 @@ pub struct Clicker {
     pub team: Option<Box<str>>,
     /// The channel of the click, `C…`, where Slack says so.
     pub channel: Option<Box<str>>,
+    /// What the person is in that workspace.
+    pub standing: Standing,
     /// Where requests belong.
     pub home: Home,
+}
+
+/// What a person is in the workspace, as Slack says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// A full member.
+    Member,
+    /// A guest, of one channel or of several.
+    Guest,
+    /// An app.
+    App,
+    /// Somebody whose account is switched off.
+    Left,
+    /// Slack does not say.
+    Unknown {
+        /// What is in the way.
+        why: Box<str>,
+    },
 }
 
 /// Where requests belong: skeg's own workspace, and the channel it asks in.
@@ -60,6 +82,18 @@ impl Ballot {
     }
 }
 
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member => f.write_str("a member of the workspace"),
+            Self::Guest => f.write_str("a guest of the workspace"),
+            Self::App => f.write_str("an app"),
+            Self::Left => f.write_str("no longer of the workspace"),
+            Self::Unknown { why } => write!(f, "not known to be a member of the workspace ({why})"),
+        }
+    }
+}
+
 impl Voter {
     /// Who, in the form `approvers` uses.
     pub fn name(&self) -> Box<str> {
@@ -72,7 +106,16 @@ impl Voter {
     /// Whether `approver` names this voter.
     pub fn is(&self, approver: &Approver) -> bool {
         let is_named = approver.as_str() == &*self.name();
-        is_named || matches!(self, Self::Slack(_)) && approver.as_str() == SLACK_CHANNEL
+        let is_member = || matches!(self, Self::Slack(Clicker { standing: Standing::Member, .. }));
+        is_named || approver.as_str() == SLACK_CHANNEL && is_member()
+    }
+
+    /// What the voter is instead of a member, where only that keeps `approver` from naming the voter.
+    pub(super) fn is_but_for(&self, approver: &Approver) -> Option<&Standing> {
+        match self {
+            Self::Slack(Clicker { standing, .. }) if approver.as_str() == SLACK_CHANNEL && *standing != Standing::Member => Some(standing),
+            Self::Slack(_) | Self::Caller(_) => None,
+        }
     }
 
     /// Whether the vote comes from where the update was asked for.

@@ -57,7 +57,7 @@ mod tests {
     fn check(current: Option<&str>, running: Option<&Digest>, listed: &[(&str, Option<&Digest>)], chosen: Option<&str>) {
         let tags: Vec<_> = listed.iter().map(|(tag, digest)| Listed { tag, digest: *digest }).collect();
         let question = Question { current, current_digest: running, prerelease: None, tags: &tags };
-        assert_eq!(Follow.judge(&question).best.map(|at| tags[at].tag), chosen);
+        assert_eq!(Follow.judge(&question).best.first().map(|at| tags[*at].tag), chosen);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod range;
 mod rank;
 mod selection;
 mod semver;
+mod shortlist;
 mod version;
 
 use std::fmt;
@@ -31,6 +32,7 @@ pub use prerelease::Prerelease;
 pub use range::RangeError;
 pub use rank::{Judgement, Refusal};
 pub use selection::{Choice, Evaluation, Selection, Verdict, choose, evaluate, is_newer};
+pub use shortlist::{Listing, Shortlist};
 
 /// The longest policy text accepted, in bytes. Ranges of a dozen comparators fit; more is no policy a person can read.
 pub const POLICY_LENGTH_MAX: usize = 256;

@@ -3,7 +3,14 @@
 //! Never backwards: only what is greater than the current tag qualifies. Ties: of tags that are equal in the policy's order
 //! the one whose spelling is greater in bytes ranks higher. So the choice does not depend on the order of the list.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::Listed;
+
+/// How many of the tags that qualify are ranked. The first is chosen; the others are what a [`Shortlist`](super::Shortlist) keeps: enough for
+/// as many releases between two listings, at some hundred bytes.
+pub const BEST_MAX: usize = 16;
 
 /// Why a tag does not qualify, as a phrase: "refused: no version".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,14 +40,14 @@ impl Refusal {
 pub struct Judgement {
     /// Why each tag does not qualify, in the order of the list; `None` for those that do.
     pub refusals: Vec<Option<Refusal>>,
-    /// The place in the list of the tag that ranks highest among those that qualify.
-    pub best: Option<usize>,
+    /// The places in the list of those that qualify, the highest first; at most [`BEST_MAX`].
+    pub best: Vec<usize>,
 }
 
 impl Judgement {
     /// The same refusal for each of `count` tags.
     pub fn refused(count: usize, refusal: Refusal) -> Self {
-        Self { refusals: vec![Some(refusal); count], best: None }
+        Self { refusals: vec![Some(refusal); count], best: Vec::new() }
     }
 }
 
@@ -55,7 +62,7 @@ pub struct Floor<'a, K> {
 /// Ranks `tags` by the place that `place` gives each of them, or refuses; with a `floor`, only what is above it qualifies.
 /// Each tag is placed once.
 pub fn rank<'a, K: Ord>(tags: &[Listed<'a>], floor: Option<&Floor<'_, K>>, place: impl Fn(&Listed<'a>) -> Result<K, Refusal>) -> Judgement {
-    let mut best: Option<(usize, (K, &str))> = None;
+    let mut best: BinaryHeap<Reverse<(K, &str, usize)>> = BinaryHeap::with_capacity(BEST_MAX);
     let mut judge = |(at, listed): (usize, &Listed<'a>)| {
         let place = match place(listed) {
             Ok(place) => place,
@@ -66,14 +73,18 @@ pub fn rank<'a, K: Ord>(tags: &[Listed<'a>], floor: Option<&Floor<'_, K>>, place
             Some(floor) if place <= floor.place => return Some(Refusal::NOT_NEWER),
             _ => {}
         }
-        let standing = (place, listed.tag);
-        if best.as_ref().is_none_or(|(_, highest)| standing > *highest) {
-            best = Some((at, standing));
+        let standing = Reverse((place, listed.tag, at));
+        if best.len() < BEST_MAX {
+            best.push(standing);
+        } else if let Some(mut lowest) = best.peek_mut()
+            && standing < *lowest
+        {
+            *lowest = standing;
         }
         None
     };
     let refusals = tags.iter().enumerate().map(&mut judge).collect();
-    Judgement { refusals, best: best.map(|(at, _)| at) }
+    Judgement { refusals, best: best.into_sorted_vec().into_iter().map(|Reverse((_, _, at))| at).collect() }
 }
 
 #[cfg(test)]
@@ -93,7 +104,7 @@ mod tests {
             let turn = usize::from(!tags.is_empty());
             tags.rotate_left(turn);
             let judgement = rank(&tags, floor.as_ref(), length);
-            assert_eq!(judgement.best.map(|at| tags[at].tag), best);
+            assert_eq!(judgement.best.first().map(|at| tags[*at].tag), best);
             assert_eq!(judgement.refusals.len(), tags.len());
         }
     }
@@ -104,6 +115,14 @@ mod tests {
         check(&["a", "ccc", "bb"], None, Some("ccc"));
         check(&["aa", "bb", "b"], None, Some("bb"));
         check(&["aa", "loud!", "b"], None, Some("aa"));
+    }
+
+    #[test]
+    fn the_best_are_ranked_the_highest_first() {
+        let texts: Vec<String> = (1..=40).map(|length| "x".repeat((length * 7) % 41)).collect();
+        let tags: Vec<_> = texts.iter().map(|tag| Listed { tag, digest: None }).collect();
+        let lengths: Vec<usize> = rank(&tags, None, length).best.into_iter().map(|at| tags[at].tag.len()).collect();
+        assert_eq!(lengths, (25..=40).rev().collect::<Vec<_>>());
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub fn evaluate<'a>(
             *place = refusal;
         }
     }
-    let best = judged.best.and_then(|at| places.get(at)).copied();
+    let best = judged.best.iter().filter_map(|at| places.get(*at)).copied().collect();
     Evaluation { tags, judgement: Judgement { refusals, best } }
 }
 
@@ -99,12 +99,12 @@ impl Verdict {
 impl<'a> Evaluation<'a> {
     /// The place in the list of the tag that is chosen.
     pub fn chosen(&self) -> Option<usize> {
-        self.judgement.best
+        self.judgement.best.first().copied()
     }
 
     /// The name of the tag that is chosen.
     pub fn candidate(&self) -> Option<&'a str> {
-        self.judgement.best.and_then(|at| self.tags.get(at)).map(|listed| listed.tag)
+        self.best().next()
     }
 
     /// Every tag with its verdict and the reason for it, in the order of the list.
@@ -112,7 +112,7 @@ impl<'a> Evaluation<'a> {
         let judged = self.tags.iter().zip(&self.judgement.refusals).enumerate();
         judged.map(|(at, (listed, refusal))| match refusal {
             Some(refusal) => (listed.tag, Verdict::Refused, refusal.as_str().to_owned()),
-            None if Some(at) == self.judgement.best => (listed.tag, Verdict::Chosen, self.rank()),
+            None if Some(at) == self.chosen() => (listed.tag, Verdict::Chosen, self.rank()),
             None => (listed.tag, Verdict::Eligible, format!("ranks below {}", self.candidate().unwrap_or_default())),
         })
     }
@@ -126,17 +126,19 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// The tags that rank highest among those that qualify, the one that is chosen first.
+    pub(super) fn best(&self) -> impl Iterator<Item = &'a str> {
+        self.judgement.best.iter().filter_map(|at| self.tags.get(*at)).map(|listed| listed.tag)
+    }
+
     /// How many tags qualify.
-    fn qualifying(&self) -> usize {
+    pub(super) fn qualifying(&self) -> usize {
         self.judgement.refusals.iter().filter(|refusal| refusal.is_none()).count()
     }
 
     /// What the chosen tag is among the others.
     fn rank(&self) -> String {
-        match self.qualifying() {
-            1 => format!("the only one of {} that qualifies", tags(self.tags.len())),
-            qualifying => format!("the highest of {} that qualify", tags(qualifying)),
-        }
+        rank(self.qualifying(), self.tags.len())
     }
 
     /// How many tags were refused for which reason, the most frequent first.
@@ -155,6 +157,14 @@ impl<'a> Evaluation<'a> {
             let _ = write!(text, "{separator}{count} × {}", refusal.as_str());
         }
         text
+    }
+}
+
+/// What the chosen one of so many that qualify is.
+pub(super) fn rank(qualifying: usize, listed: usize) -> String {
+    match qualifying {
+        1 => format!("the only one of {} that qualifies", tags(listed)),
+        qualifying => format!("the highest of {} that qualify", tags(qualifying)),
     }
 }
 

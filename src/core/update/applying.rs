@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::again::{forbidden_since, gives_up, retries};
 use super::step::{Step, closes, moves};
 use super::{Applied, Applying, Binding, Closed, Drift, Effect, Event, Input, Outcome, Phase, Reason, Rollout, Update, Verifying};
-use crate::core::failure::{Failure, FailureKind};
+use crate::core::failure::Failure;
 use crate::core::schedule::{after, backoff};
 
 /// The longest wait between two tries at the API server.
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
 /// Tries at a failing API server or registry: an hour at the cap. After that a person should know.
 const TRIES_MAX: u32 = 240;
-/// Tries of an effect that panics: a fault of skeg's own does not pass by itself.
-pub const PANICS_MAX: u32 = 3;
 
 /// What an update tells that a pause has stopped before its patch.
 const PAUSED: &str = "a pause is on";
@@ -59,7 +58,8 @@ fn came_of(update: &Update, applying: &Applying, applied: &Applied, now: Timesta
 /// Something stops what is not patched yet. It is looked at again and again, for a person may set an image meanwhile, and goes on within
 /// [`BACKOFF_CAP`] of that thing's end.
 fn stopped(update: &Update, applying: &Applying, why: &str, now: Timestamp) -> Step {
-    let next = Applying { tries: applying.tries, retry_at: Some(after(now, BACKOFF_CAP)), trouble: Some(why.into()) };
+    let next =
+        Applying { tries: applying.tries, retry_at: Some(after(now, BACKOFF_CAP)), trouble: Some(why.into()), forbidden_since: None };
     let phase = Phase::Applying(next);
     if applying.trouble.as_deref() == Some(why) {
         return Step::Retries { to: Update { phase, ..update.clone() }, effects: Vec::new() };
@@ -80,31 +80,15 @@ fn supersede(update: &Update, reason: Reason, binding: Option<Binding>, now: Tim
 
 fn again(update: &Update, applying: &Applying, failure: &Failure, now: Timestamp) -> Step {
     let tries = applying.tries.saturating_add(1);
-    if gives_up(failure, tries, TRIES_MAX) {
+    let forbidden_since = forbidden_since(applying.forbidden_since, failure, now);
+    if gives_up(failure, (tries, TRIES_MAX), forbidden_since, now) {
         let reason = Reason::Trouble { doing: "setting the image", summary: failure.summary.clone() };
         let binding = Binding { reason: reason.to_string().into(), at: now, by: None };
         return closes(update, Closed { binding: Some(binding), ..Closed::with(Outcome::Failed, reason) }, now);
     }
     let retry_at = backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after);
-    let next = Applying { tries, retry_at: Some(retry_at), trouble: Some(failure.summary.clone()) };
-    retries(update, Phase::Applying(next), tries, failure, now)
-}
-
-/// Whether another try is pointless.
-pub(super) fn gives_up(failure: &Failure, tries: u32, tries_max: u32) -> bool {
-    match failure.kind {
-        FailureKind::Refused => true,
-        FailureKind::Panicked => tries >= PANICS_MAX,
-        FailureKind::Transient => tries >= tries_max,
-    }
-}
-
-/// A failed try: journalled at the first, second, fourth … time, so that the record tells the trouble and long trouble costs few writes.
-pub(super) fn retries(update: &Update, phase: Phase, tries: u32, failure: &Failure, now: Timestamp) -> Step {
-    if tries.is_power_of_two() {
-        return moves(update, phase, Event::Retrying, format!("try {tries} failed: {}", failure.summary), &[], now);
-    }
-    Step::Retries { to: Update { phase, ..update.clone() }, effects: Vec::new() }
+    let next = Applying { tries, retry_at: Some(retry_at), trouble: Some(failure.summary.clone()), forbidden_since };
+    retries(update, Phase::Applying(next), tries, failure, forbidden_since, now)
 }
 
 fn waits(applying: &Applying) -> Reason {

@@ -33,6 +33,8 @@ pub enum Event {
     RolloutFailed,
     /// Something failed and will be tried again.
     Retrying,
+    /// The API server forbids what is to be done; it is tried again for a while.
+    Forbidden,
     /// A pause began or ended.
     Paused,
     /// Ended; the phase tells how: the image was put back, the commit is on the remote, and so on.
@@ -58,6 +60,7 @@ impl Event {
             Self::Healthy => "healthy",
             Self::RolloutFailed => "rollout-failed",
             Self::Retrying => "retrying",
+            Self::Forbidden => "forbidden",
             Self::Paused => "paused",
             Self::Closed => "closed",
             Self::SetBack => "set-back",

@@ -11,6 +11,7 @@
 //! ```
 
 mod admit;
+mod again;
 mod applying;
 mod closed;
 mod drift;
@@ -40,7 +41,7 @@ use crate::core::image::{Digest, Repository, Tag};
 use crate::core::workload::{Workload, WorkloadId};
 
 pub use admit::{Admission, Decided, admit, again};
-pub use applying::PANICS_MAX;
+pub use again::{FORBIDDEN_MAX, PANICS_MAX};
 pub use drift::{Left, disowned, drift, left, not_running, set_back};
 pub use effect::Effect;
 pub use event::{Entry, Event, HISTORY_MAX, History};

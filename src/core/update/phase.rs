@@ -45,6 +45,8 @@ pub struct Applying {
     pub retry_at: Option<Timestamp>,
     /// Why the last try failed.
     pub trouble: Option<Box<str>>,
+    /// Since when the API server forbids the patch.
+    pub forbidden_since: Option<Timestamp>,
 }
 
 /// What was patched, and until when it must be healthy.
@@ -99,6 +101,10 @@ pub struct Restoring {
     pub tries: u32,
     /// When the next try is due; `None` while one is under way.
     pub retry_at: Option<Timestamp>,
+    /// Why the last try failed.
+    pub trouble: Option<Box<str>>,
+    /// Since when the API server forbids the patch.
+    pub forbidden_since: Option<Timestamp>,
 }
 
 /// Facts of a closed update.
@@ -168,6 +174,13 @@ impl Phase {
             Self::Restoring(_) => "Restoring",
             Self::Closed(closed) => closed.outcome.as_str(),
         }
+    }
+}
+
+impl Restoring {
+    /// A failed rollout that is put back from now on.
+    pub fn of(rollout: Rollout, why: Reason) -> Self {
+        Self { rollout, why, tries: 0, retry_at: None, trouble: None, forbidden_since: None }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::applying::retries;
+use super::again::retries;
 use super::step::{Step, closes, moves};
 use super::{Binding, Closed, CommitRecord, Drift, Effect, Event, Input, Outcome, Phase, Reason, Recorded, Recording, Update};
 use crate::core::failure::{Failure, FailureKind};
@@ -69,8 +69,8 @@ fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timesta
     let tries = recording.tries.saturating_add(1);
     let tries_max = match failure.kind {
         FailureKind::Transient => TRIES_MAX,
-        FailureKind::Refused => REFUSALS_MAX,
-        FailureKind::Panicked => super::applying::PANICS_MAX,
+        FailureKind::Refused | FailureKind::Forbidden => REFUSALS_MAX,
+        FailureKind::Panicked => super::again::PANICS_MAX,
     };
     if tries >= tries_max || recording.set_back.is_some() {
         let reason = Reason::Trouble { doing: "writing to Git", summary: failure.summary.clone() };
@@ -78,7 +78,7 @@ fn again(update: &Update, recording: &Recording, failure: &Failure, now: Timesta
     }
     let retry_at = Some(backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after));
     let next = Recording { tries, retry_at, trouble: Some(failure.summary.clone()), ..recording.clone() };
-    retries(update, Phase::Recording(next), tries, failure, now)
+    retries(update, Phase::Recording(next), tries, failure, None, now)
 }
 
 fn waits(recording: &Recording) -> Reason {

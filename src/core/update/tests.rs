@@ -306,6 +306,57 @@ fn trouble_is_tried_again_until_a_stated_end() {
     assert_eq!(live(held(rules(0)), &inputs).0.phase.as_str(), "Failed");
 }
 
+/// Looks and tries that are forbidden, every ten seconds.
+fn forbidden(from: i64, seconds: i64, input: &dyn Fn(Failure) -> Input) -> Vec<(i64, Input)> {
+    let tries = (from..=from + seconds).step_by(10);
+    tries.flat_map(|second| [(second, input(Failure::forbidden("deployments.apps is forbidden"))), (second + 9, free())]).collect()
+}
+
+#[test]
+fn what_is_forbidden_is_tried_again_for_some_minutes_told_once_and_then_ends() {
+    let applied = |failure| Input::Applied(Applied::Failed(failure));
+    let minutes = |seconds| [vec![(0, free())], forbidden(0, seconds, &applied)].concat();
+    let waits = live(held(rules(0)), &minutes(290));
+    assert_eq!(waits.0.phase.as_str(), "Applying");
+    assert!(waits.1.len() > 8, "it is tried again: {:?}", waits.1);
+    let told = |update: &Update| update.history.iter().filter(|entry| &*entry.event == "forbidden").count();
+    assert_eq!(told(&waits.0), 1);
+    let Step::Waits(reason) = step(&waits.0, &Input::Lift { by: "x".into() }, at(299)) else { panic!("it moves") };
+    assert!(reason.to_string().contains("deployments.apps is forbidden"), "{reason}");
+    let mended = [minutes(290), vec![(299, patched())]].concat();
+    assert_eq!(live(held(rules(0)), &mended).0.phase.as_str(), "Verifying");
+    let (end, _) = live(held(rules(0)), &minutes(300));
+    assert_eq!((end.phase.as_str(), end.binding().is_some()), ("Failed", true));
+}
+
+/// A server that was away for an hour and has just started: what it forbids then is a new trouble.
+#[test]
+fn what_is_forbidden_after_other_trouble_is_tried_for_as_long() {
+    let mut inputs = vec![(0, free())];
+    for round in 0..100 {
+        inputs.extend([(10 * round, Input::Applied(Applied::Failed(Failure::transient("away")))), (10 * round + 9, free())]);
+    }
+    inputs.extend(forbidden(1_000, 20, &|failure| Input::Applied(Applied::Failed(failure))));
+    let (update, _) = live(held(rules(0)), &inputs);
+    assert_eq!(update.phase.as_str(), "Applying");
+    inputs.push((1_030, patched()));
+    assert_eq!(live(held(rules(0)), &inputs).0.phase.as_str(), "Verifying");
+}
+
+#[test]
+fn an_image_that_must_not_be_put_back_yet_is_put_back_when_it_may() {
+    let failed = Input::Followed(Followed::Failed { why: "crash".into() });
+    let restored = |failure| Input::Restored(Restored::Failed(failure));
+    let minutes = |seconds| [vec![(0, free()), (1, patched()), (2, failed.clone())], forbidden(10, seconds, &restored)].concat();
+    let (update, _) = live(held(rules(0)), &minutes(290));
+    let Phase::Restoring(restoring) = &update.phase else { panic!("{:?}", update.phase) };
+    let told = restoring.reason().to_string();
+    assert!(told.contains("deployments.apps is forbidden") && told.contains("crash"), "{told}");
+    let mended = [minutes(290), vec![(309, Input::Restored(Restored::Back))]].concat();
+    assert_eq!(live(held(rules(0)), &mended).0.phase.as_str(), "RolledBack");
+    assert_eq!(live(held(rules(0)), &minutes(300)).0.phase.as_str(), "Failed");
+}
+
 #[test]
 fn what_git_refuses_ends_unrecorded_and_what_a_person_wrote_stays() {
     let recording = || [(0, free()), (1, patched()), (2, Input::Followed(Followed::Healthy))].to_vec();
@@ -323,7 +374,8 @@ fn what_git_refuses_ends_unrecorded_and_what_a_person_wrote_stays() {
 
 /// Any input that the engine could feed, at random.
 fn any_input(random: &mut fastrand::Rng) -> Input {
-    let failure = match random.u8(..3) {
+    let failure = match random.u8(..4) {
+        3 => Failure::forbidden("not yet"),
         0 => Failure::transient("busy"),
         1 => Failure::refused("no"),
         _ => Failure { kind: crate::core::failure::FailureKind::Panicked, ..Failure::transient("oops") },

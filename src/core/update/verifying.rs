@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::applying::{gives_up, retries};
+use super::again::{forbidden_since, gives_up, retries};
 use super::step::{Step, closes, moves};
 use super::{
     Binding, Closed, Drift, Effect, Event, Followed, Input, Outcome, Phase, Reason, Recording, Restored, Restoring, Rollout, Update,
@@ -17,6 +17,8 @@ use crate::core::schedule::backoff;
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
 /// What is being done, in a reason.
 const FOLLOWING: &str = "following the rollout";
+/// What is being done, in a reason.
+const PUTTING_BACK: &str = "putting the image back";
 /// Tries to put an image back: an hour at the cap.
 const TRIES_MAX: u32 = 240;
 
@@ -69,13 +71,14 @@ fn progressing(update: &Update, verifying: &Verifying, missing: &str) -> Step {
 /// judged or put back without it. What it refuses ends at the deadline: only a person can allow it, and meanwhile nothing else of the
 /// workload would go on. The image stays, for the rollout may well be healthy, and binds, for nobody knows.
 fn unread(update: &Update, verifying: &Verifying, failure: &Failure, now: Timestamp) -> Step {
-    if failure.kind == FailureKind::Refused && now >= verifying.rollout.deadline {
+    let needs_a_person = matches!(failure.kind, FailureKind::Refused | FailureKind::Forbidden);
+    if needs_a_person && now >= verifying.rollout.deadline {
         return broken(update, &verifying.rollout, &failure.summary, now);
     }
     let tries = verifying.tries.saturating_add(1);
     let retry_at = backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after);
     let next = Verifying { tries, retry_at: Some(retry_at), trouble: Some(failure.summary.clone()), ..verifying.clone() };
-    retries(update, Phase::Verifying(next), tries, failure, now)
+    retries(update, Phase::Verifying(next), tries, failure, None, now)
 }
 
 fn broken(update: &Update, rollout: &Rollout, why: &str, now: Timestamp) -> Step {
@@ -95,7 +98,7 @@ fn healthy(update: &Update, rollout: &Rollout, now: Timestamp) -> Step {
 fn failed(update: &Update, rollout: &Rollout, why: Reason, now: Timestamp) -> Step {
     if update.spec.rules.rollback {
         let detail = why.to_string();
-        let restoring = Restoring { rollout: rollout.clone(), why, tries: 0, retry_at: None };
+        let restoring = Restoring::of(rollout.clone(), why);
         return moves(update, Phase::Restoring(restoring), Event::RolloutFailed, detail, &[Effect::Restore], now);
     }
     closes(update, bound(Outcome::Failed, why, rollout, now), now)
@@ -134,17 +137,28 @@ pub(super) fn step_restoring(update: &Update, restoring: &Restoring, input: &Inp
         | Input::Followed(_)
         | Input::Recorded(_)
         | Input::Prompted(_)
-        | Input::Lift { .. } => Step::Waits(restoring.why.clone()),
+        | Input::Lift { .. } => Step::Waits(restoring.reason()),
+    }
+}
+
+impl Restoring {
+    /// Why it is put back; or, when that fails, how.
+    pub fn reason(&self) -> Reason {
+        match &self.trouble {
+            Some(summary) => Reason::Trouble { doing: PUTTING_BACK, summary: format!("{summary} (after: {})", self.why).into() },
+            None => self.why.clone(),
+        }
     }
 }
 
 fn again(update: &Update, restoring: &Restoring, failure: &Failure, now: Timestamp) -> Step {
     let tries = restoring.tries.saturating_add(1);
-    if gives_up(failure, tries, TRIES_MAX) {
-        let reason = Reason::Trouble { doing: "putting the image back", summary: failure.summary.clone() };
+    let forbidden_since = forbidden_since(restoring.forbidden_since, failure, now);
+    if gives_up(failure, (tries, TRIES_MAX), forbidden_since, now) {
+        let reason = Reason::Trouble { doing: PUTTING_BACK, summary: failure.summary.clone() };
         return closes(update, bound(Outcome::Failed, reason, &restoring.rollout, now), now);
     }
     let retry_at = Some(backoff(now, tries, BACKOFF_CAP, &update.id.name, failure.retry_after));
-    let next = Restoring { tries, retry_at, ..restoring.clone() };
-    retries(update, Phase::Restoring(next), tries, failure, now)
+    let next = Restoring { tries, retry_at, trouble: Some(failure.summary.clone()), forbidden_since, ..restoring.clone() };
+    retries(update, Phase::Restoring(next), tries, failure, forbidden_since, now)
 }

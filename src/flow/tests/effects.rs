@@ -1,6 +1,8 @@
 //! Effects that wait, pauses, answers and what is forgotten.
 
 use super::*;
+use crate::core::candidate::questions;
+use crate::core::policy::Shortlist;
 use crate::core::update::Prompt;
 use crate::flow::commands::{CommandRefused, Lifted};
 use crate::flow::looked::Looked;
@@ -276,7 +278,7 @@ fn changed_directives_and_mended_mistakes_are_looked_at_now() {
 fn failed_read(access: Access, at: Timestamp) -> Observation {
     let repository: Repository = "ghcr.io/acme/web".parse().unwrap();
     let read = Err(RegistryError::NotFound { repository: repository.to_string() });
-    Observation { repository, access, trigger: Trigger::Poll, named: None, at, read }
+    Observation { repository, access, trigger: Trigger::Poll, named: BTreeSet::new(), at, read }
 }
 
 #[test]
@@ -298,7 +300,7 @@ fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
     let mut looked = Looked::default();
     let failed = failed_read(Access::Configured(1), now);
     looked.note_trouble(&failed, now);
-    let read = Ok(Read { tags: vec![], digests: BTreeMap::new() });
+    let read = Ok(Read { listing: Listing::Whole(vec![]), digests: BTreeMap::new() });
     looked.note_trouble(&Observation { access: Access::Anonymous, read, ..failed.clone() }, now);
     assert!(looked.trouble(&failed.repository, &Access::Configured(1)).is_some());
     assert!(looked.trouble(&failed.repository, &Access::Anonymous).is_none());
@@ -308,9 +310,9 @@ fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
 fn a_delivery_that_is_ahead_of_the_list_is_looked_into_once_more() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
-    let read = Read { tags: vec!["1.0.0".parse().unwrap()], digests: BTreeMap::new() };
+    let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()]), digests: BTreeMap::new() };
     let mut look = |trigger, named: Option<&str>| {
-        let named = named.map(|tag| tag.parse().unwrap());
+        let named = named.into_iter().map(|tag| tag.parse().unwrap()).collect();
         world.send(Message::Observed(vec![Observation {
             trigger,
             named,
@@ -323,6 +325,25 @@ fn a_delivery_that_is_ahead_of_the_list_is_looked_into_once_more() {
     assert_eq!(look(Trigger::Webhook, Some("1.0.1")), 1);
     assert_eq!(look(Trigger::Resync, None), 0, "once");
     assert_eq!(look(Trigger::Webhook, Some("1.0.0")), 0, "it is listed");
+}
+
+#[test]
+fn what_was_kept_for_other_questions_is_read_anew_and_what_leads_nowhere_changes_nothing() {
+    let mut world = World::new(settings());
+    let id = world.show("web", OLD, PATCH, None);
+    world.observe(&[("1.0.0", "old")]);
+    let before = world.engine.looked.at(&id, "web").cloned();
+    assert!(before.as_ref().is_some_and(|look| look.reason.is_some()));
+    let workload = world.shown.get(&id).unwrap();
+    let (selection, current) = questions(&workload, &"ghcr.io/acme/web".parse().unwrap()).next().unwrap();
+    let kept = Shortlist::of(selection, &current, &["1.0.0".parse().unwrap()]);
+    for (shortlists, hints) in [(vec![kept], 0), (vec![], 1)] {
+        let read = Ok(Read { listing: Listing::Kept(shortlists), digests: BTreeMap::new() });
+        world.send(Message::Observed(vec![Observation { read, ..failed_read(Access::Anonymous, world.now) }]));
+        world.run();
+        assert_eq!((std::mem::take(&mut world.hints), world.phases()), (hints, vec![]));
+        assert_eq!(world.engine.looked.at(&id, "web").cloned(), before);
+    }
 }
 
 #[test]

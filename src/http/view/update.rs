@@ -220,7 +220,7 @@ fn recorded_reason(phase: &Phase) -> ReasonView {
         Phase::Applying(applying) => underway("setting the image", applying.trouble.as_deref(), None),
         Phase::Verifying(verifying) => underway("following the rollout", verifying.trouble.as_deref(), verifying.missing.as_deref()),
         Phase::Recording(recording) => underway("committing to Git", recording.trouble.as_deref(), None),
-        Phase::Restoring(restoring) => ReasonView::from(&restoring.why),
+        Phase::Restoring(restoring) => ReasonView::from(&restoring.reason()),
         Phase::Closed(closed) => ReasonView::from(&closed.reason),
     }
 }

@@ -15,7 +15,6 @@ use serde_json::Value;
 
 use super::Hint;
 use crate::core::image::{Digest, Repository, Tag};
-use crate::core::update::Trigger;
 
 pub use json::JsonError;
 pub use seen::SeenDeliveries;
@@ -101,7 +100,7 @@ pub enum Rejected {
 
 impl From<Hinted> for Hint {
     fn from(hinted: Hinted) -> Self {
-        Self { repository: hinted.repository, tag: Some(hinted.tag), trigger: Trigger::Webhook }
+        Self::pushed(hinted.repository, hinted.tag)
     }
 }
 

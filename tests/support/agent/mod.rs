@@ -23,10 +23,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+pub use clock::MovedClock;
 pub use stage::{API_TOKEN, HOOK_TOKEN, NAMESPACE, PERSON, SLACK_APP_TOKEN, SLACK_BOT_TOKEN, SLACK_CHANNEL, Setup, Stage};
 pub use workload::Workload;
-
-use clock::MovedClock;
 
 /// The longest a test waits for anything. A rollout that fails takes about ten seconds, a retry as long again; the rest is for machines
 /// that are busy.
@@ -54,17 +53,26 @@ struct Running {
 impl Agent {
     /// Builds the far ends, starts skeg and waits until it is ready.
     pub async fn start(setup: Setup) -> Self {
-        let agent = Self::start_unready(Stage::build(&setup)).await;
+        Self::start_by(setup, Arc::default()).await
+    }
+
+    /// The same by a clock that others see too.
+    pub async fn start_by(setup: Setup, clock: Arc<MovedClock>) -> Self {
+        let agent = Self::start_unready_by(Stage::build(&setup), clock).await;
         agent.until("skeg is ready", async || agent.is_ready().await).await;
         agent
     }
 
     /// Starts skeg on far ends that may be out of order, and does not wait for it.
     pub async fn start_unready(stage: Stage) -> Self {
+        Self::start_unready_by(stage, Arc::default()).await
+    }
+
+    async fn start_unready_by(stage: Stage, clock: Arc<MovedClock>) -> Self {
         // Whoever starts first installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let mut agent = Self { stage, clock: Arc::default(), client, running: None };
+        let mut agent = Self { stage, clock, client, running: None };
         agent.begin().await;
         agent
     }

@@ -23,7 +23,7 @@ pub async fn answer(shared: Arc<Shared>, request: Request) -> Response {
     if is_json {
         let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
         // Methods that read take their arguments from the address or a form only.
-        let reads = method.starts_with("conversations.");
+        let reads = method.starts_with("conversations.") || method.starts_with("users.");
         arguments.extend(sent.as_object().filter(|_| !reads).cloned().unwrap_or_default());
     } else {
         arguments.extend(form(&body));
@@ -108,8 +108,24 @@ fn carry_out(shared: &Shared, state: &mut State, method: &str, token: &str, argu
             json!({"ok": false, "error": "missing_scope", "needed": "channels:history", "provided": "chat:write"})
         }
         "conversations.history" => history(state, &text),
+        "users.info" => {
+            let user = text("user");
+            if user.is_empty() { error("user_not_found") } else { json!({"ok": true, "user": person(state, &user)}) }
+        }
         _ => error("unknown_method"),
     }
+}
+
+/// <https://docs.slack.dev/reference/objects/user-object>; a full member but for what the test says.
+fn person(state: &State, user: &str) -> Value {
+    let mut person = json!({
+        "id": user, "team_id": TEAM, "name": user.to_lowercase(), "deleted": false, "is_admin": false, "is_owner": false, "is_bot": false,
+        "is_restricted": false, "is_ultra_restricted": false, "is_app_user": false, "profile": {"real_name": user},
+    });
+    for (_, fields) in state.people.iter().filter(|(known, _)| known == user) {
+        person.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap_or_default());
+    }
+    person
 }
 
 fn post(state: &mut State, arguments: &Value, text: &impl Fn(&str) -> String) -> Value {

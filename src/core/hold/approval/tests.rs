@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::core::directives::{Approver, Rules};
-use crate::core::hold::voter::{Clicker, Home, Voter};
+use crate::core::hold::voter::{Clicker, Home, Standing, Voter};
 use crate::core::image::Pin;
 use crate::core::update::{Applying, Change, Closed, History, Plan, Prompt, Spec, Trigger, UpdateId};
 use crate::core::workload::{WorkloadId, WorkloadKind};
@@ -59,8 +59,12 @@ fn asked(approvers: &[&str]) -> Update {
 }
 
 fn click(user: &str, team: &str, channel: &str) -> Ballot {
+    click_of(Standing::Member, user, team, channel)
+}
+
+fn click_of(standing: Standing, user: &str, team: &str, channel: &str) -> Ballot {
     let home = Home { team: "T1".into(), channel: "C0".into() };
-    let clicker = Clicker { user: user.into(), team: Some(team.into()), channel: Some(channel.into()), home };
+    let clicker = Clicker { user: user.into(), team: Some(team.into()), channel: Some(channel.into()), standing, home };
     Ballot { voter: Voter::Slack(clicker), verdict: Verdict::Approve, content: Some(DIGEST.into()), reason: None }
 }
 
@@ -95,10 +99,21 @@ fn a_voter_counts_under_exactly_the_name_that_is_listed() {
 }
 
 #[test]
-fn the_channel_stands_for_whoever_clicks_in_it_and_for_nobody_else() {
+fn the_channel_stands_for_the_members_who_click_in_it_and_for_nobody_else() {
     check(&["slack-channel"], &click("U7", "T1", "C1"), "");
     check(&["slack-channel"], &click("U7", "T1", "C2"), "asked for in another channel");
     check(&["slack-channel"], &caller("user:ann"), "not an approver");
+    let unknown = || Standing::Unknown { why: "Slack is away".into() };
+    for (standing, told) in [
+        (Standing::Guest, "slack:U7 is a guest of the workspace, and only its members may approve web-1"),
+        (Standing::App, "slack:U7 is an app"),
+        (Standing::Left, "slack:U7 is no longer of the workspace"),
+        (unknown(), "slack:U7 is not known to be a member of the workspace (Slack is away)"),
+    ] {
+        check(&["user:ann", "slack-channel"], &click_of(standing.clone(), "U7", "T1", "C1"), told);
+        check(&["slack-channel", "slack:U7"], &click_of(standing.clone(), "U7", "T1", "C1"), "");
+        check(&["slack:U1"], &click_of(standing, "U7", "T1", "C1"), "not an approver");
+    }
     check(&["slack-group:S1"], &click("U7", "T1", "C1"), "not an approver");
 }
 

@@ -9,7 +9,7 @@ fn check_with(policy: &str, prerelease: Option<Prerelease>, current: &str, tags:
     let current = (current != "-").then_some(current);
     for _ in 0..2 {
         let judgement = kind.judge(&Question { current, current_digest: None, prerelease, tags: &list });
-        let picked = judgement.best.map(|at| list[at].tag);
+        let picked = judgement.best.first().map(|at| list[*at].tag);
         assert_eq!(picked, expected, "{policy} {prerelease:?} from {current:?} among {tags}");
         list.reverse();
     }

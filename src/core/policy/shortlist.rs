@@ -1,0 +1,113 @@
+//! What is kept of a complete listing: for each question that was put to it, the tags that rank highest.
+//!
+//! ```text
+//! complete listing ──► the best sixteen ──┐
+//! a tag that was read since ──────────────┴──► what a new listing with that tag in it would be answered with
+//! ```
+//!
+//! A question is a selection with the tag that runs. The same list serves when one of the best runs by now and the tag before it had a place in
+//! the policy's order: what qualifies above the new one is a part of what qualified before, and all of it is among the best. (From `latest` to
+//! a version is no such step: pre-releases may qualify after it that did not before.) Any other question needs a new listing.
+
+use super::rank::BEST_MAX;
+use super::selection::rank;
+use super::{Choice, Listed, Selection, choose, evaluate, is_newer};
+use crate::core::image::Tag;
+
+/// The tags of a repository, as far as they are known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Listing {
+    /// A complete listing, just read.
+    Whole(Vec<Tag>),
+    /// What was kept of the last one, with the tags that were read since.
+    Kept(Vec<Shortlist>),
+}
+
+/// The best tags of a complete listing, for one question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shortlist {
+    selection: Selection,
+    current: Tag,
+    /// The tags, the highest first, with a space between: sixteen texts of their own would take four times as much.
+    best: Box<str>,
+    qualifying: usize,
+    listed: usize,
+}
+
+impl Listing {
+    /// What the selection chooses; `None` when this question was not put to the listing that is kept.
+    pub fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
+        match self {
+            Self::Whole(tags) => Some(choose(selection, Some(current), tags)),
+            Self::Kept(shortlists) => shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current)),
+        }
+    }
+}
+
+impl Shortlist {
+    /// The best of a complete listing. `current` need not be listed.
+    pub fn of(selection: &Selection, current: &Tag, tags: &[Tag]) -> Self {
+        let listed: Vec<_> = tags.iter().map(|tag| Listed { tag: tag.as_str(), digest: None }).collect();
+        let evaluation = evaluate(selection, Some(current.as_str()), None, &listed);
+        let (best, qualifying) = (joined(evaluation.best()), evaluation.qualifying());
+        Self { selection: selection.clone(), current: current.clone(), best, qualifying, listed: tags.len() }
+    }
+
+    /// Whether it was made for this question.
+    pub fn is_of(&self, selection: &Selection, current: &Tag) -> bool {
+        self.current == *current && self.selection == *selection
+    }
+
+    /// Whether it answers this question.
+    pub fn answers(&self, selection: &Selection, current: &Tag) -> bool {
+        let is_next = || self.has(current) && is_newer(selection, current, &self.current);
+        self.selection == *selection && (self.current == *current || is_next())
+    }
+
+    /// Takes up a tag that is there beside what was listed. One that does not come to be among the best is left out: it may have been listed.
+    pub fn add(&mut self, tag: &Tag) {
+        if self.has(tag) {
+            return;
+        }
+        let tags: Vec<_> = self.best().chain([tag.as_str()]).map(|tag| Listed { tag, digest: None }).collect();
+        let evaluation = evaluate(&self.selection, Some(self.current.as_str()), None, &tags);
+        if evaluation.best().any(|best| best == tag.as_str()) {
+            self.best = joined(evaluation.best());
+            self.qualifying += 1;
+            self.listed += 1;
+        }
+    }
+
+    fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
+        if !self.answers(selection, current) {
+            return None;
+        }
+        let tags: Vec<_> = self.best().map(|tag| Listed { tag, digest: None }).collect();
+        let (best, qualifying) = if self.current == *current {
+            (self.best().next(), self.qualifying)
+        } else {
+            let evaluation = evaluate(selection, Some(current.as_str()), None, &tags);
+            (evaluation.candidate(), evaluation.qualifying())
+        };
+        let reason = match best {
+            Some(tag) => format!("{tag} is {}", rank(qualifying, self.listed)),
+            None => "nothing that was listed, or read since, qualifies".to_owned(),
+        };
+        Some(Choice { tag: best.and_then(|tag| tag.parse().ok()), reason, qualifying })
+    }
+
+    fn best(&self) -> impl Iterator<Item = &str> {
+        self.best.split_ascii_whitespace()
+    }
+
+    fn has(&self, tag: &Tag) -> bool {
+        self.best().any(|best| best == tag.as_str())
+    }
+}
+
+fn joined<'a>(tags: impl Iterator<Item = &'a str>) -> Box<str> {
+    tags.take(BEST_MAX).collect::<Vec<_>>().join(" ").into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! What is kept of the last complete listing of each repository, so that a hint with a tag costs one question about that tag.
+//!
+//! A listing is kept for no longer than a poll would leave it as it is. It is bounded by what is used: for each repository and access the best
+//! tags of each question that its workloads put, some three hundred bytes each.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::core::candidate::questions;
+use crate::core::directives::Directives;
+use crate::core::image::{Repository, Tag};
+use crate::core::policy::{Listing, Shortlist};
+use crate::core::schedule::after;
+use crate::core::workload::Workload;
+use crate::ports::registry::Access;
+
+/// The listings that are kept.
+pub struct KeptListings {
+    /// The configured poll interval.
+    interval: Duration,
+    kept: Mutex<HashMap<Key, Kept>>,
+}
+
+type Key = (Repository, Access);
+
+struct Kept {
+    /// When reading it began.
+    begun: Timestamp,
+    until: Timestamp,
+    shortlists: Vec<Shortlist>,
+}
+
+impl Kept {
+    /// A clock that was set back does not make it younger.
+    fn is_current(&self, now: Timestamp) -> bool {
+        self.begun <= now && now < self.until
+    }
+}
+
+impl KeptListings {
+    /// Keeps none yet; `interval` is the time between polls where no workload asks for a shorter one.
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, kept: Mutex::default() }
+    }
+
+    /// Keeps of a complete listing what these workloads ask of it; `begun` is when reading began.
+    pub fn keep(&self, repository: &Repository, access: &Access, workloads: &[Arc<Workload>], tags: &[Tag], begun: Timestamp) {
+        let mut shortlists: Vec<Shortlist> = Vec::new();
+        for (selection, current) in workloads.iter().flat_map(|workload| questions(workload, repository)) {
+            if !shortlists.iter().any(|known| known.is_of(selection, &current)) {
+                shortlists.push(Shortlist::of(selection, &current, tags));
+            }
+        }
+        let kept = Kept { begun, until: after(begun, self.interval_of(workloads)), shortlists };
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, kept| kept.is_current(begun));
+        all.insert((repository.clone(), access.clone()), kept);
+    }
+
+    /// The listing with these tags beside it; `None` when it is too old, or was not asked what these workloads ask now.
+    pub fn with(
+        &self,
+        repository: &Repository,
+        access: &Access,
+        workloads: &[Arc<Workload>],
+        tags: &BTreeSet<Tag>,
+        now: Timestamp,
+    ) -> Option<Listing> {
+        let mut shortlists = {
+            let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(&(repository.clone(), access.clone())).filter(|kept| kept.is_current(now))?.shortlists.clone()
+        };
+        let mut asked = workloads.iter().flat_map(|workload| questions(workload, repository));
+        if !asked.all(|(selection, current)| shortlists.iter().any(|shortlist| shortlist.answers(selection, &current))) {
+            return None;
+        }
+        for shortlist in &mut shortlists {
+            for tag in tags {
+                shortlist.add(tag);
+            }
+        }
+        Some(Listing::Kept(shortlists))
+    }
+
+    /// Takes up tags that were found beside the listing: a later hint about an older one must not lead behind them.
+    pub fn add<'a>(&self, repository: &Repository, access: &Access, tags: impl Iterator<Item = &'a Tag>) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = all.get_mut(&(repository.clone(), access.clone())) else { return };
+        for tag in tags {
+            for shortlist in &mut kept.shortlists {
+                shortlist.add(tag);
+            }
+        }
+    }
+
+    /// The shortest poll interval that one of the workloads asks for, and never more than the configured one: those that wait for webhooks
+    /// only are polled once a day, and a listing of yesterday is none to go by.
+    fn interval_of(&self, workloads: &[Arc<Workload>]) -> Duration {
+        let directives = workloads.iter().filter_map(|workload| workload.directives.as_ref().ok());
+        let own = |directives: &Arc<Directives>| directives.watch_by_container.iter().filter_map(|(_, watch)| watch.poll).min();
+        directives.flat_map(|directives| [directives.poll, own(directives)]).flatten().fold(self.interval, Duration::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::core::directives::{Defaults, skeg};
+    use crate::core::workload::{Container, WorkloadId, WorkloadKind};
+
+    const INTERVAL: Duration = Duration::from_mins(5);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    fn workload(name: &str, image: &str, annotations: &[(&str, &str)]) -> Arc<Workload> {
+        let containers = vec![Container { name: "app".into(), image: image.into(), init: false }];
+        let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).transpose().unwrap();
+        let id = WorkloadId { namespace: "team".into(), kind: WorkloadKind::Deployment, name: name.into() };
+        Arc::new(Workload { id, uid: name.into(), containers, directives, mark: None, owner: None })
+    }
+
+    fn tags(texts: &[&str]) -> Vec<Tag> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// A listing of `acme/web`, kept at second 0 for these workloads.
+    struct Known(KeptListings);
+
+    impl Known {
+        fn of(workloads: &[Arc<Workload>], texts: &[&str]) -> Self {
+            let known = KeptListings::new(INTERVAL);
+            known.keep(&"acme/web".parse().unwrap(), &Access::Anonymous, workloads, &tags(texts), at(0));
+            Self(known)
+        }
+
+        fn with(&self, workloads: &[Arc<Workload>], told: &[&str], now: Timestamp) -> Option<Listing> {
+            self.0.with(&"acme/web".parse().unwrap(), &Access::Anonymous, workloads, &tags(told).into_iter().collect(), now)
+        }
+
+        /// What the first container of a workload moves to, 1 s after the listing, once these tags are told of.
+        #[track_caller]
+        fn check(&self, workload: &Arc<Workload>, told: &[&str], expected: Option<&str>) {
+            let listing = self.with(std::slice::from_ref(workload), told, at(1)).expect("the listing answers");
+            let (selection, current) = questions(workload, &"acme/web".parse().unwrap()).next().unwrap();
+            let chosen = listing.choose(selection, &current).unwrap().tag;
+            assert_eq!(chosen.as_ref().map(Tag::as_str), expected, "{} told {told:?}", workload.id);
+        }
+    }
+
+    #[test]
+    fn each_workload_is_answered_by_its_own_policy() {
+        let minor = workload("minor", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
+        let major = workload("major", "acme/web:1.0.0", &[("skeg.dev/policy", "major")]);
+        let careful = workload("careful", "acme/web:1.0.0", &[("skeg.dev/policy", "minor"), ("skeg.dev/ignore-tags", "glob:1.2.*")]);
+        let digest = workload("digest", "acme/web:main", &[("skeg.dev/policy", "digest")]);
+        let known = Known::of(&[minor.clone(), major.clone(), careful.clone(), digest.clone()], &["1.0.0", "1.1.0", "main"]);
+        for (workload, expected) in [(&minor, "1.2.0"), (&major, "2.0.0"), (&careful, "1.1.0"), (&digest, "main")] {
+            known.check(workload, &["1.2.0", "2.0.0"], Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_was_found_since_is_known_to_later_hints_and_what_was_only_told_is_not() {
+        let web = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
+        let known = Known::of(std::slice::from_ref(&web), &["1.0.0"]);
+        known.check(&web, &["1.3.0"], Some("1.3.0"));
+        known.check(&web, &["1.1.0"], Some("1.1.0"));
+        known.0.add(&"acme/web".parse().unwrap(), &Access::Anonymous, tags(&["1.2.0"]).iter());
+        known.check(&web, &["1.1.0"], Some("1.2.0"));
+    }
+
+    #[test]
+    fn a_workload_that_asks_something_else_needs_a_listing() {
+        let web = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
+        let known = Known::of(std::slice::from_ref(&web), &["1.0.0", "1.1.0"]);
+        let other_policy = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "patch")]);
+        let filtered = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor"), ("skeg.dev/ignore-tags", "glob:1.1.*")]);
+        let set_back = workload("web", "acme/web:0.9.0", &[("skeg.dev/policy", "minor")]);
+        let moved_on = workload("web", "acme/web:1.1.0", &[("skeg.dev/policy", "minor")]);
+        for (asked, is_known) in [(&web, true), (&moved_on, true), (&other_policy, false), (&filtered, false), (&set_back, false)] {
+            assert_eq!(known.with(std::slice::from_ref(asked), &["1.2.0"], at(1)).is_some(), is_known, "{asked:?}");
+        }
+        assert!(known.with(&[web, other_policy], &["1.2.0"], at(1)).is_none(), "one of them is enough");
+    }
+
+    #[test]
+    fn a_listing_is_kept_for_one_poll_interval() {
+        let web =
+            |annotations: &[(&str, &str)]| workload("web", "acme/web:1.0.0", &[&[("skeg.dev/policy", "minor")], annotations].concat());
+        for (own, seconds) in [
+            (web(&[]), 300),
+            (web(&[("skeg.dev/poll", "1m")]), 60),
+            (web(&[("skeg.dev/poll.app", "2m")]), 120),
+            (web(&[("skeg.dev/poll", "1h")]), 300),
+            (web(&[("skeg.dev/trigger", "webhook")]), 300),
+        ] {
+            let known = Known::of(std::slice::from_ref(&own), &["1.0.0"]);
+            let is_kept = |second| known.with(std::slice::from_ref(&own), &["1.1.0"], at(second)).is_some();
+            assert!(is_kept(0) && is_kept(seconds - 1) && !is_kept(seconds), "{seconds}");
+            assert!(!is_kept(-1), "the clock was set back");
+        }
+    }
+
+    #[test]
+    fn listings_that_are_too_old_are_forgotten() {
+        let web = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
+        let known = Known::of(std::slice::from_ref(&web), &["1.0.0"]).0;
+        known.keep(&"acme/api".parse().unwrap(), &Access::Anonymous, &[], &[], at(300));
+        assert_eq!(known.kept.lock().unwrap().len(), 1);
+    }
+}
