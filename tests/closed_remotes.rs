@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use skeg::embedded::git::{GitFault, GitRequest, Login};
+use skeg::embedded::git::{BareRepository, GitFault, GitRemote, GitRequest, Login};
 
-use crate::support::agent::{Agent, Setup, Workload, text};
+use crate::support::agent::{Agent, NAMESPACE, PERSON, Setup, Stage, Workload, text};
 
 /// Tries that a closed remote may see in a minute, whatever waits for it (GI-04).
 const TRIES_A_MINUTE: u32 = 6;
@@ -81,4 +81,23 @@ async fn a_push_that_a_hook_refuses_each_time_ends_unrecorded_with_its_words() {
     agent.vote("1.0.1", "retry").await;
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!((agent.commits().len(), agent.patches_done()), (1, 1));
+}
+
+/// Of two granted remotes the first is away; the second is the one that declares the workload.
+#[tokio::test]
+async fn a_remote_that_is_away_keeps_no_other_from_being_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = BareRepository::create(folder.path().join("apps.git"), [("web.yaml", b"".as_slice())]).unwrap();
+    let apps = GitRemote::serve(repository, None).unwrap();
+    let more = format!("[[git]]\nname = \"apps\"\nurl = \"{}\"\ninsecure = true\nnamespaces = [\"{NAMESPACE}\"]", apps.url());
+    let stage = Stage::build(&Setup { more: more.leak(), ..Setup::at_once() });
+    let declared = stage.declared("shop/web.yaml");
+    apps.repository().commit("web.yaml", declared.as_bytes(), PERSON, "Declare web").unwrap();
+    stage.remote.stop();
+
+    let agent = Agent::start_unready(stage).await;
+    agent.until("skeg is ready", async || agent.is_ready().await).await;
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(apps.repository().show("web.yaml").unwrap(), declared.replace("web:1.0.0", "web:1.0.1").into_bytes());
 }

@@ -47,20 +47,21 @@ struct Closed {
     error: GitError,
 }
 
-/// Commits the update's images to the first of its places that declares the workload.
+/// Commits the update's images to the first of its places that can be reached and declares the workload.
 ///
-/// Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
+/// A remote that fails keeps none of the others from being asked; when none of them records the images it may be the one that declares
+/// the workload, so its failure is the outcome, and is tried again. Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
 pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
-    let mut outcome = Recorded::Unrecordable(Reason::NotDeclared);
+    let (mut outcome, mut failed) = (Recorded::Unrecordable(Reason::NotDeclared), None);
     for place in &update.spec.rules.write_back {
         match ports.recorder.write(ports, edit(update, place)).await {
             Ok(GitOutcome::NotDeclared) => {}
             Ok(GitOutcome::Recorded(commit)) => return Recorded::Committed(commit),
             Ok(other) => outcome = Recorded::Unrecordable(unrecordable(other, set_back(update))),
-            Err(error) => return Recorded::Failed(Failure::from(error)),
+            Err(error) => failed = failed.or(Some(Failure::from(error))),
         }
     }
-    outcome
+    failed.map_or(outcome, Recorded::Failed)
 }
 
 /// The person's change that was noticed before the commit was made.
