@@ -101,3 +101,28 @@ async fn a_remote_that_is_away_keeps_no_other_from_being_written_to() {
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(apps.repository().show("web.yaml").unwrap(), declared.replace("web:1.0.0", "web:1.0.1").into_bytes());
 }
+
+/// The file that declares the workload does not parse: everybody is told which and where, and it is taken up as soon as it is mended.
+#[tokio::test]
+async fn a_file_that_does_not_parse_is_named_and_recorded_once_it_is_mended() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let declared = agent.stage.declared("shop/web.yaml");
+    let commit = |text: &str| agent.stage.remote.repository().commit("shop/web.yaml", text.as_bytes(), PERSON, "By hand").unwrap();
+    commit(&format!("{declared}\tx: y\n"));
+    agent.push("shop/web", "1.0.1");
+    let told = "these cannot be read: shop/web.yaml: line ";
+    let names_it = async || agent.update_to("1.0.1").await.is_some_and(|update| text(&update, "/reason/message").contains(told));
+    agent.until("the update names the file", names_it).await;
+    commit(&declared);
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.stage.declared("shop/web.yaml"), declared.replace("web:1.0.0", "web:1.0.1"));
+
+    commit("{");
+    agent.push("shop/web", "1.0.2");
+    let end = agent.wait_for_phase("1.0.2", "Unrecorded").await;
+    assert!(text(&end, "/reason/message").contains(told), "{end:#}");
+    let status = agent.get("/v1/status").await;
+    assert!(status["remotes"].to_string().contains(told), "{status:#}");
+    let in_record = async || agent.records().iter().any(|record| text(record, "/status/reason").contains(told));
+    agent.until("the record names the file", in_record).await;
+}

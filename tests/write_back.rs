@@ -199,7 +199,8 @@ async fn what_cannot_be_written_is_told_and_disturbs_no_other() {
     let outcomes = fixture.write(&edits).await.unwrap();
     assert_eq!(outcomes[0], GitOutcome::DeclaredTwice { paths: vec!["twice/a.yaml".into(), "twice/b.yaml".into()] });
     assert_eq!(outcomes[1], GitOutcome::Uneditable { path: "template.yaml".into(), why: "line 9: the image is a template".into() });
-    assert_eq!(outcomes[2], GitOutcome::NotDeclared);
+    let files = ["bytes.yaml: line 1: the file is not UTF-8", "wrong.yaml: line 1, column 4: while scanning a plain scalar, found a tab"];
+    assert_eq!(outcomes[2], GitOutcome::Unreadable { files: files.map(str::to_owned).into() });
     assert_eq!(outcomes[3], GitOutcome::NotDeclared, "the remote is granted to another namespace");
     assert!(matches!(&outcomes[4], GitOutcome::Uneditable { why, .. } if why == "x:1 evil: true is no image"), "{:?}", outcomes[4]);
     assert!(matches!(&outcomes[5], GitOutcome::Recorded(_)));

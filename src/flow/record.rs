@@ -11,6 +11,7 @@ use super::Ports;
 use super::failure::{CLOSED_PAUSE, is_closed};
 use crate::core::directives::GitPlace;
 use crate::core::failure::Failure;
+use crate::core::one_line::one_line;
 use crate::core::schedule::after;
 use crate::core::update::{Binding, Phase, Reason, Recorded, Update, Verdict};
 use crate::metrics::Push;
@@ -18,6 +19,8 @@ use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
 
 /// How long the first write-back of a batch waits for others. Rollouts that started together end within about a second of each other.
 const GATHER: Duration = Duration::from_millis(500);
+/// The longest list of files that is told: two or three of them whole.
+const TOLD_LENGTH_MAX: usize = 600;
 
 type Waiting = Vec<(GitEdit, Tell)>;
 /// Where the outcome of one edit goes.
@@ -52,16 +55,28 @@ struct Closed {
 /// A remote that fails keeps none of the others from being asked; when none of them records the images it may be the one that declares
 /// the workload, so its failure is the outcome, and is tried again. Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
 pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
-    let (mut outcome, mut failed) = (Recorded::Unrecordable(Reason::NotDeclared), None);
+    let (mut declared, mut failed, mut unreadable) = (None, None, None);
     for place in &update.spec.rules.write_back {
         match ports.recorder.write(ports, edit(update, place)).await {
             Ok(GitOutcome::NotDeclared) => {}
             Ok(GitOutcome::Recorded(commit)) => return Recorded::Committed(commit),
-            Ok(other) => outcome = Recorded::Unrecordable(unrecordable(other, set_back(update))),
+            Ok(GitOutcome::Unreadable { files }) => unreadable = unreadable.or(Some(cannot_be_read(&place.remote, &files))),
+            Ok(other) => declared = Some(unrecordable(other, set_back(update))),
             Err(error) => failed = failed.or(Some(Failure::from(error))),
         }
     }
-    failed.map_or(outcome, Recorded::Failed)
+    match (failed, declared, unreadable) {
+        (Some(failure), ..) => Recorded::Failed(failure),
+        // A person is mending the file, perhaps.
+        (None, None, Some(problem)) => Recorded::Failed(Failure::refused(problem)),
+        (None, declared, _) => Recorded::Unrecordable(declared.unwrap_or(Reason::NotDeclared)),
+    }
+}
+
+/// What people are told of files that cannot be read, any of which may be the one that declares a workload.
+fn cannot_be_read(remote: &str, files: &[String]) -> String {
+    let told = format!("{remote}: no file that can be read declares it, and these cannot be read: {}", files.join("; "));
+    one_line(&told, TOLD_LENGTH_MAX)
 }
 
 /// The person's change that was noticed before the commit was made.
@@ -85,7 +100,7 @@ fn unrecordable(outcome: GitOutcome, set_back: Option<&Binding>) -> Reason {
         },
         GitOutcome::DeclaredTwice { paths } => Reason::DeclaredTwice { paths: paths.join(", ").into() },
         GitOutcome::Uneditable { path, why } => Reason::Trouble { doing: "writing to Git", summary: format!("{path}: {why}").into() },
-        GitOutcome::NotDeclared | GitOutcome::Recorded(_) => Reason::NotDeclared,
+        GitOutcome::NotDeclared | GitOutcome::Unreadable { .. } | GitOutcome::Recorded(_) => Reason::NotDeclared,
     }
 }
 
@@ -139,7 +154,13 @@ impl Recorder {
             Err(_) => Push::Failed,
         };
         ports.metrics.pushed(remote, outcome);
-        let trouble = result.as_ref().err().map(ToString::to_string);
+        let trouble = match result {
+            Ok(outcomes) => outcomes.iter().find_map(|outcome| match outcome {
+                GitOutcome::Unreadable { files } => Some(cannot_be_read(remote, files)),
+                _ => None,
+            }),
+            Err(error) => Some(error.to_string()),
+        };
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(remote.into(), (ports.clock.now(), trouble));
     }
 

@@ -60,6 +60,11 @@ pub enum GitOutcome {
     NotMade,
     /// Nothing in the place declares the workload with this container.
     NotDeclared,
+    /// Nothing that can be read declares it, and in the place there are files that cannot.
+    Unreadable {
+        /// The files with what is wrong in them, those first whose name speaks for the workload.
+        files: Vec<String>,
+    },
     /// More than one file declares it.
     DeclaredTwice {
         /// The files.

@@ -138,3 +138,17 @@ async fn what_skeg_committed_last_is_skegs_to_replace_and_nothing_else_is() {
     assert_eq!(fixture.write_one(other).await, GitOutcome::Moved { path: "api.yaml".into(), found: NEW.into() });
     assert_eq!(fixture.subjects()[0], "By hand");
 }
+
+/// A file that does not parse is named, until it is mended; a narrower place has nothing to do with it.
+#[tokio::test]
+async fn a_workload_whose_file_cannot_be_read_is_recorded_once_it_can() {
+    let broken = format!("{}\tx", manifest("web", OLD));
+    let fixture = Fixture::new(&[("a.yaml", b"a: *nowhere"), ("apps/web.yaml", broken.as_bytes()), ("other/api.yaml", b"kind: Pod")]);
+    let GitOutcome::Unreadable { files } = fixture.write_one(edit("web")).await else { panic!("it reads") };
+    assert!(files[0].starts_with("apps/web.yaml: line 10, column 2: "), "the file that has the workload's name comes first: {files:?}");
+    assert_eq!(files.len(), 2, "{files:?}");
+    let elsewhere = GitEdit { place: GitPlace { remote: "fleet".into(), path: Some("other".into()) }, ..edit("web") };
+    assert_eq!(fixture.write_one(elsewhere).await, GitOutcome::NotDeclared);
+    fixture.repository().commit("apps/web.yaml", manifest("web", OLD).as_bytes(), PERSON, "Mend it").unwrap();
+    assert!(matches!(fixture.write_one(edit("web")).await, GitOutcome::Recorded(_)));
+}
