@@ -117,6 +117,11 @@ fn recorded(commit: &str, path: &str) -> GitOutcome {
     GitOutcome::Recorded(CommitRecord { remote: "fleet".into(), id: commit.into(), path: path.into() })
 }
 
+/// It stood there before anything was pushed.
+fn stands(commit: &str, path: &str) -> GitOutcome {
+    GitOutcome::Stands(CommitRecord { remote: "fleet".into(), id: commit.into(), path: path.into() })
+}
+
 #[tokio::test]
 async fn the_image_is_committed_with_the_reason_and_nothing_else_changes() {
     let fixture = Fixture::new(&[("apps/web.yaml", manifest("web", OLD).as_bytes()), ("README.md", b"image: no")]);
@@ -154,9 +159,10 @@ async fn everything_due_is_one_commit_and_one_push() {
 #[tokio::test]
 async fn writing_the_same_update_again_finds_the_commit_and_makes_no_second_one() {
     let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    let first = fixture.write_one(edit("web")).await;
+    fixture.write_one(edit("web")).await;
+    let first = fixture.repository().tip().unwrap();
     fixture.repository().commit("other.txt", b"x", PERSON, "Something else").unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, first);
+    assert_eq!(fixture.write_one(edit("web")).await, stands(&first, "web.yaml"));
     assert_eq!(fixture.subjects(), ["Something else", "Update web to 1.0.1", "Begin"]);
 }
 
@@ -164,7 +170,7 @@ async fn writing_the_same_update_again_finds_the_commit_and_makes_no_second_one(
 async fn an_image_that_somebody_wrote_already_is_recorded_without_a_commit() {
     let fixture = Fixture::new(&[("web.yaml", manifest("web", NEW).as_bytes())]);
     let tip = fixture.repository().tip().unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, recorded(&tip, "web.yaml"));
+    assert_eq!(fixture.write_one(edit("web")).await, stands(&tip, "web.yaml"));
     assert_eq!(fixture.repository().tip().unwrap(), tip);
 }
 

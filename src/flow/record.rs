@@ -59,7 +59,7 @@ pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
     for place in &update.spec.rules.write_back {
         match ports.recorder.write(ports, edit(update, place)).await {
             Ok(GitOutcome::NotDeclared) => {}
-            Ok(GitOutcome::Recorded(commit)) => return Recorded::Committed(commit),
+            Ok(GitOutcome::Recorded(commit) | GitOutcome::Stands(commit)) => return Recorded::Committed(commit),
             Ok(GitOutcome::Unreadable { files }) => unreadable = unreadable.or(Some(cannot_be_read(&place.remote, &files))),
             Ok(other) => declared = Some(unrecordable(other, set_back(update))),
             Err(error) => failed = failed.or(Some(Failure::from(error))),
@@ -100,7 +100,7 @@ fn unrecordable(outcome: GitOutcome, set_back: Option<&Binding>) -> Reason {
         },
         GitOutcome::DeclaredTwice { paths } => Reason::DeclaredTwice { paths: paths.join(", ").into() },
         GitOutcome::Uneditable { path, why } => Reason::Trouble { doing: "writing to Git", summary: format!("{path}: {why}").into() },
-        GitOutcome::NotDeclared | GitOutcome::Unreadable { .. } | GitOutcome::Recorded(_) => Reason::NotDeclared,
+        GitOutcome::NotDeclared | GitOutcome::Unreadable { .. } | GitOutcome::Recorded(_) | GitOutcome::Stands(_) => Reason::NotDeclared,
     }
 }
 
@@ -143,17 +143,18 @@ impl Recorder {
 
     /// Notes how the remote answered, for the status page and the metrics.
     fn note(&self, ports: &Ports, remote: &str, result: &Result<Vec<GitOutcome>, GitError>) {
-        let outcome = match result {
+        match result {
             Ok(outcomes) => {
-                let commits: BTreeSet<&str> = outcomes.iter().filter_map(commit).collect();
+                let commits: BTreeSet<&str> = outcomes.iter().filter_map(pushed).collect();
                 ports.metrics.committed(remote, commits.len() as u64);
-                Push::Done
+                if !commits.is_empty() {
+                    ports.metrics.pushed(remote, Push::Done);
+                }
             }
-            Err(GitError::Refused { .. }) => Push::Refused,
-            Err(GitError::Contended { .. }) => Push::Overtaken,
-            Err(_) => Push::Failed,
-        };
-        ports.metrics.pushed(remote, outcome);
+            Err(GitError::Refused { .. }) => ports.metrics.pushed(remote, Push::Refused),
+            Err(GitError::Contended { .. }) => ports.metrics.pushed(remote, Push::Overtaken),
+            Err(_) => ports.metrics.pushed(remote, Push::Failed),
+        }
         let trouble = match result {
             Ok(outcomes) => outcomes.iter().find_map(|outcome| match outcome {
                 GitOutcome::Unreadable { files } => Some(cannot_be_read(remote, files)),
@@ -204,7 +205,8 @@ impl Lane {
     }
 }
 
-fn commit(outcome: &GitOutcome) -> Option<&str> {
+/// The commit that was pushed for an edit.
+fn pushed(outcome: &GitOutcome) -> Option<&str> {
     match outcome {
         GitOutcome::Recorded(commit) => Some(&commit.id),
         _ => None,

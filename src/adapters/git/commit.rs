@@ -283,13 +283,16 @@ impl OpenFile {
 
 impl Finding {
     fn outcome(self, remote: &GitRemote, edit: &GitEdit, earlier: &Earlier, tip: ObjectId, commit: Option<ObjectId>) -> GitOutcome {
-        let record = |id: ObjectId, path: String| {
-            GitOutcome::Recorded(CommitRecord { remote: remote.name.clone(), id: id.to_string().into(), path: path.into() })
-        };
-        match self {
-            Self::Settled(outcome) => outcome,
-            Self::Due { path, .. } | Self::Stands { path, by_this_batch: true } => record(commit.unwrap_or(tip), path),
-            Self::Stands { path, by_this_batch: false } => record(earlier.commit_of(&edit.update.to_string()).unwrap_or(tip), path),
+        let record =
+            |id: ObjectId, path: String| CommitRecord { remote: remote.name.clone(), id: id.to_string().into(), path: path.into() };
+        match (self, commit) {
+            (Self::Settled(outcome), _) => outcome,
+            (Self::Due { path, .. } | Self::Stands { path, by_this_batch: true }, Some(commit)) => {
+                GitOutcome::Recorded(record(commit, path))
+            }
+            (Self::Due { path, .. } | Self::Stands { path, .. }, _) => {
+                GitOutcome::Stands(record(earlier.commit_of(&edit.update.to_string()).unwrap_or(tip), path))
+            }
         }
     }
 }
