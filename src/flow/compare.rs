@@ -22,6 +22,7 @@ impl Engine {
             let before = self.looked.show(id, workload.as_ref());
             let asked = workload.map(|workload| self.newly_asked(before.as_deref(), &workload)).unwrap_or_default();
             if !asked.is_empty() {
+                self.looked.expect(id);
                 self.acts.push(Act::Hint(asked, Trigger::Resync));
             }
         }

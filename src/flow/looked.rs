@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,6 +10,7 @@ use super::engine::Act;
 use super::observe::Observation;
 use crate::core::directives::DirectiveError;
 use crate::core::image::{Repository, Tag};
+use crate::core::schedule::after;
 use crate::core::workload::{Container, Workload, WorkloadId};
 use crate::ports::events::Told;
 use crate::ports::registry::Access;
@@ -26,7 +28,12 @@ pub struct Look {
     pub candidate: Option<Tag>,
     /// Why there is no update, when there is none: a code and a sentence.
     pub reason: Option<(Box<str>, Box<str>)>,
+    /// Whether another look is to follow, whatever makes skeg read the repository then.
+    pub is_awaited: bool,
 }
+
+/// A container that only webhooks ask for is looked at again at a poll after this: once a day, less what polls are early by.
+const WEBHOOK_ONLY: Duration = Duration::from_hours(22);
 
 /// The newest look at each managed container, trouble with repositories, workloads as last shown, and the mistakes told.
 #[derive(Default)]
@@ -60,6 +67,16 @@ impl Looked {
     /// The newest look at a container.
     pub fn at(&self, workload: &WorkloadId, container: &str) -> Option<&Look> {
         self.looks.get(workload)?.iter().find(|(name, _)| **name == *container).map(|(_, look)| look)
+    }
+
+    /// Something makes another look at the workload necessary: a delivery that led to nothing yet, other directives, the end of an update.
+    pub fn expect(&mut self, workload: &WorkloadId) {
+        self.looks.get_mut(workload).into_iter().flatten().for_each(|(_, look)| look.is_awaited = true);
+    }
+
+    /// Whether the last look at a container still holds where only webhooks ask for one.
+    pub fn holds(&self, workload: &WorkloadId, container: &str, now: Timestamp) -> bool {
+        self.at(workload, container).is_some_and(|look| !look.is_awaited && now < after(look.at, WEBHOOK_ONLY))
     }
 
     /// How many tags a workload's containers are behind, as they are now.
