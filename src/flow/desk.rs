@@ -12,11 +12,12 @@ use super::Ports;
 use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused, Reply};
 use super::engine::{Engine, Message};
+use super::order::Order;
 use crate::core::hold::voter::{self, Voter};
 use crate::core::image::ImageRef;
 use crate::core::pause::{Pause, Scope};
 use crate::core::schedule::after;
-use crate::core::update::{Phase, Update, UpdateId};
+use crate::core::update::{Phase, Update, UpdateId, Verdict};
 use crate::core::workload::{Container, Workload};
 use crate::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
 use crate::http::view::{
@@ -88,31 +89,47 @@ impl Desk for EngineDesk {
     }
 
     async fn vote(&self, caller: &Caller, id: &UpdateId, ballot: Ballot) -> Result<UpdateView, Refusal> {
-        refuse_override(&ballot.saying)?;
+        let word = match ballot.verdict {
+            Verdict::Approve => "approve",
+            Verdict::Reject => "reject",
+        };
+        let order = self.order_of(caller, word, id);
+        if let Err(refusal) = refuse_override(&ballot.saying) {
+            return order.ended(Err(refusal));
+        }
         let voter = Voter::Caller(caller.as_str().into());
         let ballot = voter::Ballot { voter, verdict: ballot.verdict, content: None, reason: ballot.saying.reason };
         let id = id.clone();
-        self.order(|reply| Command::Vote { id, ballot, reply }).await.map(|update| view(&update))
+        self.give(order, |reply| Command::Vote { id, ballot, reply }).await.map(|update| view(&update))
     }
 
     async fn retry(&self, caller: &Caller, id: &UpdateId, saying: Saying) -> Result<UpdateView, Refusal> {
-        refuse_override(&saying)?;
+        let order = self.order_of(caller, "retry", id);
+        if let Err(refusal) = refuse_override(&saying) {
+            return order.ended(Err(refusal));
+        }
         let (id, by) = (id.clone(), said_by(caller, saying.reason.as_deref()));
-        self.order(|reply| Command::Retry { id, by, reply }).await.map(|update| view(&update))
+        self.give(order, |reply| Command::Retry { id, by, reply }).await.map(|update| view(&update))
     }
 
-    async fn pause(&self, caller: &Caller, order: PauseOrder) -> Result<PauseView, Refusal> {
-        self.refuse_unknown(&order.scope)?;
+    async fn pause(&self, caller: &Caller, asked: PauseOrder) -> Result<PauseView, Refusal> {
+        let order = self.order_of(caller, "pause", &asked.scope);
+        if let Err(refusal) = self.refuse_unknown(&asked.scope) {
+            return order.ended(Err(refusal));
+        }
         let at = self.ports.clock.now();
-        let until = order.lasting.map(|lasting| after(at, lasting));
-        let pause = Pause { scope: order.scope, until, by: caller.as_str().into(), at, reason: order.reason };
-        self.order(|reply| Command::Pause { pause, reply }).await.map(|pause| PauseView::from(&pause))
+        let until = asked.lasting.map(|lasting| after(at, lasting));
+        let pause = Pause { scope: asked.scope, until, by: caller.as_str().into(), at, reason: asked.reason };
+        self.give(order, |reply| Command::Pause { pause, reply }).await.map(|pause| PauseView::from(&pause))
     }
 
-    async fn resume(&self, caller: &Caller, order: ResumeOrder) -> Result<LiftedView, Refusal> {
-        self.refuse_unknown(&order.scope)?;
-        let (scope, by) = (order.scope, said_by(caller, order.reason.as_deref()));
-        let lifted = self.order(|reply| Command::Resume { scope, by, reply }).await?;
+    async fn resume(&self, caller: &Caller, asked: ResumeOrder) -> Result<LiftedView, Refusal> {
+        let order = self.order_of(caller, "resume", &asked.scope);
+        if let Err(refusal) = self.refuse_unknown(&asked.scope) {
+            return order.ended(Err(refusal));
+        }
+        let (scope, by) = (asked.scope, said_by(caller, asked.reason.as_deref()));
+        let lifted = self.give(order, |reply| Command::Resume { scope, by, reply }).await?;
         Ok(LiftedView {
             pauses: lifted.pauses.iter().map(PauseView::from).collect(),
             bindings: lifted.bindings.iter().map(ToString::to_string).collect(),
@@ -125,16 +142,20 @@ impl EngineDesk {
         self.ports.health.trouble(self.ports.workloads.gone(), self.ports.clock.now())
     }
 
-    /// Gives an order to the engine and waits until what it caused is durable.
-    async fn order<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
+    fn order_of(&self, caller: &Caller, word: &'static str, on: &impl ToString) -> Order {
+        Order::new(self.ports.clock.now(), caller, word, on)
+    }
+
+    /// Gives an order to the engine and waits until what it caused is durable. That is written down whether somebody still waits or not.
+    async fn give<T: Send + 'static>(&self, order: Order, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
         let (tell, answer) = oneshot::channel();
-        let command = command(Box::new(move |result| drop(tell.send(result))));
+        let command = command(Box::new(move |result| drop(tell.send(order.ended(result.map_err(refusal))))));
         if !self.mailbox.send(Message::Command(command)).await {
             return Err(unavailable("skeg is stopping"));
         }
         let patience = self.ports.clock.sleep_until(after(self.ports.clock.now(), ANSWER_MAX));
         match futures::future::select(answer, patience).await {
-            futures::future::Either::Left((Ok(result), _)) => result.map_err(refusal),
+            futures::future::Either::Left((Ok(result), _)) => result,
             futures::future::Either::Left((Err(_), _)) => Err(unavailable("skeg is stopping")),
             futures::future::Either::Right(_) => Err(unavailable("taken, but not recorded yet: the API server does not answer")),
         }

@@ -28,6 +28,7 @@ mod history;
 mod journal;
 mod looked;
 pub mod observe;
+mod order;
 mod pauses;
 mod reader;
 mod recent;
