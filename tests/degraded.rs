@@ -52,6 +52,9 @@ async fn a_repository_that_cannot_be_read_is_told_disturbs_no_other_and_comes_ba
     let view = agent.wait_for_image("web", "degraded").await;
     assert!(view["errors"].to_string().contains("shop/web"), "{view:#}");
     agent.wait_for_workload("api", "Done").await;
+    let registry = agent.get("/v1/status").await["registries"][0].clone();
+    assert_eq!(registry["state"], "ok", "the other repository can be read: {registry:#}");
+    assert!(text(&registry, "/detail").starts_with("1 of 2 repositories cannot be read, the first since "), "{registry:#}");
     assert!(agent.deployment_image("web").ends_with(":1.0.0"));
 
     agent.stage.registry.clear_faults();

@@ -1,6 +1,6 @@
 //! The engine as HTTP sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::Ports;
 use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused, Reply};
 use super::engine::{Engine, Message};
+use super::looked::Readings;
 use super::order::Order;
 use crate::core::hold::voter::{self, Voter};
 use crate::core::image::ImageRef;
@@ -312,20 +313,27 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
     }
 }
 
-/// Every registry that a workload uses; degraded with the first of its repositories that cannot be read.
+/// Every registry that a workload uses.
 fn registries(engine: &Engine, workloads: &[Arc<Workload>]) -> Vec<PartView> {
-    let mut hosts: BTreeMap<String, PartView> = BTreeMap::new();
-    let images =
-        workloads.iter().flat_map(|workload| &workload.containers).filter_map(|container| container.image.parse::<ImageRef>().ok());
-    for image in images {
-        let host = image.repository().registry().to_owned();
-        hosts.entry(host.clone()).or_insert_with(|| PartView::ok(host));
+    let containers = workloads.iter().flat_map(|workload| &workload.containers);
+    let images = containers.filter_map(|container| container.image.parse::<ImageRef>().ok());
+    let hosts: BTreeSet<String> = images.map(|image| image.repository().registry().to_owned()).collect();
+    hosts.into_iter().map(|host| registry(engine.looked.registry(&host), host)).collect()
+}
+
+/// A registry of which nothing can be read is degraded; of one that answers, the repositories that cannot be read are told.
+fn registry(readings: Readings<'_>, host: String) -> PartView {
+    let Readings { read, unreadable, first } = readings;
+    let detail = first.map(|(since, why)| match unreadable {
+        1 if read == 1 => format!("since {since:.0}: {why}"),
+        _ => format!("{unreadable} of {read} repositories cannot be read, the first since {since:.0}: {why}"),
+    });
+    match detail {
+        None if read == 0 => PartView::unknown(host),
+        None => PartView::ok(host),
+        Some(detail) if unreadable == read => PartView::degraded(host, detail),
+        Some(detail) => PartView { detail, ..PartView::ok(host) },
     }
-    for (repository, since, why) in engine.looked.troubles() {
-        let host = repository.registry().to_owned();
-        hosts.insert(host.clone(), PartView::degraded(host, format!("since {since:.0}: {why}")));
-    }
-    hosts.into_values().collect()
 }
 
 fn stopped(started: Timestamp) -> StatusView {
@@ -356,5 +364,20 @@ mod tests {
         assert_eq!(&*said_by(&ann, None), "user:ann");
         assert_eq!(&*said_by(&ann, Some("mended")), "user:ann: mended");
         assert!(matches!(refusal(CommandRefused::Observing), Refusal::Observing));
+    }
+
+    #[test]
+    fn a_registry_is_degraded_when_nothing_of_it_can_be_read() {
+        let part = |read, unreadable| {
+            let first = (unreadable > 0).then_some((Timestamp::UNIX_EPOCH, "a.b/web: not found"));
+            let part = registry(Readings { read, unreadable, first }, "a.b".to_owned());
+            (part.state.as_str(), part.detail)
+        };
+        assert_eq!(part(0, 0), ("unknown", String::new()));
+        assert_eq!(part(2, 0), ("ok", String::new()));
+        assert_eq!(part(1, 1), ("degraded", "since 1970-01-01T00:00:00Z: a.b/web: not found".to_owned()));
+        let told = |of| format!("{of} repositories cannot be read, the first since 1970-01-01T00:00:00Z: a.b/web: not found");
+        assert_eq!(part(3, 1), ("ok", told("1 of 3")));
+        assert_eq!(part(3, 3), ("degraded", told("3 of 3")));
     }
 }

@@ -35,6 +35,17 @@ pub struct Look {
 /// A container that only webhooks ask for is looked at again at a poll after this: once a day, less what polls are early by.
 const WEBHOOK_ONLY: Duration = Duration::from_hours(22);
 
+/// How the repositories of one registry were found when they were last read. One that is read with two accesses counts twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Readings<'a> {
+    /// How many were read, or tried.
+    pub read: usize,
+    /// How many of them could not be.
+    pub unreadable: usize,
+    /// Since when the first of these cannot, and why.
+    pub first: Option<(Timestamp, &'a str)>,
+}
+
 /// The newest look at each managed container, trouble with repositories, workloads as last shown, and the mistakes told.
 #[derive(Default)]
 pub struct Looked {
@@ -104,11 +115,14 @@ impl Looked {
         self.troubles.get(&(repository.clone(), access.clone())).map(|(since, why)| (*since, &**why))
     }
 
-    /// Repositories that cannot be read, since when and why, by name.
-    pub fn troubles(&self) -> Vec<(&Repository, Timestamp, &str)> {
-        let mut troubles: Vec<_> = self.troubles.iter().map(|((repository, _), (since, why))| (repository, *since, &**why)).collect();
+    /// How the repositories of a registry were found when they were last read.
+    pub fn registry(&self, host: &str) -> Readings<'_> {
+        let is_there = |(repository, _): &&(Repository, Access)| repository.registry() == host;
+        let read = self.newest.keys().filter(is_there).count();
+        let of_host = self.troubles.iter().filter(|(key, _)| is_there(key));
+        let mut troubles: Vec<_> = of_host.map(|((repository, _), (since, why))| (*since, repository, &**why)).collect();
         troubles.sort();
-        troubles
+        Readings { read, unreadable: troubles.len(), first: troubles.first().map(|(since, _, why)| (*since, *why)) }
     }
 
     /// Forgets the repositories that no workload uses any more.
