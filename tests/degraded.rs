@@ -42,6 +42,22 @@ async fn a_workload_of_a_gitops_controller_is_held_and_not_patched() {
 }
 
 #[tokio::test]
+async fn a_wrong_directive_is_told_on_the_workload_though_the_first_tries_fail() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let events = || kube::Matcher::any().method("POST").path("/events");
+    agent.stage.kube.fail_next(events(), kube::Fault::Status(503, None), 2);
+    agent.stage.kube.fail_next(events(), kube::Fault::Close, 1);
+    agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/polcy": "all"}}}));
+    let note = agent
+        .wait_for("the Event is written", async || {
+            let events = agent.stage.kube.all("v1", "Event");
+            events.iter().find(|event| event["reason"] == "DirectiveError").map(|event| text(event, "/message").to_owned())
+        })
+        .await;
+    assert!(note.contains("skeg.dev/polcy") && note.contains("policy"), "{note}");
+}
+
+#[tokio::test]
 async fn a_repository_that_cannot_be_read_is_told_disturbs_no_other_and_comes_back() {
     let workloads = [Workload::new("web", "shop/web", "1.0.0"), Workload::new("api", "shop/api", "1.0.0")];
     let agent = Agent::start(Setup::of(workloads)).await;
