@@ -18,8 +18,9 @@ const ALWAYS: u32 = u32::MAX;
 async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
     let agent = Agent::start(Setup { mode: "observe", ..Setup::at_once() }).await;
     agent.push("shop/web", "1.0.1");
-    agent.push("shop/web", "1.0.2");
-    agent.until("the newest tag is the candidate", async || agent.image_view("web").await["candidate"]["tag"] == "1.0.2").await;
+    let digest = agent.push("shop/web", "1.0.2");
+    let candidate = json!({"tag": "1.0.2", "digest": digest});
+    agent.until("the newest tag is the candidate", async || agent.image_view("web").await["candidate"] == candidate).await;
     agent.wait_for_image("web", "heldBack").await;
     assert_eq!(agent.metrics("skeg_tags_behind").await, [r#"skeg_tags_behind{namespace="shop"} 2"#]);
     agent.polls("shop/web", 2).await;

@@ -88,10 +88,11 @@ impl Engine {
                         is_awaited = true;
                     }
                     let behind = if candidate.is_some() { one.outcome.as_ref().map_or(0, |picked| picked.qualifying) } else { 0 };
+                    let digest = change.as_ref().map(|change| change.digest.clone());
                     decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change });
                     looks.push((
                         one.container.name.clone(),
-                        Look { at: now, image: one.container.image.clone(), behind, candidate, reason, is_awaited },
+                        Look { at: now, image: one.container.image.clone(), behind, candidate, digest, reason, is_awaited },
                     ));
                 }
             }

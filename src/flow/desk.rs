@@ -262,7 +262,8 @@ fn image(engine: &Engine, workload: &Workload, container: &Container) -> Option<
 fn judge(engine: &Engine, workload: &Workload, container: &Container, view: &mut ImageView) {
     if let Some(look) = engine.looked.at(&workload.id, &container.name) {
         view.listed = Some(look.at);
-        view.candidate = look.candidate.as_ref().map(|tag| CandidateView { tag: tag.to_string(), digest: None });
+        let digest = look.digest.as_ref().map(ToString::to_string);
+        view.candidate = look.candidate.as_ref().map(|tag| CandidateView { tag: tag.to_string(), digest });
         view.state = if look.candidate.is_some() { ImageState::HeldBack } else { ImageState::Current };
         view.reason = look.reason.as_ref().map(|(code, message)| ReasonView { code: code.to_string(), message: message.to_string() });
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::engine::Act;
 use super::observe::Observation;
 use crate::core::directives::DirectiveError;
-use crate::core::image::{Repository, Tag};
+use crate::core::image::{Digest, Repository, Tag};
 use crate::core::schedule::after;
 use crate::core::workload::{Container, Workload, WorkloadId};
 use crate::ports::events::Told;
@@ -26,6 +26,8 @@ pub struct Look {
     pub behind: usize,
     /// The tag that the policy chooses, when it is not the present one.
     pub candidate: Option<Tag>,
+    /// What that tag points at, when it is there.
+    pub digest: Option<Digest>,
     /// Why there is no update, when there is none: a code and a sentence.
     pub reason: Option<(Box<str>, Box<str>)>,
     /// Whether another look is to follow, whatever makes skeg read the repository then.
