@@ -209,7 +209,7 @@ fn unavailable(why: &str) -> Refusal {
 }
 
 fn view(update: &Update) -> UpdateView {
-    UpdateView::new(update, None)
+    UpdateView::new(update)
 }
 
 fn images(engine: &Engine) -> Vec<ImageView> {
