@@ -72,9 +72,9 @@ async fn a_push_that_a_hook_refuses_each_time_ends_unrecorded_with_its_words() {
     assert_eq!(agent.commits().len(), 0);
     assert!(agent.deployment_image("web").ends_with(":1.0.1"), "what runs is not taken back");
     assert!(agent.stage.declared("shop/web.yaml").contains("shop/web:1.0.0"));
-    let record = &agent.records()[0];
-    assert_eq!(text(record, "/status/phase"), "Unrecorded");
-    assert!(text(record, "/status/reason").contains("frozen"), "{record:#}");
+    let recorded = async || Some(agent.records().remove(0)).filter(|record| text(record, "/status/phase") == "Unrecorded");
+    let record = agent.wait_for("the end is recorded", recorded).await;
+    assert!(text(&record, "/status/reason").contains("frozen"), "{record:#}");
 
     // A person has lifted the freeze.
     agent.stage.remote.clear_plans();
