@@ -13,7 +13,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogFormat, Telemetry};
-use crate::core::update::{Change, Entry, Update};
+use crate::core::update::{Change, Entry, Event, Update, UpdateId};
 
 /// The target of audit events.
 const AUDIT: &str = "audit";
@@ -97,6 +97,11 @@ pub fn audit_update(update: &Update, entry: &Entry) {
 
 fn change(change: &Change) -> String {
     format!("{}: {} to {} ({})", change.container, change.from, change.to, change.digest)
+}
+
+/// Writes down a vote that was refused without a look at the update: there is none of this name, or nobody knows yet.
+pub fn audit_unheard(at: Timestamp, update: &UpdateId, detail: &str) {
+    tracing::info!(target: AUDIT, at = %at, event = Event::VoteRefused.as_str(), detail, update.id = %update);
 }
 
 /// Writes down an order that a person gave and what came of it: `done`, or why it was refused.

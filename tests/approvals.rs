@@ -43,6 +43,26 @@ async fn nothing_is_patched_before_the_vote_and_everything_after_it() {
     assert!(commits[0].body.contains("user:ops"), "{}", commits[0].body);
 }
 
+#[tokio::test]
+async fn a_pin_that_is_changed_while_people_vote_is_how_the_image_is_written() {
+    let agent = Agent::start(Setup::with_approval()).await;
+    let digest = agent.push("shop/web", "1.0.1");
+    let held = agent.wait_for_phase("1.0.1", "Held").await;
+    assert_eq!(text(&held, "/changes/0/to"), format!("{}@{digest}", agent.stage.image("shop/web", "1.0.1")));
+    agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/pin.web": "tag"}}}));
+    agent
+        .until("it is asked for anew", async || {
+            let newest = agent.update_to("1.0.1").await.unwrap();
+            newest["phase"] == "Held" && newest["name"] != held["name"]
+        })
+        .await;
+    let (_, replaced) = agent.order(&format!("/v1/updates/shop/{}/approve", text(&held, "/name")), json!({})).await;
+    assert!(replaced.to_string().contains("Superseded"), "{replaced}");
+    assert_eq!(agent.vote("1.0.1", "approve").await.0, StatusCode::OK);
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.deployment_image("web"), agent.stage.image("shop/web", "1.0.1"));
+}
+
 /// SL-05, by the API.
 #[tokio::test]
 async fn a_vote_for_an_update_that_a_newer_one_replaced_is_refused() {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use skeg::embedded::git::{GitFault, GitRequest, Login};
+use skeg::embedded::git::{BareRepository, GitFault, GitRemote, GitRequest, Login};
 
-use crate::support::agent::{Agent, Setup, Workload, text};
+use crate::support::agent::{Agent, NAMESPACE, PERSON, Setup, Stage, Workload, text};
 
 /// Tries that a closed remote may see in a minute, whatever waits for it (GI-04).
 const TRIES_A_MINUTE: u32 = 6;
@@ -72,13 +72,57 @@ async fn a_push_that_a_hook_refuses_each_time_ends_unrecorded_with_its_words() {
     assert_eq!(agent.commits().len(), 0);
     assert!(agent.deployment_image("web").ends_with(":1.0.1"), "what runs is not taken back");
     assert!(agent.stage.declared("shop/web.yaml").contains("shop/web:1.0.0"));
-    let record = &agent.records()[0];
-    assert_eq!(text(record, "/status/phase"), "Unrecorded");
-    assert!(text(record, "/status/reason").contains("frozen"), "{record:#}");
+    let recorded = async || Some(agent.records().remove(0)).filter(|record| text(record, "/status/phase") == "Unrecorded");
+    let record = agent.wait_for("the end is recorded", recorded).await;
+    assert!(text(&record, "/status/reason").contains("frozen"), "{record:#}");
 
     // A person has lifted the freeze.
     agent.stage.remote.clear_plans();
     agent.vote("1.0.1", "retry").await;
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!((agent.commits().len(), agent.patches_done()), (1, 1));
+}
+
+/// Of two granted remotes the first is away; the second is the one that declares the workload.
+#[tokio::test]
+async fn a_remote_that_is_away_keeps_no_other_from_being_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = BareRepository::create(folder.path().join("apps.git"), [("web.yaml", b"".as_slice())]).unwrap();
+    let apps = GitRemote::serve(repository, None).unwrap();
+    let more = format!("[[git]]\nname = \"apps\"\nurl = \"{}\"\ninsecure = true\nnamespaces = [\"{NAMESPACE}\"]", apps.url());
+    let stage = Stage::build(&Setup { more: more.leak(), ..Setup::at_once() });
+    let declared = stage.declared("shop/web.yaml");
+    apps.repository().commit("web.yaml", declared.as_bytes(), PERSON, "Declare web").unwrap();
+    stage.remote.stop();
+
+    let agent = Agent::start_unready(stage).await;
+    agent.until("skeg is ready", async || agent.is_ready().await).await;
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(apps.repository().show("web.yaml").unwrap(), declared.replace("web:1.0.0", "web:1.0.1").into_bytes());
+}
+
+/// The file that declares the workload does not parse: everybody is told which and where, and it is taken up as soon as it is mended.
+#[tokio::test]
+async fn a_file_that_does_not_parse_is_named_and_recorded_once_it_is_mended() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let declared = agent.stage.declared("shop/web.yaml");
+    let commit = |text: &str| agent.stage.remote.repository().commit("shop/web.yaml", text.as_bytes(), PERSON, "By hand").unwrap();
+    commit(&format!("{declared}\tx: y\n"));
+    agent.push("shop/web", "1.0.1");
+    let told = "these cannot be read: shop/web.yaml: line ";
+    let names_it = async || agent.update_to("1.0.1").await.is_some_and(|update| text(&update, "/reason/message").contains(told));
+    agent.until("the update names the file", names_it).await;
+    commit(&declared);
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(agent.stage.declared("shop/web.yaml"), declared.replace("web:1.0.0", "web:1.0.1"));
+
+    commit("{");
+    agent.push("shop/web", "1.0.2");
+    let end = agent.wait_for_phase("1.0.2", "Unrecorded").await;
+    assert!(text(&end, "/reason/message").contains(told), "{end:#}");
+    let status = agent.get("/v1/status").await;
+    assert!(status["remotes"].to_string().contains(told), "{status:#}");
+    let in_record = async || agent.records().iter().any(|record| text(record, "/status/reason").contains(told));
+    agent.until("the record names the file", in_record).await;
 }

@@ -5,7 +5,8 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use skeg::http::desk::Refusal;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::support::noting_desk::private;
@@ -146,6 +147,44 @@ async fn watching_prints_each_change_once() {
         assert!(line.starts_with(&format!("shop/web-{number} web 1.0.0 to 1.0.1 Held: ")), "{line}");
     }
     child.kill().await.unwrap();
+}
+
+/// skeg is restarted: it hangs up three times, and then answers with something new.
+#[tokio::test]
+async fn watching_goes_on_when_skeg_is_away_for_a_while_and_says_so_once() {
+    let served = private(true).await;
+    let request = "GET /v1/updates HTTP/1.1\r\nhost: skeg\r\nauthorization: Bearer s3cret\r\nconnection: close\r\n\r\n";
+    let before = exchange(served.address, request).await.body;
+    let after = before.replace("\"Held\"", "\"Applying\"");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answers = tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let body = if number == 0 { &before } else { &after };
+            if !(1..=3).contains(&number) {
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let mut watch = skeg(&["updates", "--watch", "--server", &format!("http://{address}")]);
+    let mut child = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for phase in ["Held", "Held", "Held", "Applying"] {
+        let line = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await.unwrap().unwrap().expect("it goes on");
+        assert!(line.contains(&format!(" {phase}: ")), "{line}");
+    }
+    child.start_kill().unwrap();
+    let told = String::from_utf8(child.wait_with_output().await.unwrap().stderr).unwrap();
+    assert!(told.contains("cannot be reached") && told.contains("still watching") && told.lines().count() == 1, "{told}");
+    answers.abort();
 }
 
 #[tokio::test]

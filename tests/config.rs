@@ -246,6 +246,10 @@ fn names_paths_and_grants_that_collide_are_told() {
         "[[registry]]\nhost = 'a.b'\nnamespaces = ['shop']\ninsecure = true\n[[registry]]\nhost = 'a.b'\nnamespaces = ['billing']",
         &["skeg.toml:5:1: registry[1].insecure: another entry of a.b says insecure = true; write the same in every entry of a host"],
     );
+    check(
+        "[[registry]]\nhost = 'a.b'\nnamespaces = ['shop']\nconcurrency = 8\n[[registry]]\nhost = 'a.b'\nnamespaces = ['billing']\nconcurrency = 2",
+        &["skeg.toml:8:15: registry[1].concurrency: another entry of a.b has concurrency = 8; write the same in every entry of a host"],
+    );
     check("[server]\nprivate_listen = ':9300'", &["skeg.toml:2:18: server.private_listen: is the same as listen; write another port"]);
 }
 

@@ -19,8 +19,9 @@ const ALWAYS: u32 = u32::MAX;
 async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
     let agent = Agent::start(Setup { mode: "observe", ..Setup::at_once() }).await;
     agent.push("shop/web", "1.0.1");
-    agent.push("shop/web", "1.0.2");
-    agent.until("the newest tag is the candidate", async || agent.image_view("web").await["candidate"]["tag"] == "1.0.2").await;
+    let digest = agent.push("shop/web", "1.0.2");
+    let candidate = json!({"tag": "1.0.2", "digest": digest});
+    agent.until("the newest tag is the candidate", async || agent.image_view("web").await["candidate"] == candidate).await;
     agent.wait_for_image("web", "heldBack").await;
     assert_eq!(agent.metrics("skeg_tags_behind").await, [r#"skeg_tags_behind{namespace="shop"} 2"#]);
     agent.polls("shop/web", 2).await;
@@ -43,6 +44,22 @@ async fn a_workload_of_a_gitops_controller_is_held_and_not_patched() {
 }
 
 #[tokio::test]
+async fn a_wrong_directive_is_told_on_the_workload_though_the_first_tries_fail() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let events = || kube::Matcher::any().method("POST").path("/events");
+    agent.stage.kube.fail_next(events(), kube::Fault::Status(503, None), 2);
+    agent.stage.kube.fail_next(events(), kube::Fault::Close, 1);
+    agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/polcy": "all"}}}));
+    let note = agent
+        .wait_for("the Event is written", async || {
+            let events = agent.stage.kube.all("v1", "Event");
+            events.iter().find(|event| event["reason"] == "DirectiveError").map(|event| text(event, "/message").to_owned())
+        })
+        .await;
+    assert!(note.contains("skeg.dev/polcy") && note.contains("policy"), "{note}");
+}
+
+#[tokio::test]
 async fn a_repository_that_cannot_be_read_is_told_disturbs_no_other_and_comes_back() {
     let workloads = [Workload::new("web", "shop/web", "1.0.0"), Workload::new("api", "shop/api", "1.0.0")];
     let agent = Agent::start(Setup::of(workloads)).await;
@@ -53,6 +70,9 @@ async fn a_repository_that_cannot_be_read_is_told_disturbs_no_other_and_comes_ba
     let view = agent.wait_for_image("web", "degraded").await;
     assert!(view["errors"].to_string().contains("shop/web"), "{view:#}");
     agent.wait_for_workload("api", "Done").await;
+    let registry = agent.get("/v1/status").await["registries"][0].clone();
+    assert_eq!(registry["state"], "ok", "the other repository can be read: {registry:#}");
+    assert!(text(&registry, "/detail").starts_with("1 of 2 repositories cannot be read, the first since "), "{registry:#}");
     assert!(agent.deployment_image("web").ends_with(":1.0.0"));
 
     agent.stage.registry.clear_faults();

@@ -32,6 +32,9 @@ async fn the_demo_tells_both_stories_as_json_and_ends_well() {
     let broken = ["admitted", "asked", "answered", "granted", "applying", "patched", "rollout-failed", "closed", "restored"];
     let told = [&["started", "answering", "pushed"][..], &good, &["pushed"], &broken, &["finished"]].concat();
     assert_eq!(events, told);
+    for name in ["registry", "clusterApi", "gitRemote", "webhooks", "api"] {
+        assert!(lines[0][name].as_str().is_some_and(|address| address.contains("127.0.0.1:")), "{name}: {}", lines[0]);
+    }
     let diff = lines.iter().find_map(|line| line["diff"].as_str()).expect("the commit is shown");
     assert!(diff.contains("\n-") && diff.contains("\n+") && diff.contains("shop/web:1.0.1"), "{diff}");
     let finished = lines.last().unwrap();

@@ -8,6 +8,8 @@
 /// Approvals: what is deployed is what was voted for, or nothing.
 #[cfg(feature = "embedded")]
 mod approvals;
+/// The audit log: every refusal and every order is in it.
+mod audit;
 /// The chart: what it installs, what it grants.
 #[cfg(feature = "embedded")]
 mod chart;

@@ -25,7 +25,7 @@ fn update(cluster: &Cluster, name: &str) -> Update {
 
 fn closed(update: &Update, binding: bool) -> Update {
     let binding = binding.then(|| Binding { reason: "somebody said no".into(), at: clock().now(), by: Some("user:ann".into()) });
-    Update { phase: Phase::Closed(Closed { binding, ..Closed::with(Outcome::Rejected, Reason::Healthy) }), ..update.clone() }
+    Update { phase: Phase::Closed(Closed { binding, ..Closed::with(Outcome::Rejected, Reason::NoWriteBack) }), ..update.clone() }
 }
 
 #[tokio::test]

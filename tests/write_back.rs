@@ -117,6 +117,11 @@ fn recorded(commit: &str, path: &str) -> GitOutcome {
     GitOutcome::Recorded(CommitRecord { remote: "fleet".into(), id: commit.into(), path: path.into() })
 }
 
+/// It stood there before anything was pushed.
+fn stands(commit: &str, path: &str) -> GitOutcome {
+    GitOutcome::Stands(CommitRecord { remote: "fleet".into(), id: commit.into(), path: path.into() })
+}
+
 #[tokio::test]
 async fn the_image_is_committed_with_the_reason_and_nothing_else_changes() {
     let fixture = Fixture::new(&[("apps/web.yaml", manifest("web", OLD).as_bytes()), ("README.md", b"image: no")]);
@@ -154,9 +159,10 @@ async fn everything_due_is_one_commit_and_one_push() {
 #[tokio::test]
 async fn writing_the_same_update_again_finds_the_commit_and_makes_no_second_one() {
     let fixture = Fixture::new(&[("web.yaml", manifest("web", OLD).as_bytes())]);
-    let first = fixture.write_one(edit("web")).await;
+    fixture.write_one(edit("web")).await;
+    let first = fixture.repository().tip().unwrap();
     fixture.repository().commit("other.txt", b"x", PERSON, "Something else").unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, first);
+    assert_eq!(fixture.write_one(edit("web")).await, stands(&first, "web.yaml"));
     assert_eq!(fixture.subjects(), ["Something else", "Update web to 1.0.1", "Begin"]);
 }
 
@@ -164,7 +170,7 @@ async fn writing_the_same_update_again_finds_the_commit_and_makes_no_second_one(
 async fn an_image_that_somebody_wrote_already_is_recorded_without_a_commit() {
     let fixture = Fixture::new(&[("web.yaml", manifest("web", NEW).as_bytes())]);
     let tip = fixture.repository().tip().unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, recorded(&tip, "web.yaml"));
+    assert_eq!(fixture.write_one(edit("web")).await, stands(&tip, "web.yaml"));
     assert_eq!(fixture.repository().tip().unwrap(), tip);
 }
 
@@ -199,7 +205,8 @@ async fn what_cannot_be_written_is_told_and_disturbs_no_other() {
     let outcomes = fixture.write(&edits).await.unwrap();
     assert_eq!(outcomes[0], GitOutcome::DeclaredTwice { paths: vec!["twice/a.yaml".into(), "twice/b.yaml".into()] });
     assert_eq!(outcomes[1], GitOutcome::Uneditable { path: "template.yaml".into(), why: "line 9: the image is a template".into() });
-    assert_eq!(outcomes[2], GitOutcome::NotDeclared);
+    let files = ["bytes.yaml: line 1: the file is not UTF-8", "wrong.yaml: line 1, column 4: while scanning a plain scalar, found a tab"];
+    assert_eq!(outcomes[2], GitOutcome::Unreadable { files: files.map(str::to_owned).into() });
     assert_eq!(outcomes[3], GitOutcome::NotDeclared, "the remote is granted to another namespace");
     assert!(matches!(&outcomes[4], GitOutcome::Uneditable { why, .. } if why == "x:1 evil: true is no image"), "{:?}", outcomes[4]);
     assert!(matches!(&outcomes[5], GitOutcome::Recorded(_)));

@@ -10,7 +10,7 @@ use url::form_urlencoded::Serializer;
 
 use super::age::age;
 use super::client::{Client, Server, understood};
-use super::output::{Form, print, show};
+use super::output::{Form, complain, print, show};
 use super::table::{Table, plain};
 use super::{Failure, names};
 use crate::http::view::{UpdateView, UpdatesView};
@@ -41,7 +41,7 @@ pub struct Updates {
 }
 
 impl Updates {
-    /// Asks and prints; with `--watch` until it is interrupted.
+    /// Asks and prints; with `--watch` until it is interrupted, whatever becomes of skeg meanwhile.
     pub async fn run(&self) -> Result<(), Failure> {
         let client = self.server.client()?;
         if self.watch { self.watch(&client).await } else { self.list(&client).await }
@@ -55,8 +55,10 @@ impl Updates {
 
     async fn watch(&self, client: &Client) -> Result<(), Failure> {
         let mut seen: HashMap<String, (String, String)> = HashMap::new();
+        let path = self.path()?;
+        // What has never worked is a mistake in the command.
+        let mut answer = client.get(&path).await?;
         loop {
-            let answer = client.get(&self.path()?).await?;
             let updates = answer.get("updates").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             // The oldest change is printed first.
             for update in updates.iter().rev() {
@@ -67,6 +69,7 @@ impl Updates {
                 }
             }
             tokio::time::sleep(WATCH_INTERVAL).await;
+            answer = patiently(client, &path).await;
         }
     }
 
@@ -89,6 +92,20 @@ impl Updates {
             query.append_pair("limit", &limit.to_string());
         }
         Ok(format!("v1/updates?{}", query.finish()))
+    }
+}
+
+/// What is at `path` once skeg answers again: it is restarted now and then. That it does not is said once.
+async fn patiently(client: &Client, path: &str) -> Value {
+    let mut is_said = false;
+    loop {
+        match client.get(path).await {
+            Ok(answer) => return answer,
+            Err(failure) if !is_said => complain(&format!("{failure}; still watching")),
+            Err(_) => {}
+        }
+        is_said = true;
+        tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 

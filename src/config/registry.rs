@@ -56,6 +56,14 @@ impl Element for Registry {
                 advice: "write the same in every entry of a host",
             });
         }
+        // It is a limit of the host, not of an entry.
+        if self.concurrency != earlier.concurrency {
+            return Some(Clash {
+                key: "concurrency",
+                what: format!("another entry of {} has concurrency = {}", self.host, earlier.concurrency),
+                advice: "write the same in every entry of a host",
+            });
+        }
         self.namespaces.overlaps(&earlier.namespaces).then(|| Clash {
             key: "host",
             what: format!("{} has another entry for some of the same namespaces", self.host),

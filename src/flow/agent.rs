@@ -276,20 +276,17 @@ impl Agent {
         }
     }
 
-    /// Tells people on the object. One try: what it says is in the record and the audit log too.
+    /// Tells people on the object. A stop waits for the first try alone.
     fn tell(&self, told: Told) {
         if !self.engine.acts() {
             return;
         }
-        let ports = Arc::clone(&self.ports);
-        self.finish(async move {
-            let outcome = ports.events.tell(&told).await;
-            ports.metrics.noticed("events", outcome.is_ok());
-            if let Err(error) = outcome {
-                tracing::warn!(workload = %told.workload, error = %error, "event not written");
-            }
+        let (ports, under_way) = (Arc::clone(&self.ports), UnderWay::begin(&self.under_way));
+        let run = async move {
+            audit::tell(&ports, &told, || drop(under_way)).await;
             None
-        });
+        };
+        self.spawn(run, None);
     }
 
     /// Starts an effect. A stopping agent starts none: the record tells what is outstanding, and the next start resumes it.

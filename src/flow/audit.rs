@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Ports;
 use super::engine::{AuditLine, Engine};
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::notice;
+use crate::core::schedule::backoff;
 use crate::core::update::{Entry, Event, Outcome, Phase, Update};
 use crate::ports::events::Told;
 use crate::telemetry;
+
+/// Tries to write one Event: with the waits between them they last through a restart of the API server, about a minute.
+const TELLS_MAX: u32 = 7;
+/// The longest wait between two of them.
+const TELL_BACKOFF_CAP: Duration = Duration::from_secs(30);
 
 /// Writes the line, counts it and passes it on.
 pub fn write(ports: &Ports, line: AuditLine) {
@@ -29,6 +37,27 @@ pub fn told(line: &AuditLine) -> Option<Told> {
         reason: notice.reason.into(),
         message: notice.message,
     })
+}
+
+/// Tells people on the workload, again after a while when that failed and may pass: nobody says it a second time. `tried` is called after
+/// the first try.
+pub async fn tell(ports: &Ports, told: &Told, tried: impl FnOnce()) {
+    let mut tried = Some(tried);
+    for tries in 1..=TELLS_MAX {
+        let outcome = ports.events.tell(told).await;
+        ports.metrics.noticed("events", outcome.is_ok());
+        if let Some(tried) = tried.take() {
+            tried();
+        }
+        let Err(error) = outcome else { return };
+        let failure = Failure::from(error);
+        if tries == TELLS_MAX || failure.kind != FailureKind::Transient {
+            tracing::warn!(workload = %told.workload, error = %failure.summary, "event not written");
+            return;
+        }
+        let again = backoff(ports.clock.now(), tries, TELL_BACKOFF_CAP, &told.uid, failure.retry_after);
+        ports.clock.sleep_until(again).await;
+    }
 }
 
 fn count(ports: &Ports, line: &AuditLine) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
+use jiff::Timestamp;
 
 use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused};
@@ -15,6 +16,7 @@ use crate::core::schedule::after;
 use crate::core::update::{Update, UpdateId};
 use crate::ports::approver::{NotCast, Votes};
 use crate::ports::clock::Clock;
+use crate::telemetry;
 
 /// How long a vote may take to become durable before its voter is told to look again. The vote itself stays.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -31,7 +33,13 @@ pub struct BallotBox {
 impl Votes for BallotBox {
     async fn cast(&self, id: UpdateId, ballot: Ballot) -> Result<Update, NotCast> {
         let (tell, answer) = oneshot::channel();
-        let reply = Box::new(move |result| drop(tell.send(result)));
+        let (at, on, voter) = (self.clock.now(), id.clone(), ballot.voter.name().to_string());
+        let reply = Box::new(move |result: Result<Update, CommandRefused>| {
+            if let Err(refused) = &result {
+                audit(at, &on, &voter, refused);
+            }
+            drop(tell.send(result));
+        });
         if !self.mailbox.send(Message::Command(Command::Vote { id, ballot, reply })).await {
             return Err(stopping());
         }
@@ -41,6 +49,17 @@ impl Votes for BallotBox {
             Either::Left((Err(_), _)) => Err(stopping()),
             Either::Right(_) => Err(NotCast::NotDurable("taken, but not recorded yet: the API server does not answer".to_owned())),
         }
+    }
+}
+
+/// Writes down a refusal that the engine has no update for to write it down with.
+fn audit(at: Timestamp, on: &UpdateId, voter: &str, refused: &CommandRefused) {
+    match refused {
+        CommandRefused::NotNow(_) | CommandRefused::Observing | CommandRefused::NotFound(_) | CommandRefused::Unfit(_) => {
+            telemetry::audit_unheard(at, on, &format!("{voter}: {refused}"));
+        }
+        // The engine has written it down; or the click is not acknowledged and comes again.
+        CommandRefused::Vote(_) | CommandRefused::NotRecorded(_) => {}
     }
 }
 

@@ -23,6 +23,7 @@ impl Engine {
             self.look_where_lifted(id);
             let asked = workload.map(|workload| self.newly_asked(before.as_deref(), &workload)).unwrap_or_default();
             if !asked.is_empty() {
+                self.looked.expect(id);
                 self.acts.push(Act::Hint(asked, Trigger::Resync));
             }
         }

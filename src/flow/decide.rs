@@ -32,6 +32,10 @@ impl Engine {
             if observation.misses_its_tag() {
                 self.acts.push(Act::HintAt(observation.repository.clone(), after(now, LOOK_AGAIN)));
             }
+            // Nobody sends the delivery again: what it was for is looked at when the repository can be read.
+            if observation.read.is_err() && observation.trigger == Trigger::Webhook {
+                self.workloads.using(&observation.repository).iter().for_each(|workload| self.looked.expect(&workload.id));
+            }
         }
         let mut ids: Vec<WorkloadId> =
             observations.iter().flat_map(|one| self.workloads.using(&one.repository)).map(|workload| workload.id.clone()).collect();
@@ -55,12 +59,21 @@ impl Engine {
         let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();
         let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| &read.listing));
         let trigger_of = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.trigger);
-        let is_unasked = |name: &str, trigger| trigger == Trigger::Webhook && directives.watch_of(name).trigger == TriggerKind::Poll;
+        let names_a_tag = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.named.is_some());
+        let is_unasked = |one: &Wanted<'_>, trigger| match directives.watch_of(&one.container.name).trigger {
+            TriggerKind::Any => false,
+            TriggerKind::Poll => trigger == Trigger::Webhook,
+            // A delivery that met a poll in the queue goes by the poll's name.
+            TriggerKind::Webhook => {
+                let is_by_itself = matches!(trigger, Trigger::Poll | Trigger::Resync) && names_a_tag(one) == Some(false);
+                is_by_itself && self.looked.holds(&workload.id, &one.container.name, now)
+            }
+        };
         let (mut looks, mut decided, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for one in &wanted {
             // An image text that cannot be read has no repository, and needs no reading to be told.
             let trigger = trigger_of(one).unwrap_or(Trigger::Poll);
-            if is_unasked(&one.container.name, trigger) {
+            if is_unasked(one, trigger) {
                 continue;
             }
             let digests = |image: &ImageRef| seen(image.repository()).map(|read| &read.digests);
@@ -68,14 +81,18 @@ impl Engine {
                 Looking::Unasked => {}
                 Looking::Unread(repository) => unread.push(repository),
                 Looking::Decided { candidate, reason, change } => {
+                    let observation = one.image.as_ref().and_then(|image| observed(image.repository()));
+                    let mut is_awaited = observation.is_some_and(|observation| observation.misses_its_tag());
                     if let (Some(_), None, Some(image), Trigger::Webhook) = (&candidate, &change, &one.image, trigger) {
                         self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
+                        is_awaited = true;
                     }
                     let behind = if candidate.is_some() { one.outcome.as_ref().map_or(0, |picked| picked.qualifying) } else { 0 };
+                    let digest = change.as_ref().map(|change| change.digest.clone());
                     decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change });
                     looks.push((
                         one.container.name.clone(),
-                        Look { at: now, image: one.container.image.clone(), behind, candidate, reason },
+                        Look { at: now, image: one.container.image.clone(), behind, candidate, digest, reason, is_awaited },
                     ));
                 }
             }
@@ -92,6 +109,7 @@ impl Engine {
         }
         if !unread.is_empty() {
             // The workload changed while its repositories were read: look again.
+            self.looked.expect(&workload.id);
             self.acts.push(Act::Hint(unread, Trigger::Resync));
         }
         if self.settings.acts {

@@ -1,6 +1,6 @@
 //! The engine as HTTP sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use super::Ports;
 use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused, Reply};
 use super::engine::{Engine, Message};
+use super::looked::Readings;
+use super::order::Order;
 use crate::core::hold::voter::{self, Voter};
 use crate::core::image::ImageRef;
 use crate::core::pause::{Pause, Scope};
 use crate::core::schedule::after;
-use crate::core::update::{Phase, Update, UpdateId};
+use crate::core::update::{Phase, Update, UpdateId, Verdict};
 use crate::core::workload::{Container, Workload};
 use crate::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
 use crate::http::view::{
@@ -88,31 +90,47 @@ impl Desk for EngineDesk {
     }
 
     async fn vote(&self, caller: &Caller, id: &UpdateId, ballot: Ballot) -> Result<UpdateView, Refusal> {
-        refuse_override(&ballot.saying)?;
+        let word = match ballot.verdict {
+            Verdict::Approve => "approve",
+            Verdict::Reject => "reject",
+        };
+        let order = self.order_of(caller, word, id);
+        if let Err(refusal) = refuse_override(&ballot.saying) {
+            return order.ended(Err(refusal));
+        }
         let voter = Voter::Caller(caller.as_str().into());
         let ballot = voter::Ballot { voter, verdict: ballot.verdict, content: None, reason: ballot.saying.reason };
         let id = id.clone();
-        self.order(|reply| Command::Vote { id, ballot, reply }).await.map(|update| view(&update))
+        self.give(order, |reply| Command::Vote { id, ballot, reply }).await.map(|update| view(&update))
     }
 
     async fn retry(&self, caller: &Caller, id: &UpdateId, saying: Saying) -> Result<UpdateView, Refusal> {
-        refuse_override(&saying)?;
+        let order = self.order_of(caller, "retry", id);
+        if let Err(refusal) = refuse_override(&saying) {
+            return order.ended(Err(refusal));
+        }
         let (id, by) = (id.clone(), said_by(caller, saying.reason.as_deref()));
-        self.order(|reply| Command::Retry { id, by, reply }).await.map(|update| view(&update))
+        self.give(order, |reply| Command::Retry { id, by, reply }).await.map(|update| view(&update))
     }
 
-    async fn pause(&self, caller: &Caller, order: PauseOrder) -> Result<PauseView, Refusal> {
-        self.refuse_unknown(&order.scope)?;
+    async fn pause(&self, caller: &Caller, asked: PauseOrder) -> Result<PauseView, Refusal> {
+        let order = self.order_of(caller, "pause", &asked.scope);
+        if let Err(refusal) = self.refuse_unknown(&asked.scope) {
+            return order.ended(Err(refusal));
+        }
         let at = self.ports.clock.now();
-        let until = order.lasting.map(|lasting| after(at, lasting));
-        let pause = Pause { scope: order.scope, until, by: caller.as_str().into(), at, reason: order.reason };
-        self.order(|reply| Command::Pause { pause, reply }).await.map(|pause| PauseView::from(&pause))
+        let until = asked.lasting.map(|lasting| after(at, lasting));
+        let pause = Pause { scope: asked.scope, until, by: caller.as_str().into(), at, reason: asked.reason };
+        self.give(order, |reply| Command::Pause { pause, reply }).await.map(|pause| PauseView::from(&pause))
     }
 
-    async fn resume(&self, caller: &Caller, order: ResumeOrder) -> Result<LiftedView, Refusal> {
-        self.refuse_unknown(&order.scope)?;
-        let (scope, by) = (order.scope, said_by(caller, order.reason.as_deref()));
-        let lifted = self.order(|reply| Command::Resume { scope, by, reply }).await?;
+    async fn resume(&self, caller: &Caller, asked: ResumeOrder) -> Result<LiftedView, Refusal> {
+        let order = self.order_of(caller, "resume", &asked.scope);
+        if let Err(refusal) = self.refuse_unknown(&asked.scope) {
+            return order.ended(Err(refusal));
+        }
+        let (scope, by) = (asked.scope, said_by(caller, asked.reason.as_deref()));
+        let lifted = self.give(order, |reply| Command::Resume { scope, by, reply }).await?;
         Ok(LiftedView {
             pauses: lifted.pauses.iter().map(PauseView::from).collect(),
             bindings: lifted.bindings.iter().map(ToString::to_string).collect(),
@@ -125,16 +143,20 @@ impl EngineDesk {
         self.ports.health.trouble(self.ports.workloads.gone(), self.ports.clock.now())
     }
 
-    /// Gives an order to the engine and waits until what it caused is durable.
-    async fn order<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
+    fn order_of(&self, caller: &Caller, word: &'static str, on: &impl ToString) -> Order {
+        Order::new(self.ports.clock.now(), caller, word, on)
+    }
+
+    /// Gives an order to the engine and waits until what it caused is durable. That is written down whether somebody still waits or not.
+    async fn give<T: Send + 'static>(&self, order: Order, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
         let (tell, answer) = oneshot::channel();
-        let command = command(Box::new(move |result| drop(tell.send(result))));
+        let command = command(Box::new(move |result| drop(tell.send(order.ended(result.map_err(refusal))))));
         if !self.mailbox.send(Message::Command(command)).await {
             return Err(unavailable("skeg is stopping"));
         }
         let patience = self.ports.clock.sleep_until(after(self.ports.clock.now(), ANSWER_MAX));
         match futures::future::select(answer, patience).await {
-            futures::future::Either::Left((Ok(result), _)) => result.map_err(refusal),
+            futures::future::Either::Left((Ok(result), _)) => result,
             futures::future::Either::Left((Err(_), _)) => Err(unavailable("skeg is stopping")),
             futures::future::Either::Right(_) => Err(unavailable("taken, but not recorded yet: the API server does not answer")),
         }
@@ -187,7 +209,7 @@ fn unavailable(why: &str) -> Refusal {
 }
 
 fn view(update: &Update) -> UpdateView {
-    UpdateView::new(update, None)
+    UpdateView::new(update)
 }
 
 fn images(engine: &Engine) -> Vec<ImageView> {
@@ -240,7 +262,8 @@ fn image(engine: &Engine, workload: &Workload, container: &Container) -> Option<
 fn judge(engine: &Engine, workload: &Workload, container: &Container, view: &mut ImageView) {
     if let Some(look) = engine.looked.at(&workload.id, &container.name) {
         view.listed = Some(look.at);
-        view.candidate = look.candidate.as_ref().map(|tag| CandidateView { tag: tag.to_string(), digest: None });
+        let digest = look.digest.as_ref().map(ToString::to_string);
+        view.candidate = look.candidate.as_ref().map(|tag| CandidateView { tag: tag.to_string(), digest });
         view.state = if look.candidate.is_some() { ImageState::HeldBack } else { ImageState::Current };
         view.reason = look.reason.as_ref().map(|(code, message)| ReasonView { code: code.to_string(), message: message.to_string() });
     }
@@ -303,20 +326,27 @@ fn forbidden(update: &Update) -> Option<&str> {
     }
 }
 
-/// Every registry that a workload uses; degraded with the first of its repositories that cannot be read.
+/// Every registry that a workload uses.
 fn registries(engine: &Engine, workloads: &[Arc<Workload>]) -> Vec<PartView> {
-    let mut hosts: BTreeMap<String, PartView> = BTreeMap::new();
-    let images =
-        workloads.iter().flat_map(|workload| &workload.containers).filter_map(|container| container.image.parse::<ImageRef>().ok());
-    for image in images {
-        let host = image.repository().registry().to_owned();
-        hosts.entry(host.clone()).or_insert_with(|| PartView::ok(host));
+    let containers = workloads.iter().flat_map(|workload| &workload.containers);
+    let images = containers.filter_map(|container| container.image.parse::<ImageRef>().ok());
+    let hosts: BTreeSet<String> = images.map(|image| image.repository().registry().to_owned()).collect();
+    hosts.into_iter().map(|host| registry(engine.looked.registry(&host), host)).collect()
+}
+
+/// A registry of which nothing can be read is degraded; of one that answers, the repositories that cannot be read are told.
+fn registry(readings: Readings<'_>, host: String) -> PartView {
+    let Readings { read, unreadable, first } = readings;
+    let detail = first.map(|(since, why)| match unreadable {
+        1 if read == 1 => format!("since {since:.0}: {why}"),
+        _ => format!("{unreadable} of {read} repositories cannot be read, the first since {since:.0}: {why}"),
+    });
+    match detail {
+        None if read == 0 => PartView::unknown(host),
+        None => PartView::ok(host),
+        Some(detail) if unreadable == read => PartView::degraded(host, detail),
+        Some(detail) => PartView { detail, ..PartView::ok(host) },
     }
-    for (repository, since, why) in engine.looked.troubles() {
-        let host = repository.registry().to_owned();
-        hosts.insert(host.clone(), PartView::degraded(host, format!("since {since:.0}: {why}")));
-    }
-    hosts.into_values().collect()
 }
 
 fn stopped(started: Timestamp) -> StatusView {
@@ -347,5 +377,20 @@ mod tests {
         assert_eq!(&*said_by(&ann, None), "user:ann");
         assert_eq!(&*said_by(&ann, Some("mended")), "user:ann: mended");
         assert!(matches!(refusal(CommandRefused::Observing), Refusal::Observing));
+    }
+
+    #[test]
+    fn a_registry_is_degraded_when_nothing_of_it_can_be_read() {
+        let part = |read, unreadable| {
+            let first = (unreadable > 0).then_some((Timestamp::UNIX_EPOCH, "a.b/web: not found"));
+            let part = registry(Readings { read, unreadable, first }, "a.b".to_owned());
+            (part.state.as_str(), part.detail)
+        };
+        assert_eq!(part(0, 0), ("unknown", String::new()));
+        assert_eq!(part(2, 0), ("ok", String::new()));
+        assert_eq!(part(1, 1), ("degraded", "since 1970-01-01T00:00:00Z: a.b/web: not found".to_owned()));
+        let told = |of| format!("{of} repositories cannot be read, the first since 1970-01-01T00:00:00Z: a.b/web: not found");
+        assert_eq!(part(3, 1), ("ok", told("1 of 3")));
+        assert_eq!(part(3, 3), ("degraded", told("3 of 3")));
     }
 }

@@ -407,6 +407,7 @@ impl Engine {
             self.feed(&older, &Input::Lift { by: update.id.name.clone() }, now);
         }
         self.notice_set_back(&update.spec.workload, now);
+        self.looked.expect(&update.spec.workload);
         self.acts.push(Act::Hint(update.repositories(), Trigger::Resync));
         self.prune(&update.spec.workload, now);
     }

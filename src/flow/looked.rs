@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::engine::Act;
 use super::observe::Observation;
 use crate::core::directives::DirectiveError;
-use crate::core::image::{Repository, Tag};
+use crate::core::image::{Digest, Repository, Tag};
+use crate::core::schedule::after;
 use crate::core::workload::{Container, Workload, WorkloadId};
 use crate::ports::events::Told;
 use crate::ports::registry::Access;
@@ -24,8 +26,26 @@ pub struct Look {
     pub behind: usize,
     /// The tag that the policy chooses, when it is not the present one.
     pub candidate: Option<Tag>,
+    /// What that tag points at, when it is there.
+    pub digest: Option<Digest>,
     /// Why there is no update, when there is none: a code and a sentence.
     pub reason: Option<(Box<str>, Box<str>)>,
+    /// Whether another look is to follow, whatever makes skeg read the repository then.
+    pub is_awaited: bool,
+}
+
+/// A container that only webhooks ask for is looked at again at a poll after this: once a day, less what polls are early by.
+const WEBHOOK_ONLY: Duration = Duration::from_hours(22);
+
+/// How the repositories of one registry were found when they were last read. One that is read with two accesses counts twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Readings<'a> {
+    /// How many were read, or tried.
+    pub read: usize,
+    /// How many of them could not be.
+    pub unreadable: usize,
+    /// Since when the first of these cannot, and why.
+    pub first: Option<(Timestamp, &'a str)>,
 }
 
 /// The newest look at each managed container, trouble with repositories, workloads as last shown, and the mistakes told.
@@ -62,6 +82,16 @@ impl Looked {
         self.looks.get(workload)?.iter().find(|(name, _)| **name == *container).map(|(_, look)| look)
     }
 
+    /// Something makes another look at the workload necessary: a delivery that led to nothing yet, other directives, the end of an update.
+    pub fn expect(&mut self, workload: &WorkloadId) {
+        self.looks.get_mut(workload).into_iter().flatten().for_each(|(_, look)| look.is_awaited = true);
+    }
+
+    /// Whether the last look at a container still holds where only webhooks ask for one.
+    pub fn holds(&self, workload: &WorkloadId, container: &str, now: Timestamp) -> bool {
+        self.at(workload, container).is_some_and(|look| !look.is_awaited && now < after(look.at, WEBHOOK_ONLY))
+    }
+
     /// How many tags a workload's containers are behind, as they are now.
     pub fn behind(&self, workload: &Workload) -> usize {
         let look = |container: &Container| self.at(&workload.id, &container.name).filter(|look| look.image == container.image);
@@ -87,11 +117,14 @@ impl Looked {
         self.troubles.get(&(repository.clone(), access.clone())).map(|(since, why)| (*since, &**why))
     }
 
-    /// Repositories that cannot be read, since when and why, by name.
-    pub fn troubles(&self) -> Vec<(&Repository, Timestamp, &str)> {
-        let mut troubles: Vec<_> = self.troubles.iter().map(|((repository, _), (since, why))| (repository, *since, &**why)).collect();
+    /// How the repositories of a registry were found when they were last read.
+    pub fn registry(&self, host: &str) -> Readings<'_> {
+        let is_there = |(repository, _): &&(Repository, Access)| repository.registry() == host;
+        let read = self.newest.keys().filter(is_there).count();
+        let of_host = self.troubles.iter().filter(|(key, _)| is_there(key));
+        let mut troubles: Vec<_> = of_host.map(|((repository, _), (since, why))| (*since, repository, &**why)).collect();
         troubles.sort();
-        troubles
+        Readings { read, unreadable: troubles.len(), first: troubles.first().map(|(since, _, why)| (*since, *why)) }
     }
 
     /// Forgets the repositories that no workload uses any more.

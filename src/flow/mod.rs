@@ -30,6 +30,7 @@ mod listings;
 mod looked;
 mod marks;
 pub mod observe;
+mod order;
 mod pauses;
 mod reader;
 mod recent;

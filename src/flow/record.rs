@@ -11,6 +11,7 @@ use super::Ports;
 use super::failure::{CLOSED_PAUSE, is_closed};
 use crate::core::directives::GitPlace;
 use crate::core::failure::Failure;
+use crate::core::one_line::one_line;
 use crate::core::schedule::after;
 use crate::core::update::{Binding, Phase, Reason, Recorded, Update, Verdict};
 use crate::metrics::Push;
@@ -18,6 +19,8 @@ use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
 
 /// How long the first write-back of a batch waits for others. Rollouts that started together end within about a second of each other.
 const GATHER: Duration = Duration::from_millis(500);
+/// The longest list of files that is told: two or three of them whole.
+const TOLD_LENGTH_MAX: usize = 600;
 
 type Waiting = Vec<(GitEdit, Tell)>;
 /// Where the outcome of one edit goes.
@@ -47,20 +50,33 @@ struct Closed {
     error: GitError,
 }
 
-/// Commits the update's images to the first of its places that declares the workload.
+/// Commits the update's images to the first of its places that can be reached and declares the workload.
 ///
-/// Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
+/// A remote that fails keeps none of the others from being asked; when none of them records the images it may be the one that declares
+/// the workload, so its failure is the outcome, and is tried again. Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
 pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
-    let mut outcome = Recorded::Unrecordable(Reason::NotDeclared);
+    let (mut declared, mut failed, mut unreadable) = (None, None, None);
     for place in &update.spec.rules.write_back {
         match ports.recorder.write(ports, edit(update, place)).await {
             Ok(GitOutcome::NotDeclared) => {}
-            Ok(GitOutcome::Recorded(commit)) => return Recorded::Committed(commit),
-            Ok(other) => outcome = Recorded::Unrecordable(unrecordable(other, set_back(update))),
-            Err(error) => return Recorded::Failed(Failure::from(error)),
+            Ok(GitOutcome::Recorded(commit) | GitOutcome::Stands(commit)) => return Recorded::Committed(commit),
+            Ok(GitOutcome::Unreadable { files }) => unreadable = unreadable.or(Some(cannot_be_read(&place.remote, &files))),
+            Ok(other) => declared = Some(unrecordable(other, set_back(update))),
+            Err(error) => failed = failed.or(Some(Failure::from(error))),
         }
     }
-    outcome
+    match (failed, declared, unreadable) {
+        (Some(failure), ..) => Recorded::Failed(failure),
+        // A person is mending the file, perhaps.
+        (None, None, Some(problem)) => Recorded::Failed(Failure::refused(problem)),
+        (None, declared, _) => Recorded::Unrecordable(declared.unwrap_or(Reason::NotDeclared)),
+    }
+}
+
+/// What people are told of files that cannot be read, any of which may be the one that declares a workload.
+fn cannot_be_read(remote: &str, files: &[String]) -> String {
+    let told = format!("{remote}: no file that can be read declares it, and these cannot be read: {}", files.join("; "));
+    one_line(&told, TOLD_LENGTH_MAX)
 }
 
 /// The person's change that was noticed before the commit was made.
@@ -84,7 +100,7 @@ fn unrecordable(outcome: GitOutcome, set_back: Option<&Binding>) -> Reason {
         },
         GitOutcome::DeclaredTwice { paths } => Reason::DeclaredTwice { paths: paths.join(", ").into() },
         GitOutcome::Uneditable { path, why } => Reason::Trouble { doing: "writing to Git", summary: format!("{path}: {why}").into() },
-        GitOutcome::NotDeclared | GitOutcome::Recorded(_) => Reason::NotDeclared,
+        GitOutcome::NotDeclared | GitOutcome::Unreadable { .. } | GitOutcome::Recorded(_) | GitOutcome::Stands(_) => Reason::NotDeclared,
     }
 }
 
@@ -127,18 +143,25 @@ impl Recorder {
 
     /// Notes how the remote answered, for the status page and the metrics.
     fn note(&self, ports: &Ports, remote: &str, result: &Result<Vec<GitOutcome>, GitError>) {
-        let outcome = match result {
+        match result {
             Ok(outcomes) => {
-                let commits: BTreeSet<&str> = outcomes.iter().filter_map(commit).collect();
+                let commits: BTreeSet<&str> = outcomes.iter().filter_map(pushed).collect();
                 ports.metrics.committed(remote, commits.len() as u64);
-                Push::Done
+                if !commits.is_empty() {
+                    ports.metrics.pushed(remote, Push::Done);
+                }
             }
-            Err(GitError::Refused { .. }) => Push::Refused,
-            Err(GitError::Contended { .. }) => Push::Overtaken,
-            Err(_) => Push::Failed,
+            Err(GitError::Refused { .. }) => ports.metrics.pushed(remote, Push::Refused),
+            Err(GitError::Contended { .. }) => ports.metrics.pushed(remote, Push::Overtaken),
+            Err(_) => ports.metrics.pushed(remote, Push::Failed),
+        }
+        let trouble = match result {
+            Ok(outcomes) => outcomes.iter().find_map(|outcome| match outcome {
+                GitOutcome::Unreadable { files } => Some(cannot_be_read(remote, files)),
+                _ => None,
+            }),
+            Err(error) => Some(error.to_string()),
         };
-        ports.metrics.pushed(remote, outcome);
-        let trouble = result.as_ref().err().map(ToString::to_string);
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(remote.into(), (ports.clock.now(), trouble));
     }
 
@@ -182,7 +205,8 @@ impl Lane {
     }
 }
 
-fn commit(outcome: &GitOutcome) -> Option<&str> {
+/// The commit that was pushed for an edit.
+fn pushed(outcome: &GitOutcome) -> Option<&str> {
     match outcome {
         GitOutcome::Recorded(commit) => Some(&commit.id),
         _ => None,

@@ -298,6 +298,8 @@ fn patched(image: &str) -> Input {
 mod owners;
 /// What people do to what was applied.
 mod set_back;
+/// Workloads that only webhooks ask for, beside others.
+mod triggers;
 /// Records that nobody can read.
 mod unreadable;
 

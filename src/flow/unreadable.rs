@@ -61,11 +61,12 @@ impl Engine {
         let why = reason(&record).to_string();
         self.unreadable.note(record, now);
         let Some(slot) = self.slots.get(&id) else { return };
-        let repositories = slot.update.repositories();
+        let (repositories, workload) = (slot.update.repositories(), slot.update.spec.workload.clone());
         if slot.is_recorded() {
             self.slots.change(&id, |slot| slot.not_written(now, &Failure::refused(why)));
         } else {
             self.withdraw(&id, &why);
+            self.looked.expect(&workload);
             self.acts.push(Act::Hint(repositories, Trigger::Resync));
         }
     }
@@ -91,6 +92,7 @@ impl Engine {
         let is_let_go = |workload: &Workload| concerns(&before, &workload.id) && self.unreadable.of(&workload.id).is_none();
         let workloads: Vec<_> = self.workloads.all().into_iter().filter(|workload| is_let_go(workload)).collect();
         for workload in &workloads {
+            self.looked.expect(&workload.id);
             self.acts.push(Act::Hint(workload.repositories(), Trigger::Resync));
         }
         let ids: Vec<WorkloadId> = workloads.iter().map(|workload| workload.id.clone()).collect();

@@ -83,6 +83,7 @@ impl Engine {
     pub(super) fn adopt(&mut self, kept: Kept) {
         let id = &kept.update.id;
         self.withdraw(id, &format!("{id} was decided before and has only now been found: look at it and ask again"));
+        self.looked.expect(&kept.update.spec.workload);
         self.acts.push(Act::Hint(kept.update.repositories(), Trigger::Resync));
         let effects = resume(&kept.update);
         self.acts.extend(effects.into_iter().map(|effect| carry(effect, &kept.update)));

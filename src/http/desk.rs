@@ -14,7 +14,7 @@ use crate::core::workload::WorkloadId;
 /// The engine as its visitors see it.
 ///
 /// Every answer to an order is given after what it caused is durable. A visitor may leave before the answer (the call is dropped); the
-/// order is then carried out as a whole or not at all.
+/// order is then carried out as a whole or not at all. The desk writes what came of it into the audit log in any case.
 #[async_trait]
 pub trait Desk: Send + Sync {
     /// Every tracked image, ordered by workload and container.

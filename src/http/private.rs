@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use jiff::Timestamp;
 use serde::Serialize;
 use warp::{Filter, Reply};
 
@@ -20,9 +19,7 @@ use super::route::{self, ApiRoute, Miss, Route, is_name};
 use super::view::{ImagesView, UpdatesView};
 use super::{orders, probes};
 use crate::config::{Secret, Server};
-use crate::core::update::Verdict;
 use crate::metrics::{self, Metrics};
-use crate::telemetry;
 
 /// Bodies of acts are a scope and a sentence.
 const BODY_LIMITS: BodyLimits = BodyLimits { bytes_max: 16 * 1024, deadline: Duration::from_secs(10) };
@@ -104,45 +101,20 @@ impl Private {
             },
             ApiRoute::Vote(id, verdict) => {
                 let saying = orders::saying(&request.headers, &body(request.body, &request.headers).await?)?;
-                let order = match verdict {
-                    Verdict::Approve => "approve",
-                    Verdict::Reject => "reject",
-                };
-                let vote = self.desk.vote(&self.caller, &id, Ballot { verdict, saying });
-                self.carried_out(order, &id.to_string(), vote).await
+                carried_out(self.desk.vote(&self.caller, &id, Ballot { verdict, saying })).await
             }
             ApiRoute::Retry(id) => {
                 let saying = orders::saying(&request.headers, &body(request.body, &request.headers).await?)?;
-                self.carried_out("retry", &id.to_string(), self.desk.retry(&self.caller, &id, saying)).await
+                carried_out(self.desk.retry(&self.caller, &id, saying)).await
             }
             ApiRoute::Pause => {
                 let order = orders::pause(&request.headers, &body(request.body, &request.headers).await?)?;
-                self.carried_out("pause", &order.scope.to_string(), self.desk.pause(&self.caller, order.clone())).await
+                carried_out(self.desk.pause(&self.caller, order)).await
             }
             ApiRoute::Resume => {
                 let order = orders::resume(&request.headers, &body(request.body, &request.headers).await?)?;
-                self.carried_out("resume", &order.scope.to_string(), self.desk.resume(&self.caller, order.clone())).await
+                carried_out(self.desk.resume(&self.caller, order)).await
             }
-        }
-    }
-
-    /// Waits for an order's answer and writes down what came of it.
-    async fn carried_out<T: Serialize>(
-        &self,
-        order: &str,
-        on: &str,
-        answer: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<Answer, Problem> {
-        let answer = in_time(answer).await;
-        let outcome = match &answer {
-            Ok(Ok(_)) => "done".to_owned(),
-            Ok(Err(refusal)) => refusal.to_string(),
-            Err(problem) => problem.to_string(),
-        };
-        telemetry::audit_order(Timestamp::now(), self.caller.as_str(), order, on, &outcome);
-        match answer? {
-            Ok(view) => Ok(ok(&view)),
-            Err(refusal) => Err(problem(&refusal)),
         }
     }
 }
@@ -151,6 +123,14 @@ const CLOSED: &str = "the API is closed: name a token with [server] token_file o
 
 fn ok(view: &impl Serialize) -> Answer {
     json(StatusCode::OK, view)
+}
+
+/// Waits for an order's answer. The desk writes down what came of it, for the caller may leave before.
+async fn carried_out<T: Serialize>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<Answer, Problem> {
+    match in_time(answer).await? {
+        Ok(view) => Ok(ok(&view)),
+        Err(refusal) => Err(problem(&refusal)),
+    }
 }
 
 async fn body(body: Body, headers: &http::HeaderMap) -> Result<bytes::Bytes, Problem> {

@@ -42,8 +42,10 @@ pub struct GitImage {
 /// What came of one edit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GitOutcome {
-    /// The remote's branch shows it, by this push or an earlier one of the same update, or because somebody wrote the same image.
+    /// The remote's branch shows it by this push.
     Recorded(CommitRecord),
+    /// It showed it already: by an earlier push of the same update, or because somebody wrote the same image.
+    Stands(CommitRecord),
     /// The file holds neither the replaced nor the new image, nor the one that skeg committed last: a person wins.
     Moved {
         /// The file.
@@ -60,6 +62,11 @@ pub enum GitOutcome {
     NotMade,
     /// Nothing in the place declares the workload with this container.
     NotDeclared,
+    /// Nothing that can be read declares it, and in the place there are files that cannot.
+    Unreadable {
+        /// The files with what is wrong in them, those first whose name speaks for the workload.
+        files: Vec<String>,
+    },
     /// More than one file declares it.
     DeclaredTwice {
         /// The files.

@@ -249,3 +249,23 @@ async fn a_request_that_slack_refuses_is_posted_once_the_app_is_invited() {
     request(&agent, &slack, "1.0.1").await;
     assert_eq!((slack.messages().len(), slack.calls("chat.postMessage")), (1, 2));
 }
+
+/// As many refused clicks as are read at once, and Slack takes no answers to them.
+#[tokio::test]
+async fn answers_that_slack_does_not_take_keep_no_vote_from_counting() {
+    let slack = FakeSlack::start();
+    let agent = start(&slack, votes_needed("1")).await;
+    agent.push("shop/web", "1.0.1");
+    let message = request(&agent, &slack, "1.0.1").await;
+    for _ in 0..1000 {
+        slack.fail_next("chat.postEphemeral", Fault::RateLimited(60));
+    }
+    for number in 100..180 {
+        slack.press(&Press::of(&format!("U{number}"), &message, APPROVE));
+    }
+    let envelope = slack.press(&Press::of("U1", &message, APPROVE));
+    acknowledged(&agent, &slack, &envelope).await;
+    let done = agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!(text(&done, "/votes/0/voter"), "slack:U1");
+    assert_eq!(slack.sockets_opened(), 1, "the socket is read all the time");
+}

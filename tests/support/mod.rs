@@ -6,6 +6,8 @@ pub mod agent;
 /// What skeg asked of the real API server.
 #[cfg(feature = "embedded")]
 pub mod audit;
+/// skeg's audit log, as it is written.
+pub mod audit_log;
 /// skeg's chart on the real control plane.
 #[cfg(feature = "embedded")]
 pub mod chart;

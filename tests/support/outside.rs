@@ -17,6 +17,7 @@ use skeg::core::schedule::after;
 use skeg::core::update::{Prompt, Update, UpdateId};
 use skeg::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
+use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::{Health, KeptListings, Ports, Prompts, RecentDigests, Recorder};
@@ -390,6 +391,11 @@ impl Running {
         let desk = EngineDesk { mailbox: mailbox.clone(), ports, parts: Arc::new(Parts::default), started: outside.now() };
         let stop = CancellationToken::new();
         Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, desk, stop, _tasks: tasks }
+    }
+
+    /// Where clicks arrive.
+    pub fn ballots(&self) -> BallotBox {
+        BallotBox { mailbox: self.mailbox.clone(), clock: self.desk.ports.clock.clone() }
     }
 
     /// Waits until the updates show something.

@@ -13,7 +13,7 @@ async fn a_push_with_an_unknown_result_is_not_repeated() {
     let error = fixture.write(&[edit("web")]).await.unwrap_err();
     assert!(matches!(error, GitError::Unreachable { .. }), "{error}");
     let outcome = fixture.write_one(edit("web")).await;
-    assert_eq!(outcome, recorded(&fixture.repository().tip().unwrap(), "web.yaml"));
+    assert_eq!(outcome, stands(&fixture.repository().tip().unwrap(), "web.yaml"));
     assert_eq!(fixture.subjects(), ["Update web to 1.0.1", "Begin"]);
 }
 

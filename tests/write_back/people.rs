@@ -1,6 +1,7 @@
 //! What people do to the branch meanwhile: their work is never lost, and where they decided, they win.
 
 use super::*;
+use crate::support::agent::{Agent, Setup};
 
 /// GI-01: the person's push arrives after skeg fetched and before it asks where to push (git compares), or before its push (the
 /// server compares).
@@ -75,7 +76,7 @@ async fn a_commit_that_is_only_looked_for_is_found_and_not_made() {
     assert_eq!((fixture.subjects(), fixture.shows("web.yaml")), (vec!["Begin".to_owned()], manifest("web", OLD)));
     fixture.write_one(edit("web")).await;
     let commit = fixture.repository().tip().unwrap();
-    assert_eq!(fixture.write_one(looking.clone()).await, recorded(&commit, "web.yaml"));
+    assert_eq!(fixture.write_one(looking.clone()).await, stands(&commit, "web.yaml"));
     fixture.person_sets("web", OLD);
     for number in 0..60 {
         fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
@@ -106,7 +107,7 @@ async fn a_commit_that_stands_is_told_and_not_what_others_have_put_on_top_of_it(
         fixture.repository().commit("notes.txt", format!("{number}").as_bytes(), PERSON, "Busy").unwrap();
     }
     std::fs::remove_dir_all(fixture.folder.path().join("mirrors")).unwrap();
-    assert_eq!(fixture.write_one(edit("web")).await, recorded(&commit, "web.yaml"));
+    assert_eq!(fixture.write_one(edit("web")).await, stands(&commit, "web.yaml"));
 }
 
 /// The file of a person who went back in the cluster alone still holds what skeg wrote.
@@ -137,4 +138,40 @@ async fn what_skeg_committed_last_is_skegs_to_replace_and_nothing_else_is() {
     let other = GitEdit { images: vec![image("app", OLD, NEXT)], ..edit("api") };
     assert_eq!(fixture.write_one(other).await, GitOutcome::Moved { path: "api.yaml".into(), found: NEW.into() });
     assert_eq!(fixture.subjects()[0], "By hand");
+}
+
+/// A file that does not parse is named, until it is mended; a narrower place has nothing to do with it.
+#[tokio::test]
+async fn a_workload_whose_file_cannot_be_read_is_recorded_once_it_can() {
+    let broken = format!("{}\tx", manifest("web", OLD));
+    let fixture = Fixture::new(&[("a.yaml", b"a: *nowhere"), ("apps/web.yaml", broken.as_bytes()), ("other/api.yaml", b"kind: Pod")]);
+    let GitOutcome::Unreadable { files } = fixture.write_one(edit("web")).await else { panic!("it reads") };
+    assert!(files[0].starts_with("apps/web.yaml: line 10, column 2: "), "the file that has the workload's name comes first: {files:?}");
+    assert_eq!(files.len(), 2, "{files:?}");
+    let elsewhere = GitEdit { place: GitPlace { remote: "fleet".into(), path: Some("other".into()) }, ..edit("web") };
+    assert_eq!(fixture.write_one(elsewhere).await, GitOutcome::NotDeclared);
+    fixture.repository().commit("apps/web.yaml", manifest("web", OLD).as_bytes(), PERSON, "Mend it").unwrap();
+    assert!(matches!(fixture.write_one(edit("web")).await, GitOutcome::Recorded(_)));
+}
+
+/// The metrics count what skeg pushed, and not what it found.
+#[tokio::test]
+async fn commits_and_pushes_are_counted_where_skeg_made_them() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let (path, declared) = ("shop/web.yaml", agent.stage.declared("shop/web.yaml"));
+    let by_hand = declared.replace("web:1.0.0", "web:1.0.1");
+    agent.stage.remote.repository().commit(path, by_hand.as_bytes(), PERSON, "By hand").unwrap();
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_phase("1.0.1", "Done").await;
+    agent.stage.remote.repository().commit(path, b"", PERSON, "Not here any more").unwrap();
+    agent.push("shop/web", "1.0.2");
+    agent.wait_for_phase("1.0.2", "Unrecorded").await;
+    assert_eq!(agent.metrics("skeg_git_commits_total").await, [r#"skeg_git_commits_total{remote="fleet"} 0"#]);
+    assert_eq!(agent.metrics("skeg_git_pushes_total").await, Vec::<String>::new());
+
+    agent.stage.remote.repository().commit(path, by_hand.replace("1.0.1", "1.0.2").as_bytes(), PERSON, "Here again").unwrap();
+    agent.push("shop/web", "1.0.3");
+    agent.wait_for_phase("1.0.3", "Done").await;
+    assert_eq!(agent.metrics("skeg_git_commits_total").await, [r#"skeg_git_commits_total{remote="fleet"} 1"#]);
+    assert_eq!(agent.metrics("skeg_git_pushes_total").await, [r#"skeg_git_pushes_total{remote="fleet",outcome="done"} 1"#]);
 }

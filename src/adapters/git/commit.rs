@@ -186,7 +186,7 @@ impl Draft<'_> {
         for image in &edit.images {
             let site = match self.manifests.find(&edit.place, &target(edit, image)) {
                 Resolved::One(site) => site,
-                Resolved::None => return Ok(Finding::Settled(GitOutcome::NotDeclared)),
+                Resolved::None => return Ok(Finding::Settled(self.undeclared(edit))),
                 Resolved::Several(sites) => return Ok(Finding::Settled(GitOutcome::DeclaredTwice { paths: self.manifests.paths(&sites) })),
             };
             let path = self.manifests.path(site);
@@ -224,6 +224,12 @@ impl Draft<'_> {
             (Some(_), None) if edit.looks_only => Finding::Settled(GitOutcome::NotMade),
             (Some(path), None) => Finding::Due { path, changes },
         })
+    }
+
+    /// What becomes of an edit that no readable file declares. A file that cannot be read may be the one.
+    fn undeclared(&self, edit: &GitEdit) -> GitOutcome {
+        let files = self.manifests.unreadable(&edit.place, &edit.workload.name);
+        if files.is_empty() { GitOutcome::NotDeclared } else { GitOutcome::Unreadable { files } }
     }
 
     /// The file of `site`, read and parsed the first time; or why it cannot be.
@@ -277,13 +283,16 @@ impl OpenFile {
 
 impl Finding {
     fn outcome(self, remote: &GitRemote, edit: &GitEdit, earlier: &Earlier, tip: ObjectId, commit: Option<ObjectId>) -> GitOutcome {
-        let record = |id: ObjectId, path: String| {
-            GitOutcome::Recorded(CommitRecord { remote: remote.name.clone(), id: id.to_string().into(), path: path.into() })
-        };
-        match self {
-            Self::Settled(outcome) => outcome,
-            Self::Due { path, .. } | Self::Stands { path, by_this_batch: true } => record(commit.unwrap_or(tip), path),
-            Self::Stands { path, by_this_batch: false } => record(earlier.commit_of(&edit.update.to_string()).unwrap_or(tip), path),
+        let record =
+            |id: ObjectId, path: String| CommitRecord { remote: remote.name.clone(), id: id.to_string().into(), path: path.into() };
+        match (self, commit) {
+            (Self::Settled(outcome), _) => outcome,
+            (Self::Due { path, .. } | Self::Stands { path, by_this_batch: true }, Some(commit)) => {
+                GitOutcome::Recorded(record(commit, path))
+            }
+            (Self::Due { path, .. } | Self::Stands { path, .. }, _) => {
+                GitOutcome::Stands(record(earlier.commit_of(&edit.update.to_string()).unwrap_or(tip), path))
+            }
         }
     }
 }

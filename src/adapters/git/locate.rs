@@ -21,12 +21,19 @@ const FOLDER_DEPTH_MAX: usize = 64;
 const FILES_MAX: usize = 100_000;
 /// Files that a message names.
 const NAMED_MAX: usize = 5;
+/// The longest problem of a file that is kept and shown.
+const PROBLEM_LENGTH_MAX: usize = 300;
 
 /// What blobs declare, by the format they are read as and their id.
 #[derive(Default)]
 pub(super) struct Declarations {
-    known: HashMap<(&'static str, ObjectId), Arc<[Place]>>,
+    known: Known,
 }
+
+type Known = HashMap<(&'static str, ObjectId), Content>;
+
+/// What a blob declares, or in one line why it cannot be read.
+type Content = Result<Arc<[Place]>, Arc<str>>;
 
 /// A file that declares something.
 pub(super) struct Manifest {
@@ -45,6 +52,8 @@ pub(super) struct Manifest {
 /// The manifests of one tree.
 pub(super) struct Manifests {
     files: Vec<Manifest>,
+    /// The paths of those that cannot be read, and why.
+    unreadable: Vec<(BString, Arc<str>)>,
     /// By object name: the file, and which of its places.
     by_name: HashMap<Box<str>, Vec<(usize, usize)>>,
 }
@@ -61,9 +70,18 @@ pub(super) struct Site {
 impl Declarations {
     /// The manifests of the tree `root`, below `within` when that is given. Blobs that are no longer in it are forgotten.
     pub fn read(&mut self, repository: &gix::Repository, remote: &str, root: ObjectId, within: Option<&str>) -> Result<Manifests, Trouble> {
-        let mut walk = Walk { repository, remote, within, before: &self.known, now: HashMap::new(), files: Vec::new(), seen: 0 };
+        let mut walk = Walk {
+            repository,
+            remote,
+            within,
+            before: &self.known,
+            now: HashMap::new(),
+            files: Vec::new(),
+            unreadable: Vec::new(),
+            seen: 0,
+        };
         walk.folder(root, &BString::default(), FOLDER_DEPTH_MAX)?;
-        let Walk { files, now, .. } = walk;
+        let Walk { files, unreadable, now, .. } = walk;
         self.known = now;
         let mut by_name: HashMap<Box<str>, Vec<(usize, usize)>> = HashMap::new();
         for (file, manifest) in files.iter().enumerate() {
@@ -71,7 +89,7 @@ impl Declarations {
                 by_name.entry(place.name.clone()).or_default().push((file, at));
             }
         }
-        Ok(Manifests { files, by_name })
+        Ok(Manifests { files, unreadable, by_name })
     }
 }
 
@@ -86,10 +104,17 @@ impl Manifests {
         let named = self.by_name.get(target.name).map(Vec::as_slice).unwrap_or_default();
         let candidates = named.iter().filter_map(|(file, at)| {
             let manifest = self.files.get(*file)?;
-            let is_inside = place.path.as_deref().is_none_or(|within| is_within(manifest.path.as_bstr(), within));
-            is_inside.then_some((manifest.places.get(*at)?, Site { file: *file, place: *at }))
+            is_in(manifest.path.as_bstr(), place).then_some((manifest.places.get(*at)?, Site { file: *file, place: *at }))
         });
         resolve(candidates, target)
+    }
+
+    /// The files in `place` that cannot be read, each with its problem, as many as a message can hold. First come those whose path holds
+    /// the name that is looked for: others may well be templates of another tool.
+    pub fn unreadable(&self, place: &GitPlace, name: &str) -> Vec<String> {
+        let mut inside: Vec<_> = self.unreadable.iter().filter(|(path, _)| is_in(path.as_bstr(), place)).collect();
+        inside.sort_by_key(|(path, _)| !path.contains_str(name));
+        inside.into_iter().take(NAMED_MAX).map(|(path, problem)| format!("{}: {problem}", shown(path.as_bstr()))).collect()
     }
 
     /// The path of a site's file, as people are shown it.
@@ -111,6 +136,11 @@ pub(super) fn shown(path: &BStr) -> String {
     one_line(&path.to_str_lossy(), 300)
 }
 
+/// Whether the file `path` is in `place`.
+fn is_in(path: &BStr, place: &GitPlace) -> bool {
+    place.path.as_deref().is_none_or(|within| is_within(path, within))
+}
+
 /// Whether `path` is the file `within`, or below the folder `within`.
 fn is_within(path: &BStr, within: &str) -> bool {
     let within = within.trim_end_matches('/');
@@ -127,9 +157,10 @@ struct Walk<'a> {
     repository: &'a gix::Repository,
     remote: &'a str,
     within: Option<&'a str>,
-    before: &'a HashMap<(&'static str, ObjectId), Arc<[Place]>>,
-    now: HashMap<(&'static str, ObjectId), Arc<[Place]>>,
+    before: &'a Known,
+    now: Known,
     files: Vec<Manifest>,
+    unreadable: Vec<(BString, Arc<str>)>,
     seen: usize,
 }
 
@@ -172,28 +203,30 @@ impl Walk<'_> {
         }
         let key = (editor.name(), blob);
         let known = self.now.get(&key).or_else(|| self.before.get(&key)).cloned();
-        let places = match known {
-            Some(places) => places,
+        let content = match known {
+            Some(content) => content,
             None => self.parse(editor, blob, path.as_bstr())?,
         };
-        self.now.insert(key, Arc::clone(&places));
-        if !places.is_empty() {
-            self.files.push(Manifest { path, kind, editor, blob, places });
+        self.now.insert(key, content.clone());
+        match content {
+            Ok(places) if places.is_empty() => {}
+            Ok(places) => self.files.push(Manifest { path, kind, editor, blob, places }),
+            Err(problem) => self.unreadable.push((path, problem)),
         }
         Ok(())
     }
 
-    /// What the blob declares; nothing when it cannot be read, which is told once for each content.
-    fn parse(&self, editor: &dyn ImageEditor, blob: ObjectId, path: &BStr) -> Result<Arc<[Place]>, Trouble> {
+    /// What the blob declares. That it cannot be read is told once for each content.
+    fn parse(&self, editor: &dyn ImageEditor, blob: ObjectId, path: &BStr) -> Result<Content, Trouble> {
         let declared = read_blob(self.repository, blob)?.and_then(|bytes| editor.declarations(manifest::text(&bytes)?));
-        match declared {
+        Ok(match declared {
             Ok(declared) => Ok(declared.into_iter().map(|declared| declared.place).collect()),
             Err(error) => {
-                let (file, problem) = (shown(path), one_line(&error.to_string(), 300));
+                let (file, problem) = (shown(path), one_line(&error.to_string(), PROBLEM_LENGTH_MAX));
                 tracing::warn!(git.remote = self.remote, file, "a manifest in Git is passed over: {problem}");
-                Ok(Arc::from([]))
+                Err(problem.into())
             }
-        }
+        })
     }
 }
 

@@ -320,7 +320,7 @@ fn reason(rng: &mut Rng) -> Reason {
         1 => Reason::Rejected { by: text(rng, 50).into(), saying: maybe(rng, |rng| text(rng, 200).into()) },
         2 => Reason::RolloutFailed { why: text(rng, 300).into() },
         3 => Reason::ImageMoved { found: text(rng, 100).into() },
-        4 => Reason::Healthy,
+        4 => Reason::NoWriteBack,
         _ => Reason::Earlier { code: "Someday".into(), sentence: sentence_of(rng, 300) },
     }
 }

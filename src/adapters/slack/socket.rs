@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -35,6 +36,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Clicks of one socket that may be on their way to the record; beyond that, no more are read.
 const CLICKS_MAX: usize = 64;
+/// Answers to people that may wait for their turn: as many as clicks. Where Slack takes none for minutes, later ones say nothing that the
+/// message does not show.
+const WHISPERS_WAITING_MAX: usize = CLICKS_MAX;
 /// Tries to answer a person. Nobody waits longer than a minute for a sentence that only repeats what the message shows.
 const WHISPERS_MAX: u32 = 3;
 
@@ -104,6 +108,9 @@ async fn open(slack: &Slack) -> Result<WebSocket, (String, Option<Duration>)> {
 async fn serve(slack: Arc<Slack>, votes: Arc<dyn Votes>, mut socket: WebSocket, leaves: oneshot::Sender<()>) {
     let mut leaves = Some(leaves);
     let (acknowledge, mut acknowledged) = mpsc::channel::<String>(CLICKS_MAX);
+    let (whispers, waiting) = mpsc::channel(WHISPERS_WAITING_MAX);
+    let mut answering = JoinSet::new();
+    answering.spawn(answer_people(Arc::clone(&slack), waiting));
     let mut clicks = JoinSet::new();
     let mut pings = tokio::time::interval(PING_EVERY);
     let (mut heard, mut until) = (Instant::now(), None);
@@ -135,7 +142,8 @@ async fn serve(slack: Arc<Slack>, votes: Arc<dyn Votes>, mut socket: WebSocket, 
                     }
                     ("interactive", Some(id)) => match Click::read(&envelope.payload) {
                         Some(click) => {
-                            clicks.spawn(count(Arc::clone(&slack), Arc::clone(&votes), click, id, acknowledge.clone()));
+                            let back = Back { acknowledge: acknowledge.clone(), whispers: whispers.clone() };
+                            clicks.spawn(count(Arc::clone(&slack), Arc::clone(&votes), click, id, back));
                             continue;
                         }
                         None => ack(&id),
@@ -161,20 +169,35 @@ async fn serve(slack: Arc<Slack>, votes: Arc<dyn Votes>, mut socket: WebSocket, 
     drop((socket, leaves, acknowledged));
     // Votes that are on their way to the record arrive there, and their voters are told.
     while clicks.join_next().await.is_some() {}
+    drop(whispers);
+    while answering.join_next().await.is_some() {}
 }
 
 fn ack(envelope_id: &str) -> Frame {
     Frame::text(json!({"envelope_id": envelope_id}).to_string())
 }
 
-/// Casts the vote, acknowledges the click once it is durable, and tells the person what became of it.
-async fn count(slack: Arc<Slack>, votes: Arc<dyn Votes>, click: Click, envelope_id: String, acknowledge: mpsc::Sender<String>) {
+/// The ways back to Slack and to the person who clicked.
+struct Back {
+    acknowledge: mpsc::Sender<String>,
+    whispers: mpsc::Sender<Whisper>,
+}
+
+/// What a person is told.
+struct Whisper {
+    click: Click,
+    text: String,
+}
+
+/// Casts the vote, acknowledges the click once it is durable, and has the person told what became of it. It waits for the record and the
+/// socket alone: clicks that wait for anything else would keep the next ones from being read.
+async fn count(slack: Arc<Slack>, votes: Arc<dyn Votes>, click: Click, envelope_id: String, back: Back) {
     let Some(home) = slack.home() else { return };
     let standing = slack.people.standing(&slack.api, &click.user, slack.clock.now()).await;
     let cast = votes.cast(click.subject.update.clone(), click.ballot(home, standing)).await;
     if !matches!(cast, Err(NotCast::NotDurable(_))) {
         // Fails when the socket is gone; Slack then sends the click again, and gets the same answer.
-        let _ = acknowledge.send(json!({"envelope_id": envelope_id}).to_string()).await;
+        let _ = back.acknowledge.send(json!({"envelope_id": envelope_id}).to_string()).await;
     }
     let text = match &cast {
         Ok(update) if has_vote(update, &click) => blocks::counted(click.verdict, update),
@@ -188,7 +211,9 @@ async fn count(slack: Arc<Slack>, votes: Arc<dyn Votes>, click: Click, envelope_
             blocks::refused(&click, "it is not recorded yet, click again in a moment")
         }
     };
-    whisper(&slack, &click, &text).await;
+    if let Err(TrySendError::Full(Whisper { click, .. })) = back.whispers.try_send(Whisper { click, text }) {
+        tracing::warn!(user = %click.user, "a person is not answered: too many answers wait for Slack");
+    }
 }
 
 fn has_vote(update: &Update, click: &Click) -> bool {
@@ -196,10 +221,17 @@ fn has_vote(update: &Update, click: &Click) -> bool {
     update.votes.iter().any(|vote| *vote.voter == *voter && vote.verdict == click.verdict)
 }
 
-async fn whisper(slack: &Slack, click: &Click, text: &str) {
+/// Tells people one after the other: Slack limits such messages for each channel, so more at once would only be refused.
+async fn answer_people(slack: Arc<Slack>, mut waiting: mpsc::Receiver<Whisper>) {
+    while let Some(next) = waiting.recv().await {
+        whisper(&slack, next).await;
+    }
+}
+
+async fn whisper(slack: &Slack, Whisper { click, text }: Whisper) {
     let channel = click.channel.as_deref().unwrap_or(&slack.channel);
     for tries in 1..=WHISPERS_MAX {
-        let Err(error) = slack.api.whisper(channel, &click.user, text.to_owned()).await else { return };
+        let Err(error) = slack.api.whisper(channel, &click.user, text.clone()).await else { return };
         let failure = crate::core::failure::Failure::from(error);
         if tries == WHISPERS_MAX || failure.retry_after.is_some_and(|wait| wait > BACKOFF_CAP) {
             tracing::warn!(user = %click.user, error = %failure.summary, "a person could not be answered");

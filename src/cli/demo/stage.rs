@@ -137,9 +137,10 @@ token_file = "hook"
         (&self.secrets.api, &self.secrets.hook)
     }
 
-    /// Where everything is, for people.
-    pub fn addresses(&self) -> [(&'static str, String); 3] {
-        [("registry", format!("http://{}", self.registry.address())), ("cluster API", self.kube.url()), ("Git remote", self.remote.url())]
+    /// Where everything is: what people call it, what scripts do, and its address.
+    pub fn addresses(&self) -> [(&'static str, &'static str, String); 3] {
+        let registry = format!("http://{}", self.registry.address());
+        [("registry", "registry", registry), ("cluster API", "clusterApi", self.kube.url()), ("Git remote", "gitRemote", self.remote.url())]
     }
 
     /// The kubeconfig of the embedded cluster.

@@ -39,6 +39,8 @@ pub struct Story {
     webhook: String,
     api: String,
     started: Instant,
+    /// The tags that the person said no to.
+    refused: Vec<&'static str>,
 }
 
 impl Story {
@@ -61,6 +63,7 @@ impl Story {
             answers,
             client,
             started: Instant::now(),
+            refused: Vec::new(),
         })
     }
 
@@ -68,10 +71,10 @@ impl Story {
     pub fn open(&self, skeg: &Skeg) {
         let mut sentence = String::from("skeg demo: the whole loop in this process, nothing else is running or needed\n");
         let mut more = Vec::new();
-        let own = [("webhooks", format!("http://{}", skeg.public)), ("API", format!("http://{}", skeg.private))];
-        for (name, address) in self.stage.addresses().into_iter().chain(own) {
+        let own = [("webhooks", "webhooks", format!("http://{}", skeg.public)), ("API", "api", format!("http://{}", skeg.private))];
+        for (name, key, address) in self.stage.addresses().into_iter().chain(own) {
             let _ = writeln!(sentence, "  {name:<12} {address}");
-            more.push((name, json!(address)));
+            more.push((key, json!(address)));
         }
         let _ = write!(sentence, "Deployment shop/web runs {}, policy patch, one approval needed", self.stage.running());
         self.narrator.tell("started", None, &sentence, &more);
@@ -92,7 +95,7 @@ impl Story {
         let before = self.stage.running();
         let pushed = self.push("1.0.1", false).await?;
         let end = self.follow().await?;
-        if self.is_refused(&end, &before)? {
+        if self.is_refused("1.0.1", &end, &before)? {
             return Ok(());
         }
         let Phase::Closed(closed) = &end.phase else { bail!("{} is still open", end.id) };
@@ -117,7 +120,7 @@ impl Story {
         let (before, tip) = (self.stage.running(), self.stage.repository().tip()?);
         self.push("1.0.2", true).await?;
         let end = self.follow().await?;
-        if self.is_refused(&end, &before)? {
+        if self.is_refused("1.0.2", &end, &before)? {
             return Ok(());
         }
         let Phase::Closed(closed) = &end.phase else { bail!("{} is still open", end.id) };
@@ -199,16 +202,21 @@ impl Story {
     }
 
     /// Whether the person said no; then nothing may have changed.
-    fn is_refused(&self, end: &Update, before: &str) -> anyhow::Result<bool> {
-        let is_refused = matches!(&end.phase, Phase::Closed(closed) if closed.outcome == Outcome::Rejected);
-        ensure!(!is_refused || self.stage.running() == before, "the image changed without approval");
-        Ok(is_refused)
+    fn is_refused(&mut self, tag: &'static str, end: &Update, before: &str) -> anyhow::Result<bool> {
+        if !matches!(&end.phase, Phase::Closed(closed) if closed.outcome == Outcome::Rejected) {
+            return Ok(false);
+        }
+        ensure!(self.stage.running() == before, "the image changed without approval");
+        self.refused.push(tag);
+        let sentence = format!("  you said no: {before} runs on, and {tag} is not asked for again");
+        self.narrator.tell("refused", Some(&end.id.to_string()), &sentence, &[("image", json!(before))]);
+        Ok(true)
     }
 
     /// Keeps everything running for a person to look around.
     pub async fn stay(&self, stage: &Stage, skeg: &Skeg) {
         self.narrator.say(&format!(
-            "\nBoth stories are told. Everything goes on running until Ctrl-C; look around from another terminal:\n  \
+            "\nThat was the demo. Everything goes on running until Ctrl-C; look around from another terminal:\n  \
              export SKEG_SERVER=http://{} SKEG_TOKEN={}\n  skeg status; skeg images; skeg updates\n  \
              kubectl --kubeconfig {} -n shop get deployments,imageupdates",
             skeg.private,
@@ -221,12 +229,18 @@ impl Story {
     /// Tells how it ended.
     pub fn close(&self, error: Option<&anyhow::Error>) {
         let seconds = self.started.elapsed().as_secs_f64();
-        let sentence = match error {
-            None => format!("\nBoth stories ended as told, in {seconds:.1} s."),
-            Some(error) => format!("\nNot as told: {error:#}"),
-        };
+        let sentence = format!("\n{}", ending(error, &self.refused, seconds));
         let more = [("ok", json!(error.is_none())), ("seconds", json!(seconds)), ("error", json!(error.map(|error| format!("{error:#}"))))];
         self.narrator.tell("finished", None, &sentence, &more);
+    }
+}
+
+/// How it ended, in one sentence.
+fn ending(error: Option<&anyhow::Error>, refused: &[&str], seconds: f64) -> String {
+    match (error, refused) {
+        (Some(error), _) => format!("Not as told: {error:#}"),
+        (None, []) => format!("Both stories ended as told, in {seconds:.1} s."),
+        (None, refused) => format!("You said no to {}, and nothing of it was deployed.", refused.join(" and ")),
     }
 }
 
@@ -249,4 +263,18 @@ async fn read_yes() -> anyhow::Result<bool> {
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_as_it_was() {
+        assert_eq!(ending(None, &[], 12.34), "Both stories ended as told, in 12.3 s.");
+        assert_eq!(ending(None, &["1.0.1"], 9.0), "You said no to 1.0.1, and nothing of it was deployed.");
+        assert_eq!(ending(None, &["1.0.1", "1.0.2"], 9.0), "You said no to 1.0.1 and 1.0.2, and nothing of it was deployed.");
+        let error = anyhow::anyhow!("it stood still").context("the first story");
+        assert_eq!(ending(Some(&error), &["1.0.1"], 9.0), "Not as told: the first story: it stood still");
+    }
 }

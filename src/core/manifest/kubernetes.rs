@@ -5,7 +5,7 @@ use std::path::Path;
 use granit_parser::ScalarStyle;
 
 use super::target::group;
-use super::yaml::{Cursor, documents};
+use super::yaml::{Cursor, Visits, documents};
 use super::{DECLARATIONS_MAX, Declared, Image, ImageEditor, ManifestError, Place, Style, Uneditable, scalar};
 use crate::core::image::ImageRef;
 
@@ -42,12 +42,13 @@ impl ImageEditor for KubernetesObjects {
     }
 
     fn declarations(&self, text: &str) -> Result<Vec<Declared>, ManifestError> {
-        let mut declared = Vec::new();
+        let (mut declared, visits) = (Vec::new(), Visits::new());
         for document in documents(text)? {
-            if let Some(root) = document.root() {
+            if let Some(root) = document.root(&visits) {
                 add_object(root, LIST_DEPTH_MAX, text, &mut declared)?;
             }
         }
+        visits.check()?;
         Ok(declared)
     }
 

@@ -148,6 +148,9 @@ pub enum ManifestError {
     /// It declares more images than a file can hold.
     #[error("the file declares more than {DECLARATIONS_MAX} images")]
     TooMany,
+    /// Aliases make far more of it than is written there.
+    #[error("the file's aliases repeat too much to be followed")]
+    Tangled,
     /// The changed text does not read as it was meant to. Nothing of it may be used.
     #[error("the file cannot be changed in one place without changing another")]
     Inexact,

@@ -179,6 +179,44 @@ fn aliases_that_run_in_circles_end() {
 }
 
 #[test]
+fn aliases_that_make_much_of_little_are_refused_after_a_bounded_number_of_steps() {
+    // Lists of lists: a billion objects in three kilobytes.
+    let list = |items: &str| format!("{{apiVersion: v1, kind: List, items: [{items}]}}");
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}}";
+    let levels = [("&a ", pod.to_owned()), ("&b ", list(&"*a,".repeat(1000))), ("&c ", list(&"*b,".repeat(1000)))];
+    let levels = levels.map(|(anchor, object)| format!("{anchor}{object},")).concat();
+    check_error(&list(&format!("{levels}{}", list(&"*c,".repeat(1000)))), "the file's aliases repeat too much to be followed");
+    // One list of containers without images, in thousands of objects: nothing is declared that could be counted.
+    let containers = "{name: c},".repeat(3000);
+    let deployment = format!(
+        "&d {{apiVersion: apps/v1, kind: Deployment, metadata: {{name: a}}, spec: {{template: {{spec: {{containers: [{containers}]}}}}}}}}"
+    );
+    check_error(&list(&format!("{deployment},{}", "*d,".repeat(3000))), "the file's aliases repeat too much to be followed");
+    // One mapping with thousands of keys in thousands of objects.
+    let keys: Vec<String> = (0..3000).map(|number| format!("k{number}: v")).collect();
+    check_error(
+        &list(&format!("&d {{{}, kind: Pod}},{}", keys.join(", "), "*d,".repeat(3000))),
+        "the file's aliases repeat too much to be followed",
+    );
+}
+
+#[test]
+fn the_largest_file_of_plain_objects_is_read() {
+    let object = |number: usize| {
+        format!(
+            "- {{apiVersion: v1, kind: Pod, metadata: {{name: p{number}}}, spec: {{containers: [{{name: a, image: x:1}}, {{name: b, image: y:1}}]}}}}\n"
+        )
+    };
+    let mut text = "apiVersion: v1\nkind: List\nitems:\n".to_owned();
+    let mut objects = 0;
+    while text.len() + 200 < FILE_BYTES_MAX {
+        text.push_str(&object(objects));
+        objects += 1;
+    }
+    assert_eq!(declarations(&text).len(), 2 * objects);
+}
+
+#[test]
 fn a_file_that_does_not_parse_says_where() {
     check_error("a:\n\t- b\n", "line 2, column 2: tabs disallowed within this context (block indentation)");
     check_error("{{- if .Values.on }}\na: b\n{{- end }}\n", "line 1, column 3: \"-\" is only valid inside a block");

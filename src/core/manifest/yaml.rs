@@ -2,19 +2,24 @@
 //!
 //! Aliases and merge keys are followed for reading, because a container's name may well come through one. What is reached
 //! that way, or is repeated by an alias elsewhere, is marked as not editable: changing its bytes would change two places.
+//! Aliases of aliases make a file of one kilobyte as large as one likes, so every step through it is counted ([`Visits`]).
 //!
 //! Grammar: YAML 1.2.2, as `granit-parser` reads it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::{ManifestError, Uneditable};
+use super::{FILE_BYTES_MAX, ManifestError, Uneditable};
 
 /// Collections inside each other, per document. A pod template in a `List` needs about twelve; the parser's own state grows with it.
 const NESTING_MAX: usize = 64;
+/// Elements and entries that may be looked at in one file, each as often as it is come by. A file of the largest size without aliases,
+/// full of containers, needs a third of its bytes; this many take some ten milliseconds.
+const VISITS_MAX: usize = 2 * FILE_BYTES_MAX;
 
 /// One document of a file.
 pub(super) struct Document<'text> {
@@ -121,10 +126,34 @@ impl<'text> Builder<'text> {
 
 // === Reading ===
 
+/// The visits that are left for one file. When they are spent everything reads as absent, so whoever read has to ask whether that is
+/// why.
+pub(super) struct Visits(Cell<usize>);
+
+impl Visits {
+    /// Those of a file that nobody has looked into.
+    pub fn new() -> Self {
+        Self(Cell::new(VISITS_MAX))
+    }
+
+    /// An error when they did not suffice: what was read is then not all there is.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.0.get() == 0 { Err(ManifestError::Tangled) } else { Ok(()) }
+    }
+
+    /// Counts one. `None` when there is none left.
+    fn spend(&self) -> Option<()> {
+        let left = self.0.get().checked_sub(1)?;
+        self.0.set(left);
+        (left > 0).then_some(())
+    }
+}
+
 /// A node, and what on the way to it forbids to change it.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'doc, 'text> {
     document: &'doc Document<'text>,
+    visits: &'doc Visits,
     node: &'doc Node<'text>,
     obstacle: Option<Uneditable>,
 }
@@ -140,10 +169,10 @@ pub(super) struct Scalar<'doc> {
 }
 
 impl<'text> Document<'text> {
-    /// The document's outermost node.
-    pub fn root(&self) -> Option<Cursor<'_, 'text>> {
+    /// The document's outermost node, to be read at the cost of these visits.
+    pub fn root<'doc>(&'doc self, visits: &'doc Visits) -> Option<Cursor<'doc, 'text>> {
         let node = self.nodes.first()?;
-        Some(Cursor { document: self, node, obstacle: None }.arrive())
+        Some(Cursor { document: self, visits, node, obstacle: None }.arrive())
     }
 
     fn node(&self, index: usize) -> Option<&Node<'text>> {
@@ -185,14 +214,14 @@ impl<'doc> Cursor<'doc, '_> {
 
     /// The value of `key` in this mapping, through merge keys where the mapping itself does not have it.
     pub fn get(&self, key: &str) -> Option<Self> {
-        let entries = self.entries()?;
-        let mut found = entries.iter().filter(|(name, _)| self.document.key(*name) == Some(key));
+        self.entries()?;
+        let mut found = self.entries_of(key);
         match (found.next(), found.next()) {
-            (Some((_, value)), None) => self.to(*value, None),
+            (Some((_, value)), None) => self.to(value, None),
             // kubectl takes the last; other readers the first, or neither. Whoever wrote it has to say which.
             (Some(_), Some((name, value))) => {
-                let line = self.document.node(*name).map_or(0, |node| node.line);
-                self.to(*value, Some(Uneditable::DuplicateKey { line }))
+                let line = self.document.node(name).map_or(0, |node| node.line);
+                self.to(value, Some(Uneditable::DuplicateKey { line }))
             }
             (None, _) => self.merged(key),
         }
@@ -209,7 +238,7 @@ impl<'doc> Cursor<'doc, '_> {
             Content::Sequence(elements) => elements.as_slice(),
             _ => &[],
         };
-        elements.iter().filter_map(move |element| self.to(*element, None))
+        elements.iter().map_while(move |element| self.to(*element, None))
     }
 
     /// The scalar this is, when it is one that reads as text: null and other explicit types are not.
@@ -237,6 +266,12 @@ impl<'doc> Cursor<'doc, '_> {
         }
     }
 
+    /// The entries of this mapping with this key, as the numbers of key and value.
+    fn entries_of(&self, key: &str) -> impl Iterator<Item = (usize, usize)> {
+        let visited = self.entries().unwrap_or_default().iter().map_while(|entry| self.visits.spend().map(|()| entry));
+        visited.filter(move |(name, _)| self.document.key(*name) == Some(key)).copied()
+    }
+
     /// Looks `key` up in the mappings that merge keys name (<https://yaml.org/type/merge.html>), each of them once: aliases
     /// can make a mapping contain itself, or the same one a thousand times.
     fn merged(&self, key: &str) -> Option<Self> {
@@ -246,10 +281,9 @@ impl<'doc> Cursor<'doc, '_> {
             if !seen.insert(std::ptr::from_ref(source.node)) {
                 continue;
             }
-            let own = source.entries().unwrap_or_default().iter().find(|(name, _)| self.document.key(*name) == Some(key));
-            if let Some((_, value)) = own {
+            if let Some((_, value)) = source.entries_of(key).next() {
                 let merged = Some(Uneditable::Merged { line: self.line() });
-                return Self { obstacle: self.obstacle.or(merged), ..source }.to(*value, None);
+                return Self { obstacle: self.obstacle.or(merged), ..source }.to(value, None);
             }
             next.extend(source.merge_sources());
         }
@@ -258,15 +292,15 @@ impl<'doc> Cursor<'doc, '_> {
 
     /// The mappings merged into this one.
     fn merge_sources(&self) -> Vec<Self> {
-        let merges = self.entries().unwrap_or_default().iter().filter(|(name, _)| self.document.key(*name) == Some("<<"));
-        let sources = merges.filter_map(|(_, value)| self.to(*value, None));
+        let sources = self.entries_of("<<").filter_map(|(_, value)| self.to(value, None));
         sources.flat_map(|source| if source.entries().is_some() { vec![source] } else { source.elements().collect() }).collect()
     }
 
     /// The node `index`, reached from here.
     fn to(&self, index: usize, obstacle: Option<Uneditable>) -> Option<Self> {
+        self.visits.spend()?;
         let node = self.document.node(index)?;
-        Some(Self { document: self.document, node, obstacle: self.obstacle.or(obstacle) }.arrive())
+        Some(Self { node, obstacle: self.obstacle.or(obstacle), ..*self }.arrive())
     }
 
     /// Follows an alias, and notes whether an alias elsewhere repeats this node.

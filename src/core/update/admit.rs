@@ -82,7 +82,9 @@ fn outdated(update: &Update, decided: &[Decided<'_>], due: &[(&Decided<'_>, Chan
         decided.iter().find(|one| one.container == &*held.container)?;
         match due.iter().map(|(_, change)| change).find(|change| change.container == held.container) {
             None => Some(Reason::NotChosen),
-            Some(change) if change.digest == held.digest && change.from == held.from => None,
+            Some(change) if change.digest == held.digest && change.from == held.from => {
+                (change.to != held.to).then_some(Reason::RulesChanged)
+            }
             Some(change) if change.tag == held.tag && change.from == held.from => {
                 Some(Reason::TagMoved { tag: change.tag.clone(), now: change.digest.clone() })
             }

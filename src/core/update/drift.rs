@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 
 use super::{Change, Drift, Mark, Outcome, Phase, Plan, Update, UpdateId};
+use crate::core::directives::Directives;
+use crate::core::image::Pin;
 use crate::core::workload::Workload;
 
 /// How the workload that the watch shows differs from what `update` started from. Meaningful while the update has changed nothing.
@@ -19,7 +21,17 @@ pub fn drift(update: &Update, workload: Option<&Workload>) -> Option<Drift> {
 pub fn disowned(update: &Update, workload: &Workload) -> Option<Drift> {
     let Ok(directives) = &workload.directives else { return Some(Drift::NotManaged) };
     let other_plan = || (Plan::of(workload) != update.spec.plan).then_some(Drift::OwnerChanged);
-    (directives.rules != update.spec.rules).then_some(Drift::RulesChanged).or_else(other_plan)
+    let other_rules = directives.rules != update.spec.rules || is_written_otherwise(update, workload, directives);
+    other_rules.then_some(Drift::RulesChanged).or_else(other_plan)
+}
+
+/// Whether the directives of a container ask for its image to be written another way: with the digest, or without.
+fn is_written_otherwise(update: &Update, workload: &Workload, directives: &Directives) -> bool {
+    let is_other = |change: &Change| {
+        let selection = workload.container(&change.container).and_then(|container| directives.selection_of(container));
+        selection.is_some_and(|selection| (selection.pin == Pin::Digest) != change.to.contains('@'))
+    };
+    update.spec.changes.iter().any(is_other)
 }
 
 /// How the workload differs from what a closed `update` applied; `None` while it shows exactly that.

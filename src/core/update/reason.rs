@@ -99,8 +99,6 @@ pub enum Reason {
         /// The image found.
         found: Box<str>,
     },
-    /// The rollout became healthy.
-    Healthy,
     /// The rollout failed.
     RolloutFailed {
         /// What the cluster says.
@@ -187,7 +185,6 @@ impl Reason {
             Self::WorkloadGone => "WorkloadGone",
             Self::NotManaged => "NotManaged",
             Self::ImageMoved { .. } => "ImageMoved",
-            Self::Healthy => "Healthy",
             Self::RolloutFailed { .. } => "RolloutFailed",
             Self::RolloutTimedOut { .. } => "RolloutTimedOut",
             Self::DigestDiffers { .. } => "DigestDiffers",
@@ -245,7 +242,6 @@ impl fmt::Display for Reason {
             Self::WorkloadGone => f.write_str("the workload is gone, or not managed any more"),
             Self::NotManaged => f.write_str("the workload is not managed any more, or a directive is wrong"),
             Self::ImageMoved { found } => write!(f, "somebody set the image to {found}"),
-            Self::Healthy => f.write_str("the rollout is healthy"),
             Self::RolloutFailed { why } => write!(f, "the rollout failed: {why}"),
             Self::RolloutTimedOut { deadline, missing } => write!(f, "the rollout was not healthy by {deadline:.0}: {missing}"),
             Self::DigestDiffers { found } => write!(f, "the pods run another digest than the approved one: {found}"),

@@ -286,12 +286,12 @@ fn what_was_noted_of_a_repository_goes_with_its_last_workload() {
     let mut world = World::new(settings());
     let id = world.show("web", OLD, PATCH, None);
     world.send(Message::Observed(vec![failed_read(Access::Anonymous, world.now)]));
-    assert_eq!(world.engine.looked.troubles().len(), 1);
+    assert_eq!(world.engine.looked.registry("ghcr.io").unreadable, 1);
     world.shown.0.lock().unwrap().clear();
     world.send(Message::Changed(vec![id]));
-    assert_eq!(world.engine.looked.troubles(), []);
+    assert_eq!(world.engine.looked.registry("ghcr.io").unreadable, 0);
     world.send(Message::Observed(vec![failed_read(Access::Anonymous, world.now)]));
-    assert_eq!(world.engine.looked.troubles(), [], "an answer that comes late is not noted again");
+    assert_eq!(world.engine.looked.registry("ghcr.io").unreadable, 0, "an answer that comes late is not noted again");
 }
 
 #[test]

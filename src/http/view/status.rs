@@ -47,7 +47,7 @@ pub struct PartView {
     pub name: String,
     /// How it is.
     pub state: PartState,
-    /// Why, in one sentence without secrets; empty when it is well.
+    /// Why, or what of it is in trouble, in one sentence without secrets; empty when it is well.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub detail: String,
     /// When it was last seen to work.
@@ -85,6 +85,11 @@ impl PartView {
     /// A part that works.
     pub fn ok(name: impl Into<String>) -> Self {
         Self { name: name.into(), state: PartState::Ok, detail: String::new(), last_ok: None }
+    }
+
+    /// A part that was not used yet.
+    pub fn unknown(name: impl Into<String>) -> Self {
+        Self { state: PartState::Unknown, ..Self::ok(name) }
     }
 
     /// A part that does not.

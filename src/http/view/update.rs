@@ -182,15 +182,15 @@ pub struct EntryView {
 }
 
 impl UpdateView {
-    /// The view of `update`. `waits` is the answer its gates gave when they were last looked at, where that is fresher than the record.
-    pub fn new(update: &Update, waits: Option<&Reason>) -> Self {
+    /// The view of `update`.
+    pub fn new(update: &Update) -> Self {
         let spec = &update.spec;
         Self {
             namespace: update.id.namespace.to_string(),
             name: update.id.name.to_string(),
             phase: update.phase.as_str().to_owned(),
             open: update.is_open(),
-            reason: waits.filter(|_| update.is_open()).map_or_else(|| recorded_reason(&update.phase), ReasonView::from),
+            reason: reason(&update.phase),
             workload: WorkloadView::from(&spec.workload),
             changes: spec.changes.iter().map(ChangeView::from).collect(),
             policy: spec.policy.to_string(),
@@ -213,8 +213,8 @@ impl UpdateView {
     }
 }
 
-/// The reason that the record itself gives.
-fn recorded_reason(phase: &Phase) -> ReasonView {
+/// What it waits for, what is being done, or why it ended.
+fn reason(phase: &Phase) -> ReasonView {
     match phase {
         Phase::Held(held) => ReasonView::from(&held.waits),
         Phase::Applying(applying) => underway("setting the image", applying.trouble.as_deref(), None),

@@ -156,7 +156,7 @@ fn the_same_vote_again_is_answered_the_same_unless_the_update_ended_against_it()
     assert_eq!(said(&update, &yes), "again");
     assert!(said(&update, &no).contains("past voting"));
     for (outcome, expected) in [(Outcome::Done, "again"), (Outcome::Superseded, "Superseded"), (Outcome::Rejected, "Rejected")] {
-        update.phase = Phase::Closed(Closed::with(outcome, Reason::Healthy));
+        update.phase = Phase::Closed(Closed::with(outcome, Reason::NoWriteBack));
         assert!(said(&update, &yes).contains(expected), "{outcome:?}");
     }
 }
