@@ -59,7 +59,7 @@ impl Engine {
         let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();
         let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| &read.listing));
         let trigger_of = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.trigger);
-        let names_a_tag = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.named.is_some());
+        let names_a_tag = |one: &Wanted<'_>| Some(!observed(one.image.as_ref()?.repository())?.named.is_empty());
         let is_unasked = |one: &Wanted<'_>, trigger| match directives.watch_of(&one.container.name).trigger {
             TriggerKind::Any => false,
             TriggerKind::Poll => trigger == Trigger::Webhook,

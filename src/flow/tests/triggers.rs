@@ -69,7 +69,7 @@ fn an_order_decides_for_it() {
 fn a_delivery_that_met_a_poll_in_the_queue_decides_for_it() {
     let mut world = world();
     let joined = world.observation(REPOSITORY, Trigger::Poll, &[("1.0.1", "1.0.1")]);
-    world.observed(Observation { named: Some("1.0.1".parse().unwrap()), ..joined });
+    world.observed(Observation { named: BTreeSet::from(["1.0.1".parse().unwrap()]), ..joined });
     assert_eq!(world.held("a"), ["1.0.1"]);
 }
 
@@ -84,7 +84,7 @@ fn a_delivery_that_led_to_nothing_yet_is_followed_by_a_look_of_any_kind() {
 
     let mut early = world();
     let observation = early.observation(REPOSITORY, Trigger::Webhook, &[("1.0.0", "1.0.0")]);
-    early.observed(Observation { named: Some("1.0.1".parse().unwrap()), ..observation });
+    early.observed(Observation { named: BTreeSet::from(["1.0.1".parse().unwrap()]), ..observation });
     early.read(Trigger::Resync, &["1.0.0", "1.0.1"]);
     assert_eq!(early.held("a"), ["1.0.1"], "the tag could not be read yet");
 }
