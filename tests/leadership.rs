@@ -26,7 +26,7 @@ fn transitions(lease: &Value) -> i64 {
 
 /// HA-01: started together again and again, with nobody holding the lease.
 async fn one_of_two_acts(plane: Plane, starts: usize) -> Option<()> {
-    let mut pair = Pair::raise(plane, "1s").await?;
+    let mut pair = Pair::raise(plane, "15s").await?;
     pair.deploy().await;
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/skeg", pair.own);
     for start in 1..=starts {
@@ -336,7 +336,7 @@ async fn a_yes_to_one_replica_and_a_no_to_the_other_have_one_outcome() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_and_a_webhook_given_to_the_standby_reach_the_leader() {
     let both = Standby::raise(Setup::at_once().without_polls()).await;
-    both.agent.polls("shop/web", 0).await;
+    both.agent.wait_for_image("web", "current").await;
     let (code, view) = both.order("/v1/pause", json!({"all": true, "reason": "freeze"})).await;
     assert_eq!((code, &view["reason"]), (200, &json!("freeze")), "{view}");
     assert_eq!(both.agent.get("/v1/status").await["pauses"][0]["reason"], "freeze");
@@ -358,7 +358,7 @@ async fn a_pause_and_a_webhook_given_to_the_standby_reach_the_leader() {
 async fn a_webhook_that_comes_while_nobody_leads_waits() {
     let setup = Setup { more: "", ..Setup::at_once().without_polls() };
     let mut both = Standby::raise(setup).await;
-    both.agent.polls("shop/web", 0).await;
+    both.agent.wait_for_image("web", "current").await;
     both.agent.push("shop/web", "1.0.1");
     both.agent.kill().await;
     let name = format!("{}/shop/web", both.agent.stage.registry.address());

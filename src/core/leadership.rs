@@ -325,18 +325,15 @@ impl Leadership {
         self.not_before = sent;
         let (renew_at, acts_until) = (sent + self.timing.renewed_every(), sent + self.timing.acts_for());
         let replaces = Replaces::Version(version);
-        match &mut self.term {
-            Some(term) => {
-                // An answer that comes late must not take back what a later one has brought.
-                term.acts_until = term.acts_until.max(acts_until);
-                (term.replaces, term.renew_at) = (replaces, renew_at);
-            }
-            None => {
-                self.newest = self.newest.max(record.transitions);
-                self.seen = None;
-                let (epoch, acquired) = (record.transitions, record.acquired);
-                self.term = Some(Tenure { epoch, acquired, replaces, renew_at, acts_until, over: None });
-            }
+        if let Some(term) = &mut self.term {
+            // An answer that comes late must not take back what a later one has brought.
+            term.acts_until = term.acts_until.max(acts_until);
+            (term.replaces, term.renew_at) = (replaces, renew_at);
+        } else {
+            self.newest = self.newest.max(record.transitions);
+            self.seen = None;
+            let (epoch, acquired) = (record.transitions, record.acquired);
+            self.term = Some(Tenure { epoch, acquired, replaces, renew_at, acts_until, over: None });
         }
     }
 

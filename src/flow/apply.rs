@@ -54,8 +54,7 @@ pub async fn look_only(ports: &Ports, update: &Update) -> Applied {
 /// through before that was made sure, that is the outcome.
 async fn settled(ports: &Ports, update: &Update, outcome: Applied) -> Applied {
     match outcome {
-        Applied::Patched { .. } => outcome,
-        Applied::Failed(Failure { kind: FailureKind::Transient | FailureKind::Panicked, .. }) => outcome,
+        Applied::Patched { .. } | Applied::Failed(Failure { kind: FailureKind::Transient | FailureKind::Panicked, .. }) => outcome,
         Applied::TagMoved { .. }
         | Applied::TagGone { .. }
         | Applied::Drifted(_)

@@ -33,7 +33,7 @@ impl<P: ?Sized> Fenced<P> {
         Arc::new(Self { port: Arc::clone(port), term: term.clone() })
     }
 
-    fn admit(&self, object: impl ToString) -> Result<(), ClusterError> {
+    fn admit(&self, object: &(impl ToString + ?Sized)) -> Result<(), ClusterError> {
         if self.term.may_act() {
             return Ok(());
         }

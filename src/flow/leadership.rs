@@ -150,6 +150,12 @@ enum Answer {
     None,
 }
 
+/// What a watch of the lease says.
+enum Seen {
+    Lease(Option<KeptLease>),
+    Ended,
+}
+
 /// What has happened.
 enum Turn {
     Stop,
@@ -157,7 +163,7 @@ enum Turn {
     Lapsed,
     Met(Met),
     Answer(Answer),
-    Seen(Option<Option<KeptLease>>),
+    Seen(Seen),
     Woken,
 }
 
@@ -225,8 +231,8 @@ impl Campaign {
                     self.call = None;
                     self.take(answer, &stop);
                 }
-                Turn::Seen(Some(lease)) => self.leadership.saw(lease, self.clock.steady()),
-                Turn::Seen(None) => self.changes = None,
+                Turn::Seen(Seen::Lease(lease)) => self.leadership.saw(lease, self.clock.steady()),
+                Turn::Seen(Seen::Ended) => self.changes = None,
                 Turn::Woken => {}
             }
         }
@@ -242,7 +248,7 @@ impl Campaign {
             Some(end) = and_then(crew.as_mut(), Crew::ended) => Turn::End(end),
             Some(()) = and_then(term.as_ref(), Term::ended) => Turn::Lapsed,
             Some(answer) = and_then(call.as_mut(), |call| call) => Turn::Answer(answer),
-            Some(seen) = and_then(changes.as_mut(), |changes| changes.next()) => Turn::Seen(seen),
+            Some(seen) = and_then(changes.as_mut(), next_seen) => Turn::Seen(seen),
             Some(()) = and_then(wake, |wake| clock.sleep_until_steady(wake)) => Turn::Woken,
             else => futures::future::pending().await,
         }
@@ -430,6 +436,10 @@ impl Campaign {
             Answer::Read(_) | Answer::None => tracing::warn!("the lease is not released and runs out"),
         }
     }
+}
+
+async fn next_seen(changes: &mut BoxStream<'static, Option<KeptLease>>) -> Seen {
+    changes.next().await.map_or(Seen::Ended, Seen::Lease)
 }
 
 /// What comes of something, if there is something.

@@ -107,6 +107,7 @@ pub struct Ports {
 
 impl Ports {
     /// The same outside for one term: changes are made only while it lasts, and what the stages remember begins anew.
+    #[must_use]
     pub fn in_term(&self, term: &Term) -> Self {
         Self {
             registry: Arc::clone(&self.registry),

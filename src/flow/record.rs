@@ -109,6 +109,7 @@ fn edit(update: &Update, place: &GitPlace) -> GitEdit {
 
 impl Recorder {
     /// One with nothing waiting, that notes how the remotes answer in the same place.
+    #[must_use]
     pub fn anew(&self) -> Self {
         Self { lanes: Mutex::default(), answered: Arc::clone(&self.answered) }
     }

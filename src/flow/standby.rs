@@ -26,9 +26,9 @@ pub struct Shelf(Mutex<Option<(Duration, Arc<Vec<Update>>)>>);
 impl Shelf {
     /// Every record that can be read. When the API server does not answer, those that were listed before.
     pub async fn updates(&self, ports: &Ports) -> Arc<Vec<Update>> {
-        let mut shelf = self.0.lock().await;
+        let mut kept = self.0.lock().await;
         let now = ports.clock.steady();
-        if let Some((at, updates)) = &*shelf
+        if let Some((at, updates)) = &*kept
             && now < *at + SHOWN_FOR
         {
             return Arc::clone(updates);
@@ -36,14 +36,14 @@ impl Shelf {
         match guarded(ports, "listing the records", ports.journal.all()).await {
             Some(Ok(records)) => {
                 let updates = Arc::new(records.kept.into_iter().map(|kept| kept.update).collect());
-                *shelf = Some((now, Arc::clone(&updates)));
+                *kept = Some((now, Arc::clone(&updates)));
                 updates
             }
             failed => {
                 if let Some(Err(error)) = failed {
                     tracing::warn!(error = %error, "the records cannot be listed, older ones are shown");
                 }
-                shelf.as_ref().map(|(_, updates)| Arc::clone(updates)).unwrap_or_default()
+                kept.as_ref().map(|(_, updates)| Arc::clone(updates)).unwrap_or_default()
             }
         }
     }

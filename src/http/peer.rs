@@ -61,7 +61,9 @@ impl Handed {
     pub fn new(method: &Method, path: &str, query: &str, headers: &HeaderMap, body: Bytes) -> Self {
         let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let mut headers = headers.clone();
-        OF_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
+        for name in &OF_CONNECTION {
+            headers.remove(name);
+        }
         headers.insert(HANDED_ON, HeaderValue::from_static("1"));
         Self { method: method.clone(), target, headers, body }
     }

@@ -29,12 +29,10 @@ impl Waiting {
         let key = key(&delivery);
         let bytes: usize = deliveries.values().map(|kept| kept.body.len()).sum();
         let has_room = deliveries.len() < DELIVERIES_MAX && bytes + delivery.body.len() <= BYTES_MAX;
-        if !deliveries.contains_key(&key) {
-            if !has_room {
-                return false;
-            }
-            deliveries.insert(key, delivery);
+        if !has_room && !deliveries.contains_key(&key) {
+            return false;
         }
+        deliveries.insert(key, delivery);
         drop(deliveries);
         self.came.notify_one();
         true
