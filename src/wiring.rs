@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::cluster::{ApiServer, ConfigMapPauses, KubernetesEvents, Scope, Watches};
+use crate::adapters::cluster::{ApiServer, ClusterLease, ConfigMapPauses, KubernetesEvents, Scope, Watches};
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
@@ -23,16 +24,18 @@ use crate::adapters::registry::{RegistryClient, Seen};
 use crate::adapters::slack::Slack;
 use crate::adapters::tasks::Tasks;
 use crate::config::{Config, Listen, Mode};
+use crate::core::leadership::{Me, Peer, Timing};
 use crate::core::schedule::{after, backoff};
-use crate::flow::agent::{Agent, NotRecorded, Options};
+use crate::flow::agent::Options;
 use crate::flow::ballots::BallotBox;
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::guard::guarded;
-use crate::flow::{Health, KeptListings, Ports, Prompts, RecentDigests, Recorder};
+use crate::flow::leadership::{Beside, Candidate, Fault, Parts as ReplicaParts, Replica};
+use crate::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
-use crate::http::{Listener, Private, Webhooks};
+use crate::http::{Listener, Peers, Private, Webhooks};
 use crate::metrics::Metrics;
 use crate::ports::approver::{Approver, Votes};
 use crate::ports::clock::Clock;
@@ -55,7 +58,7 @@ pub struct Skeg {
     pub private: SocketAddr,
     happened: broadcast::Sender<Arc<AuditLine>>,
     serving: JoinSet<()>,
-    agent: JoinHandle<Result<(), NotRecorded>>,
+    agent: JoinHandle<Result<(), Fault>>,
     stop: CancellationToken,
     /// Watches and effects; they end with this.
     _tasks: Arc<Tasks>,
@@ -88,29 +91,34 @@ impl Skeg {
         let approver = approver.or_else(|| slack.clone().map(|slack| slack as Arc<dyn Approver>));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);
         let hints = Arc::new(HintQueue::default());
-        let options = options(&config);
-        let (agent, mailbox) = Agent::new(options, Arc::clone(&ports), Arc::clone(&hints), tasks.clone());
-        if let Some(slack) = slack.clone().filter(|_| config.cluster.mode == Mode::Act) {
-            let votes = Arc::new(BallotBox { mailbox: mailbox.clone(), clock: Arc::clone(&clock) });
-            let ports = Arc::clone(&ports);
-            tasks.spawn(Box::pin(async move { listen(&slack, votes, &ports).await }));
-        }
-        let ask_parts = parts(&config, &ports, &watches, slack);
-        let desk: Arc<dyn Desk> = Arc::new(EngineDesk { mailbox, ports: Arc::clone(&ports), parts: ask_parts, started });
-
         let public = bind("listen", config.server.listen).await?;
         let private = bind("private_listen", config.server.private_listen).await?;
         let addresses = (public.address()?, private.address()?);
+        let (replica, seat) = Replica::new(ReplicaParts {
+            options: options(&config),
+            ports: Arc::clone(&ports),
+            hints: Arc::clone(&hints),
+            tasks: tasks.clone(),
+            beside: beside(slack.clone().filter(|_| config.cluster.mode == Mode::Act), &ports),
+            lease: (config.cluster.mode == Mode::Act).then(|| candidate(&config, &api, addresses)),
+        });
+        let ask_parts = parts(&config, &ports, &watches, slack);
+        let desk: Arc<dyn Desk> =
+            Arc::new(EngineDesk { seat, ports: Arc::clone(&ports), parts: ask_parts, started, shelf: Shelf::default() });
+
         let queue = queue(&config, &hints, &watches, &clock);
-        let webhooks = Webhooks::new(Arc::clone(&desk), Arc::clone(&ports.metrics), queue, &config.receivers);
-        let routes = Private::new(desk, Arc::clone(&ports.metrics), &config.server);
+        let peers = Arc::new(Peers::new(config.server.reached_at(addresses.1)));
+        let webhooks = Webhooks::new(Arc::clone(&desk), Arc::clone(&ports.metrics), queue, &config.receivers).among(Arc::clone(&peers));
+        let webhooks = Arc::new(webhooks);
+        let routes = Private::new(desk, Arc::clone(&ports.metrics), &config.server).among(peers);
+        tasks.spawn(Box::pin(Arc::clone(&webhooks).bring_on()));
         let mut serving = JoinSet::new();
         serving.spawn(public.serve(webhooks.routes(), stop.clone()));
         serving.spawn(private.serve(routes.routes(), stop.clone()));
         let happened = ports.happened.clone();
         let api_address = api.address().to_owned();
         tasks.spawn(Box::pin(async move { follow(&watches, &api, &ports).await }));
-        let agent = tokio::spawn(agent.run(stop.clone()));
+        let agent = tokio::spawn(replica.run(stop.clone()));
         tracing::info!(public = %addresses.0, private = %addresses.1, cluster = api_address, mode = config.cluster.mode.as_str(), "skeg has started");
         Ok(Self { public: addresses.0, private: addresses.1, happened, serving, agent, stop, _tasks: tasks })
     }
@@ -130,7 +138,7 @@ impl Skeg {
 }
 
 async fn ended(
-    mut agent: JoinHandle<Result<(), NotRecorded>>,
+    mut agent: JoinHandle<Result<(), Fault>>,
     serving: &mut JoinSet<()>,
     stop: &CancellationToken,
     limit: Duration,
@@ -170,7 +178,31 @@ fn panicked(end: Result<(), JoinError>) -> String {
     end.err().map(|panic| format!(": {panic}")).unwrap_or_default()
 }
 
-/// Takes clicks in Slack for as long as skeg runs, again after a panic.
+/// This replica as one that wants to lead.
+fn candidate(config: &Config, api: &ApiServer, (public, private): (SocketAddr, SocketAddr)) -> Candidate {
+    let reached = config.server.reached_at(public).zip(config.server.reached_at(private));
+    let peer = reached.map(|(public, private)| Peer { public, private });
+    Candidate {
+        lease: Arc::new(ClusterLease::new(api.apart(), &config.cluster.own_namespace())),
+        me: Me { name: config.cluster.own_name(), process: format!("{:016x}", fastrand::u64(..)).into(), peer },
+        timing: Timing::lasting(config.cluster.lease),
+    }
+}
+
+/// What runs beside the agent while this replica leads: of two that listen to Slack each would hear a part of the clicks.
+fn beside(slack: Option<Arc<Slack>>, ports: &Arc<Ports>) -> Beside {
+    let ports = Arc::clone(ports);
+    Arc::new(move |mailbox| {
+        let (slack, ports) = (slack.clone(), Arc::clone(&ports));
+        let listening = slack.map(|slack| {
+            let votes = Arc::new(BallotBox { mailbox, clock: Arc::clone(&ports.clock) });
+            async move { listen(&slack, votes, &ports).await }.boxed()
+        });
+        listening.into_iter().collect()
+    })
+}
+
+/// Takes clicks in Slack, again after a panic.
 async fn listen(slack: &Arc<Slack>, votes: Arc<dyn Votes>, ports: &Ports) {
     for tries in 1.. {
         guarded(ports, "listening to Slack", Arc::clone(slack).listen(Arc::clone(&votes))).await;
@@ -201,7 +233,6 @@ fn ports(
     approver: Option<Arc<dyn Approver>>,
 ) -> anyhow::Result<Ports> {
     let metrics = Arc::new(Metrics::new(config.registries.iter().map(|registry| registry.host.clone())));
-    metrics.set_leader(config.cluster.mode == Mode::Act);
     let counted = Arc::clone(&metrics);
     let observer = Arc::new(move |host: &str, seen: Seen<'_>| match seen {
         Seen::Answer(status) => counted.registry_request(host, status.parse().ok()),
@@ -225,8 +256,9 @@ fn ports(
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,
-        health: Health::default(),
+        health: Arc::default(),
         happened,
+        term: Term::alone(Arc::clone(clock)),
     })
 }
 
@@ -297,7 +329,7 @@ mod tests {
     /// What an operator waits for in these tests.
     const LIMIT: Duration = Duration::from_millis(500);
 
-    async fn end(agent: impl Future<Output = Result<(), NotRecorded>> + Send + 'static, stop: &CancellationToken) -> (Duration, String) {
+    async fn end(agent: impl Future<Output = Result<(), Fault>> + Send + 'static, stop: &CancellationToken) -> (Duration, String) {
         let mut serving = JoinSet::new();
         serving.spawn(std::future::pending());
         let begun = Instant::now();

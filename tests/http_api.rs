@@ -63,6 +63,21 @@ async fn only_the_token_in_its_place_opens_the_api() {
 }
 
 #[tokio::test]
+async fn while_nobody_leads_what_is_read_is_answered_and_orders_are_to_be_given_again() {
+    let served = private(true).await;
+    served.desk.vacant.send_replace(true);
+    for path in [format!("{UPDATE}/approve"), format!("{UPDATE}/retry"), "/v1/pause".to_owned(), "/v1/resume".to_owned()] {
+        let answer = ask(&served, "POST", &path, TOKEN_JSON, "{}").await;
+        assert_eq!((answer.status, answer.error().as_str()), (503, "unavailable"), "{path}");
+        assert!(answer.head.contains("retry-after: 5"), "{}", answer.head);
+    }
+    assert_eq!(served.desk.orders(), [""; 0]);
+    for path in ["/v1/status", "/v1/images", UPDATE] {
+        assert_eq!(ask(&served, "GET", path, TOKEN, "").await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_was_changed_is_the_token_from_then_on() {
     let served = private(true).await;
     std::fs::write(served.folder.path().join("secret"), "other\n").unwrap();

@@ -18,6 +18,7 @@ struct Receivers {
     queued: Arc<Mutex<Vec<String>>>,
     is_full: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    desk: Arc<NotingDesk>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
 }
@@ -58,11 +59,13 @@ async fn receivers() -> Receivers {
         takes
     });
     let metrics = Arc::new(Metrics::new([]));
-    let webhooks = Webhooks::new(Arc::new(NotingDesk::default()), metrics.clone(), queue, &configured);
+    let desk = Arc::new(NotingDesk::default());
+    let webhooks = Arc::new(Webhooks::new(desk.clone(), metrics.clone(), queue, &configured));
+    tokio::spawn(webhooks.clone().bring_on());
     let listener = Listener::bind(LOOPBACK).await.unwrap();
     let (address, stop) = (listener.address().unwrap(), CancellationToken::new());
     tokio::spawn(listener.serve(webhooks.routes(), stop.clone()));
-    Receivers { address, queued, is_full, metrics, folder, stop }
+    Receivers { address, queued, is_full, metrics, desk, folder, stop }
 }
 
 impl Receivers {
@@ -106,6 +109,29 @@ async fn a_delivery_with_its_credential_is_queued() {
     assert_eq!(receivers.post("/open", "", PUSH).await.status, 200);
     assert_eq!(receivers.queued(), ["docker.io/acme/web:1.0.1", "registry.example.com/acme/web:1.0.1", "docker.io/acme/web:1.0.1"]);
     receivers.check_counted("native", "accepted", 2);
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_while_nobody_leads_waits_for_who_does() {
+    let receivers = receivers().await;
+    receivers.desk.vacant.send_replace(true);
+    for _ in 0..2 {
+        let answer = receivers.post("/token", TOKEN, PUSH).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"hints":1,"ignored":0,"repeated":0}"#));
+    }
+    assert_eq!(receivers.post("/token", "", PUSH).await.status, 401, "who may not post is not kept either");
+    assert_eq!(receivers.post("/token", TOKEN, "{").await.status, 400);
+    let from_another = format!("{TOKEN}skeg-handed-on: 1\r\n");
+    assert_eq!(receivers.post("/token", &from_another, PUSH).await.status, 503, "the other replica keeps it");
+    assert_eq!(receivers.queued(), [""; 0]);
+    receivers.desk.vacant.send_replace(false);
+    let brought = async {
+        while receivers.queued().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), brought).await.unwrap();
+    assert_eq!(receivers.queued(), ["docker.io/acme/web:1.0.1"], "the same one once");
 }
 
 /// WH-01.

@@ -46,6 +46,12 @@ impl KeptListings {
         Self { interval, kept: Mutex::default() }
     }
 
+    /// One that keeps none yet, by the same interval.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.interval)
+    }
+
     /// Keeps of a complete listing what these workloads ask of it; `begun` is when reading began.
     pub fn keep(&self, repository: &Repository, access: &Access, workloads: &[Arc<Workload>], tags: &[Tag], begun: Timestamp) {
         let mut shortlists: Vec<Shortlist> = Vec::new();

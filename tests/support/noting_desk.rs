@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use skeg::config::{Listen, Secret, Server};
 use skeg::core::pause::Pause;
 use skeg::core::update::UpdateId;
-use skeg::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
+use skeg::http::desk::{Ballot, Caller, Desk, Leader, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
 use skeg::http::view::{
     ApprovalsView, CandidateView, ChangeView, ImageState, ImageView, LiftedView, PartState, PartView, PauseView, ReasonView, StatusView,
     UpdateView, WorkloadView,
 };
 use skeg::http::{Listener, Private};
 use skeg::metrics::Metrics;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ pub struct NotingDesk {
     orders: Mutex<Vec<String>>,
     /// What every order is answered with, if it is to be refused.
     pub refusal: Mutex<Option<Refusal>>,
+    /// Whether nobody carries orders out.
+    pub vacant: watch::Sender<bool>,
 }
 
 impl NotingDesk {
@@ -117,6 +120,7 @@ impl Desk for NotingDesk {
             started: Timestamp::UNIX_EPOCH,
             ready: false,
             leader: true,
+            lead: None,
             workloads: 0,
             updates: [].into(),
             watches: vec![],
@@ -126,6 +130,15 @@ impl Desk for NotingDesk {
             pauses: vec![],
             degraded: vec![],
         }
+    }
+
+    fn leader(&self) -> Leader {
+        if *self.vacant.borrow() { Leader::Nobody } else { Leader::Here }
+    }
+
+    async fn led(&self) -> Leader {
+        self.vacant.subscribe().wait_for(|vacant| !vacant).await.unwrap();
+        Leader::Here
     }
 
     fn readiness(&self) -> Readiness {

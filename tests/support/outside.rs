@@ -20,7 +20,8 @@ use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
 use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
-use skeg::flow::{Health, KeptListings, Ports, Prompts, RecentDigests, Recorder};
+use skeg::flow::seat::Seat;
+use skeg::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -183,6 +184,12 @@ impl Clock for Outside {
     async fn sleep_until(&self, deadline: Timestamp) {
         let left = Duration::try_from(deadline.duration_since(self.now())).unwrap_or_default();
         tokio::time::sleep(left / FASTER).await;
+    }
+    fn steady(&self) -> Duration {
+        self.began.1.elapsed() * FASTER
+    }
+    async fn sleep_until_steady(&self, moment: Duration) {
+        tokio::time::sleep(moment.saturating_sub(self.steady()) / FASTER).await;
     }
 }
 
@@ -374,13 +381,14 @@ impl Running {
             git: port.clone(),
             approver: port.clone(),
             prompts: Prompts::default(),
-            clock: port,
+            clock: port.clone(),
             listings: KeptListings::new(Duration::from_hours(1)),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),
-            health: Health::default(),
+            health: Arc::default(),
             happened: tokio::sync::broadcast::channel(16).0,
+            term: Term::alone(port),
         };
         let history_age = Duration::from_hours(24_000);
         let engine = Settings { acts: true, in_flight: 10, history_per_workload: 3, history_age, history_total: 100 };
@@ -388,7 +396,13 @@ impl Running {
         let tasks = Arc::new(Tasks::default());
         let ports = Arc::new(ports);
         let (agent, mailbox) = Agent::new(options, ports.clone(), outside.hints.clone(), tasks.clone());
-        let desk = EngineDesk { mailbox: mailbox.clone(), ports, parts: Arc::new(Parts::default), started: outside.now() };
+        let desk = EngineDesk {
+            seat: Seat::taken(mailbox.clone()),
+            ports,
+            parts: Arc::new(Parts::default),
+            started: outside.now(),
+            shelf: Shelf::default(),
+        };
         let stop = CancellationToken::new();
         Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, desk, stop, _tasks: tasks }
     }

@@ -120,6 +120,12 @@ impl ApiServer {
         Ok(Self { client: kube::Client::try_from(config).map_err(unusable)?, calls: Arc::new(Semaphore::new(CALLS_MAX)), address })
     }
 
+    /// The same server with turns of its own, for calls that must not wait behind others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { calls: Arc::new(Semaphore::new(CALLS_MAX)), ..self.clone() }
+    }
+
     /// Scheme, host and port of the server.
     pub fn address(&self) -> &str {
         &self.address
