@@ -247,10 +247,11 @@ fn asked(annotations: &[(String, String)]) -> String {
 fn standing(update: &Update) -> String {
     let changes: Vec<String> =
         update.spec.changes.iter().map(|change| format!("{} {} -> {}", change.container, short(&change.from), short(&change.to))).collect();
+    let last = update.history.iter().last().map(|entry| format!("{} {}", entry.event, short(&entry.detail))).unwrap_or_default();
     let rest = match &update.phase {
-        Phase::Closed(closed) => format!("{}{}", closed.reason, if closed.binding.is_some() { " (binds)" } else { "" }),
-        Phase::Held(_) => format!("{} of {} votes", update.approvals(), update.spec.rules.approvals),
-        Phase::Applying(_) | Phase::Verifying(_) | Phase::Recording(_) | Phase::Restoring(_) => String::new(),
+        Phase::Closed(closed) if closed.binding.is_some() => " (binds)".to_owned(),
+        Phase::Held(_) => format!(" ({} of {} votes)", update.approvals(), update.spec.rules.approvals),
+        Phase::Closed(_) | Phase::Applying(_) | Phase::Verifying(_) | Phase::Recording(_) | Phase::Restoring(_) => String::new(),
     };
-    format!("{}, epoch {}, {}; {rest}", update.phase.as_str(), update.epoch, changes.join(", "))
+    format!("{}, epoch {}, {}; {last}{rest}", update.phase.as_str(), update.epoch, changes.join(", "))
 }
