@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -24,12 +25,13 @@ use crate::adapters::slack::Slack;
 use crate::adapters::tasks::Tasks;
 use crate::config::{Config, Listen, Mode};
 use crate::core::schedule::{after, backoff};
-use crate::flow::agent::{Agent, NotRecorded, Options};
+use crate::flow::agent::Options;
 use crate::flow::ballots::BallotBox;
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::guard::guarded;
-use crate::flow::{Health, Ports, Prompts, RecentDigests, Recorder};
+use crate::flow::leadership::{Beside, Fault, Parts as ReplicaParts, Replica};
+use crate::flow::{Ports, Prompts, RecentDigests, Recorder, Term};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Private, Webhooks};
@@ -55,7 +57,7 @@ pub struct Skeg {
     pub private: SocketAddr,
     happened: broadcast::Sender<Arc<AuditLine>>,
     serving: JoinSet<()>,
-    agent: JoinHandle<Result<(), NotRecorded>>,
+    agent: JoinHandle<Result<(), Fault>>,
     stop: CancellationToken,
     /// Watches and effects; they end with this.
     _tasks: Arc<Tasks>,
@@ -88,15 +90,16 @@ impl Skeg {
         let approver = approver.or_else(|| slack.clone().map(|slack| slack as Arc<dyn Approver>));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);
         let hints = Arc::new(HintQueue::default());
-        let options = options(&config);
-        let (agent, mailbox) = Agent::new(options, Arc::clone(&ports), Arc::clone(&hints), tasks.clone());
-        if let Some(slack) = slack.clone().filter(|_| config.cluster.mode == Mode::Act) {
-            let votes = Arc::new(BallotBox { mailbox: mailbox.clone(), clock: Arc::clone(&clock) });
-            let ports = Arc::clone(&ports);
-            tasks.spawn(Box::pin(async move { listen(&slack, votes, &ports).await }));
-        }
+        let (replica, seat) = Replica::new(ReplicaParts {
+            options: options(&config),
+            ports: Arc::clone(&ports),
+            hints: Arc::clone(&hints),
+            tasks: tasks.clone(),
+            beside: beside(slack.clone().filter(|_| config.cluster.mode == Mode::Act), &ports),
+            lease: None,
+        });
         let ask_parts = parts(&config, &ports, &watches, slack);
-        let desk: Arc<dyn Desk> = Arc::new(EngineDesk { mailbox, ports: Arc::clone(&ports), parts: ask_parts, started });
+        let desk: Arc<dyn Desk> = Arc::new(EngineDesk { seat, ports: Arc::clone(&ports), parts: ask_parts, started });
 
         let public = bind("listen", config.server.listen).await?;
         let private = bind("private_listen", config.server.private_listen).await?;
@@ -110,7 +113,7 @@ impl Skeg {
         let happened = ports.happened.clone();
         let api_address = api.address().to_owned();
         tasks.spawn(Box::pin(async move { follow(&watches, &api, &ports).await }));
-        let agent = tokio::spawn(agent.run(stop.clone()));
+        let agent = tokio::spawn(replica.run(stop.clone()));
         tracing::info!(public = %addresses.0, private = %addresses.1, cluster = api_address, mode = config.cluster.mode.as_str(), "skeg has started");
         Ok(Self { public: addresses.0, private: addresses.1, happened, serving, agent, stop, _tasks: tasks })
     }
@@ -130,7 +133,7 @@ impl Skeg {
 }
 
 async fn ended(
-    mut agent: JoinHandle<Result<(), NotRecorded>>,
+    mut agent: JoinHandle<Result<(), Fault>>,
     serving: &mut JoinSet<()>,
     stop: &CancellationToken,
     limit: Duration,
@@ -170,7 +173,20 @@ fn panicked(end: Result<(), JoinError>) -> String {
     end.err().map(|panic| format!(": {panic}")).unwrap_or_default()
 }
 
-/// Takes clicks in Slack for as long as skeg runs, again after a panic.
+/// What runs beside the agent while this replica leads: of two that listen to Slack each would hear a part of the clicks.
+fn beside(slack: Option<Arc<Slack>>, ports: &Arc<Ports>) -> Beside {
+    let ports = Arc::clone(ports);
+    Arc::new(move |mailbox| {
+        let (slack, ports) = (slack.clone(), Arc::clone(&ports));
+        let listening = slack.map(|slack| {
+            let votes = Arc::new(BallotBox { mailbox, clock: Arc::clone(&ports.clock) });
+            async move { listen(&slack, votes, &ports).await }.boxed()
+        });
+        listening.into_iter().collect()
+    })
+}
+
+/// Takes clicks in Slack, again after a panic.
 async fn listen(slack: &Arc<Slack>, votes: Arc<dyn Votes>, ports: &Ports) {
     for tries in 1.. {
         guarded(ports, "listening to Slack", Arc::clone(slack).listen(Arc::clone(&votes))).await;
@@ -224,8 +240,9 @@ fn ports(
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,
-        health: Health::default(),
+        health: Arc::default(),
         happened,
+        term: Term::alone(Arc::clone(clock)),
     })
 }
 
@@ -296,7 +313,7 @@ mod tests {
     /// What an operator waits for in these tests.
     const LIMIT: Duration = Duration::from_millis(500);
 
-    async fn end(agent: impl Future<Output = Result<(), NotRecorded>> + Send + 'static, stop: &CancellationToken) -> (Duration, String) {
+    async fn end(agent: impl Future<Output = Result<(), Fault>> + Send + 'static, stop: &CancellationToken) -> (Duration, String) {
         let mut serving = JoinSet::new();
         serving.spawn(std::future::pending());
         let begun = Instant::now();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::ports::clock::Clock;
 
@@ -27,5 +28,38 @@ impl Clock for SystemClock {
             }
             tokio::time::sleep(left.unsigned_abs().min(NAP)).await;
         }
+    }
+
+    fn steady(&self) -> Duration {
+        // Unlike the monotonic clock this one goes on while the machine is suspended, as the leases of other machines do.
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let now = clock_gettime(clock);
+        Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default())
+    }
+
+    async fn sleep_until_steady(&self, moment: Duration) {
+        loop {
+            let left = moment.saturating_sub(self.steady());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(NAP)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_steady_clock_goes_on_and_can_be_waited_for() {
+        let begun = SystemClock.steady();
+        SystemClock.sleep_until_steady(begun + Duration::from_millis(20)).await;
+        assert!(SystemClock.steady() >= begun + Duration::from_millis(20));
+        SystemClock.sleep_until_steady(Duration::ZERO).await;
     }
 }

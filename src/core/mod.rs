@@ -11,6 +11,7 @@ pub mod failure;
 pub mod git_address;
 pub mod hold;
 pub mod image;
+pub mod leadership;
 pub mod manifest;
 pub mod nearest;
 pub mod notice;

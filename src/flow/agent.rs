@@ -97,7 +97,7 @@ impl Agent {
     pub fn new(options: Options, ports: Arc<Ports>, hints: Arc<HintQueue>, tasks: Arc<dyn Spawn>) -> (Self, Mailbox) {
         let (send, inbox) = mpsc::channel(INBOX_MAX);
         let mailbox = Mailbox(send);
-        let engine = Engine::new(options.engine, Arc::clone(&ports.workloads), Arc::clone(&ports.registry));
+        let engine = Engine::new(options.engine, Arc::clone(&ports.workloads), Arc::clone(&ports.registry)).in_epoch(ports.term.epoch());
         let agent = Self {
             engine,
             hints,
@@ -144,6 +144,10 @@ impl Agent {
             async move {
                 ports.workloads.filled().await;
                 let (records, pauses) = if acts { journal::load(&ports).await } else { (Records::default(), Vec::new()) };
+                let newest = records.kept.iter().map(|kept| kept.update.epoch).max().unwrap_or_default();
+                if ports.term.meets_record(newest) {
+                    return;
+                }
                 ports.health.ready();
                 mailbox.send(Message::Loaded { records, pauses }).await;
             }
@@ -189,7 +193,11 @@ impl Agent {
         self.is_queue_full = is_full;
     }
 
+    /// Takes a message, unless the term is over: nothing is decided then, and nobody answered.
     fn handle(&mut self, message: Message) {
+        if !self.ports.term.may_act() {
+            return;
+        }
         let now = self.ports.clock.now();
         let has_looked = matches!(message, Message::Changed(_) | Message::Observed(_) | Message::Loaded { .. });
         let acts = self.engine.handle(message, now);

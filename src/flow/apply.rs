@@ -3,7 +3,7 @@
 use super::Ports;
 use crate::core::failure::Failure;
 use crate::core::patch::{Weighed, weigh, weigh_restore};
-use crate::core::update::{Applied, Drift, Mark, Restored, Rollout, Update};
+use crate::core::update::{Applied, Drift, Mark, Phase, Restored, Rollout, Update};
 use crate::ports::cluster::{ClusterError, ImagePatch, Reading};
 use crate::ports::registry::RegistryError;
 
@@ -18,6 +18,7 @@ pub async fn apply(ports: &Ports, update: &Update) -> Applied {
 }
 
 async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
+    take_over(ports, update).await?;
     let (mut looked, mut last) = (glance(ports, update).await, None);
     for _ in 0..READINGS_MAX {
         let (on, images) = match looked? {
@@ -27,7 +28,7 @@ async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
         if let Some(end) = confirm(ports, update).await? {
             return Ok(end);
         }
-        let mark = Mark { update: update.id.name.clone(), epoch: update.epoch, restored: Vec::new() };
+        let mark = Mark { update: update.id.name.clone(), epoch: ports.term.epoch(), restored: Vec::new() };
         match ports.cluster.patch(&ImagePatch { on, images, mark }).await {
             Ok(admitted) => return Ok(shown(&admitted, update)),
             Err(ClusterError::NotFound { .. }) => return Ok(Applied::Drifted(Drift::Gone)),
@@ -41,10 +42,59 @@ async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
 
 /// Tells whether an earlier try of the update has set the images, and sets nothing: a pause is on.
 pub async fn look_only(ports: &Ports, update: &Update) -> Applied {
-    match look(ports, update).await {
+    let looked = async {
+        take_over(ports, update).await?;
+        look(ports, update).await
+    };
+    match looked.await {
         Ok(Looked::Settled(applied)) => applied,
         Ok(Looked::Ready { .. }) => Applied::Paused,
         Err(error) => Applied::Failed(error.into()),
+    }
+}
+
+/// Makes sure that no patch of an earlier leader comes through from now on.
+///
+/// That one may have been stopped with its patch ready to leave, and may go on any time later. The patch tests the mark that was read, or the
+/// version where there is none; so the mark is written anew, in this epoch and otherwise as it is. Only then is anything decided about the
+/// update: whatever is found, whether the patch was made before or nothing must be set any more, stays so.
+async fn take_over(ports: &Ports, update: &Update) -> Result<(), ClusterError> {
+    let epoch = ports.term.epoch();
+    if update.epoch >= epoch {
+        return Ok(());
+    }
+    let is_settled = |mark: &Mark| match update.phase {
+        // The earlier leader's patch has been made, and there was only one.
+        Phase::Applying(_) if mark.update == update.id.name => true,
+        _ => mark.epoch >= epoch,
+    };
+    for _ in 0..READINGS_MAX {
+        // Of a workload that is made anew the uid tells.
+        let Some(on) = read(ports, update).await?.filter(|on| on.uid == update.spec.uid) else { return Ok(()) };
+        let mark = on.mark.as_deref().and_then(Mark::parse);
+        if mark.as_ref().is_some_and(is_settled) {
+            return Ok(());
+        }
+        tracing::info!(workload = %on.id, epoch, "taken over from an earlier leader");
+        match ports.cluster.patch(&ImagePatch { on, images: Vec::new(), mark: Mark::taken_over(mark, epoch) }).await {
+            Ok(_) | Err(ClusterError::NotFound { .. }) => return Ok(()),
+            Err(ClusterError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(kept_writing(update))
+}
+
+/// The workload as the API server has it. One that a newer leader has marked is left alone until the lease is seen to be ours.
+async fn read(ports: &Ports, update: &Update) -> Result<Option<Reading>, ClusterError> {
+    let reading = ports.cluster.read(&update.spec.workload).await?;
+    let mark = reading.as_ref().and_then(|reading| reading.mark.as_deref()).and_then(Mark::parse);
+    match mark.filter(|mark| ports.term.meets_mark(mark.epoch)) {
+        None => Ok(reading),
+        Some(mark) => {
+            let detail = format!("its mark is of epoch {}, which is newer than {}", mark.epoch, ports.term.epoch());
+            Err(ClusterError::Conflict { object: update.spec.workload.to_string(), detail })
+        }
     }
 }
 
@@ -68,7 +118,7 @@ async fn glance(ports: &Ports, update: &Update) -> Result<Looked, ClusterError> 
 }
 
 async fn look(ports: &Ports, update: &Update) -> Result<Looked, ClusterError> {
-    let reading = ports.cluster.read(&update.spec.workload).await?;
+    let reading = read(ports, update).await?;
     Ok(match (weigh(reading.as_ref(), &update.spec, &update.id), reading) {
         (Weighed::AlreadySet { applied }, _) => Looked::Settled(Applied::Patched { applied }),
         (Weighed::Drifted(drift), _) => Looked::Settled(Applied::Drifted(drift)),
@@ -120,9 +170,10 @@ pub async fn restore(ports: &Ports, update: &Update, rollout: &Rollout) -> Resto
 }
 
 async fn put_back(ports: &Ports, update: &Update, rollout: &Rollout) -> Result<Restored, ClusterError> {
+    take_over(ports, update).await?;
     let mut last = None;
     for _ in 0..READINGS_MAX {
-        let reading = ports.cluster.read(&update.spec.workload).await?;
+        let reading = read(ports, update).await?;
         let images = match weigh_restore(reading.as_ref(), &update.spec, &update.id, &rollout.applied) {
             Weighed::Ready { images } => images,
             Weighed::AlreadySet { .. } => return Ok(Restored::Back),
@@ -130,7 +181,7 @@ async fn put_back(ports: &Ports, update: &Update, rollout: &Rollout) -> Result<R
         };
         let Some(on) = reading else { return Ok(Restored::Drifted(Drift::Gone)) };
         let restored = update.spec.changes.iter().map(|change| change.digest.clone()).collect();
-        let mark = Mark { update: update.id.name.clone(), epoch: update.epoch, restored };
+        let mark = Mark { update: update.id.name.clone(), epoch: ports.term.epoch(), restored };
         match ports.cluster.patch(&ImagePatch { on, images, mark }).await {
             Ok(_) => return Ok(Restored::Back),
             Err(ClusterError::NotFound { .. }) => return Ok(Restored::Drifted(Drift::Gone)),

@@ -9,9 +9,9 @@ use futures::channel::oneshot;
 use jiff::Timestamp;
 
 use super::Ports;
-use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused, Reply};
 use super::engine::{Engine, Message};
+use super::seat::Seat;
 use crate::core::hold::voter::{self, Voter};
 use crate::core::image::ImageRef;
 use crate::core::pause::{Pause, Scope};
@@ -41,8 +41,8 @@ pub struct Parts {
 
 /// The desk of a running agent.
 pub struct EngineDesk {
-    /// The way to the agent.
-    pub mailbox: Mailbox,
+    /// Who leads.
+    pub seat: Seat,
     /// What is outside.
     pub ports: Arc<Ports>,
     /// Asks the adapters how they are.
@@ -54,7 +54,7 @@ pub struct EngineDesk {
 #[async_trait]
 impl Desk for EngineDesk {
     async fn images(&self) -> Vec<ImageView> {
-        self.mailbox.read(|engine, _| images(engine)).await.unwrap_or_default()
+        self.seat.read(|engine, _| images(engine)).await.unwrap_or_default()
     }
 
     async fn updates(&self, filter: &UpdateFilter) -> Vec<UpdateView> {
@@ -63,7 +63,7 @@ impl Desk for EngineDesk {
             filter.namespace.as_ref().is_none_or(|namespace| *namespace == update.id.namespace)
                 && filter.open.is_none_or(|open| open == update.is_open())
         };
-        let views = self.mailbox.read(move |engine, _| {
+        let views = self.seat.read(move |engine, _| {
             let mut updates: Vec<&Update> = engine.updates().filter(passes).collect();
             updates.sort_by_key(|update| std::cmp::Reverse((update.created, &update.id)));
             updates.into_iter().map(view).collect()
@@ -73,13 +73,13 @@ impl Desk for EngineDesk {
 
     async fn update(&self, id: &UpdateId) -> Option<UpdateView> {
         let id = id.clone();
-        self.mailbox.read(move |engine, _| engine.updates().find(|update| update.id == id).map(view)).await.flatten()
+        self.seat.read(move |engine, _| engine.updates().find(|update| update.id == id).map(view)).await.flatten()
     }
 
     async fn status(&self) -> StatusView {
         let parts = (self.parts)();
         let (started, trouble) = (self.started, self.trouble());
-        let status = self.mailbox.read(move |engine, now| status(engine, parts, started, trouble, now)).await;
+        let status = self.seat.read(move |engine, now| status(engine, parts, started, trouble, now)).await;
         status.unwrap_or_else(|| stopped(started))
     }
 
@@ -122,6 +122,9 @@ impl Desk for EngineDesk {
 
 impl EngineDesk {
     fn trouble(&self) -> Option<String> {
+        if !self.ports.workloads.is_filled() {
+            return Some("waiting for the first listing of the workloads".to_owned());
+        }
         self.ports.health.trouble(self.ports.workloads.gone(), self.ports.clock.now())
     }
 
@@ -129,7 +132,7 @@ impl EngineDesk {
     async fn order<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
         let (tell, answer) = oneshot::channel();
         let command = command(Box::new(move |result| drop(tell.send(result))));
-        if !self.mailbox.send(Message::Command(command)).await {
+        if !self.seat.send(Message::Command(command)).await {
             return Err(unavailable("skeg is stopping"));
         }
         let patience = self.ports.clock.sleep_until(after(self.ports.clock.now(), ANSWER_MAX));
@@ -143,7 +146,7 @@ impl EngineDesk {
     fn refuse_unknown(&self, scope: &Scope) -> Result<(), Refusal> {
         match scope {
             // Before the first listing nobody knows; the engine then says that it is still starting.
-            Scope::Workload(id) if self.ports.workloads.get(id).is_none() && self.ports.health.has_started() => {
+            Scope::Workload(id) if self.ports.workloads.get(id).is_none() && self.ports.workloads.is_filled() => {
                 Err(Refusal::NoWorkload(id.clone()))
             }
             Scope::Workload(_) | Scope::Namespace(_) | Scope::All => Ok(()),

@@ -151,6 +151,8 @@ pub struct Settings {
 /// Every update, and what decisions about them need.
 pub struct Engine {
     pub(super) settings: Settings,
+    /// The epoch of the term: what is moved in it carries it.
+    epoch: u64,
     pub(super) workloads: Arc<dyn Workloads>,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) slots: Slots,
@@ -172,6 +174,7 @@ impl Engine {
     pub fn new(settings: Settings, workloads: Arc<dyn Workloads>, registry: Arc<dyn Registry>) -> Self {
         Self {
             settings,
+            epoch: 0,
             workloads,
             registry,
             slots: Slots::default(),
@@ -184,6 +187,12 @@ impl Engine {
             is_loaded: false,
             prune_at: None,
         }
+    }
+
+    /// The engine of the term with this epoch.
+    #[must_use]
+    pub fn in_epoch(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
     }
 
     /// Takes a message and gives what is to be done, in this order.
@@ -299,6 +308,7 @@ impl Engine {
 
     /// Takes up a new update and runs it as far as it goes before anything is written.
     pub(super) fn open(&mut self, update: Update, now: Timestamp) {
+        let update = Update { epoch: self.epoch, ..update };
         let id = update.id.clone();
         let line = AuditLine { at: now, event: Event::Admitted, detail: last_detail(&update), update: update.clone(), left: None };
         let effects = match update.phase {
@@ -347,6 +357,7 @@ impl Engine {
                 false
             }
             Step::Moves { to, event, effects } => {
+                let to = Update { epoch: self.epoch, ..to };
                 let left = (before != to.phase.as_str()).then(|| (before, now.duration_since(slot.update.since)));
                 let line = AuditLine { at: now, event, detail: last_detail(&to), update: to.clone(), left };
                 if was_open && !to.is_open() {

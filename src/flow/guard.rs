@@ -25,7 +25,8 @@ pub fn failure() -> Failure {
     Failure { kind: FailureKind::Panicked, summary: INTERNAL.into(), retry_after: None }
 }
 
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a panic says.
+pub fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
 }

@@ -1,7 +1,7 @@
 //! Whether skeg is ready, readable at any moment without waiting.
 //!
-//! Ready is one who can decide and make it durable. Both may fail for a while without anybody being the worse for it, so only what lasts
-//! longer than [`GONE_AFTER`] counts; the process lives on meanwhile and is ready again by itself.
+//! Ready is one who can decide and make it durable, or who knows who can. Each may fail for a while without anybody being the worse for it,
+//! so only what lasts longer than [`GONE_AFTER`] counts; the process lives on meanwhile and is ready again by itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use crate::ports::cluster::Gone;
 /// whose delivery is turned away meanwhile would have been heard in vain.
 pub const GONE_AFTER: Duration = Duration::from_mins(1);
 
+const NO_LEADER: &str = "no leader is known yet";
+
 /// Ready, or why not.
 pub struct Health(Mutex<State>);
 
@@ -22,12 +24,13 @@ struct State {
     /// What the start still waits for.
     start: Option<String>,
     journal: Option<Gone>,
+    leader: Option<Gone>,
 }
 
 impl Default for Health {
     /// Not ready: nothing is known yet.
     fn default() -> Self {
-        Self(Mutex::new(State { start: Some("waiting for the first listing of the workloads".to_owned()), journal: None }))
+        Self(Mutex::new(State { start: Some(NO_LEADER.to_owned()), journal: None, leader: None }))
     }
 }
 
@@ -42,9 +45,33 @@ impl Health {
         self.state().start = Some(why);
     }
 
-    /// Whether everything needed was there at the start: the workloads and the records are known.
-    pub fn has_started(&self) -> bool {
-        self.state().start.is_none()
+    /// This replica leads: what it knows of the records is told by [`ready`](Self::ready) and [`not_ready`](Self::not_ready).
+    pub fn leads(&self) {
+        self.state().leader = None;
+    }
+
+    /// Another replica leads, and that is all this one needs.
+    pub fn follows(&self) {
+        let mut state = self.state();
+        (state.start, state.leader, state.journal) = (None, None, None);
+    }
+
+    /// Nobody is known to lead.
+    pub fn vacant(&self, now: Timestamp) {
+        let mut state = self.state();
+        state.journal = None;
+        state.leader.get_or_insert_with(|| Gone { since: now, why: format!("there is no leader since {now:.0}") });
+    }
+
+    /// The lease cannot be read or written.
+    pub fn lease_fails(&self, why: &str) {
+        let mut state = self.state();
+        if let Some(start) = &mut state.start {
+            *start = format!("{NO_LEADER}: {why}");
+        }
+        if let Some(leader) = &mut state.leader {
+            leader.why = format!("there is no leader since {:.0}: {why}", leader.since);
+        }
     }
 
     /// A record cannot be written.
@@ -62,7 +89,7 @@ impl Health {
     /// Why skeg is not ready; `None` when it is. `watches` is what is wrong with following the cluster.
     pub fn trouble(&self, watches: Option<Gone>, now: Timestamp) -> Option<String> {
         let state = self.state();
-        let gone = state.journal.iter().cloned().chain(watches).find(|gone| after(gone.since, GONE_AFTER) <= now);
+        let gone = state.journal.iter().chain(&state.leader).cloned().chain(watches).find(|gone| after(gone.since, GONE_AFTER) <= now);
         state.start.clone().or(gone.map(|gone| gone.why))
     }
 
@@ -94,6 +121,24 @@ mod tests {
         assert_eq!(health.trouble(None, at(70)), None);
         health.journal_fails(at(71), "no space left");
         assert_eq!(health.trouble(None, at(72)), None, "a new failure begins anew");
+    }
+
+    #[test]
+    fn a_standby_is_ready_while_it_knows_who_leads() {
+        let health = Health::default();
+        health.vacant(at(1));
+        health.lease_fails("leases are forbidden");
+        assert_eq!(health.trouble(None, at(2)).as_deref(), Some("no leader is known yet: leases are forbidden"));
+        health.follows();
+        assert_eq!(health.trouble(None, at(3)), None);
+        health.vacant(at(10));
+        health.vacant(at(20));
+        assert_eq!(health.trouble(None, at(69)), None, "the next leader comes within the length of the lease");
+        health.lease_fails("leases are forbidden");
+        let why = health.trouble(None, at(70)).unwrap();
+        assert!(why.contains("since 1970-01-01T00:00:10Z") && why.contains("forbidden"), "{why}");
+        health.leads();
+        assert_eq!(health.trouble(None, at(71)), None);
     }
 
     #[test]

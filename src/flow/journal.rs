@@ -20,7 +20,8 @@ const READINGS_MAX: u32 = 3;
 /// Writes the record of an update: a new one without a version, else over that version.
 ///
 /// Only skeg writes records, and its memory is what counts: a record that somebody edited is written over, one that somebody deleted is
-/// written anew. A new record's name may be taken by an attempt that is not in memory; then nothing is written. Nor is anything written over
+/// written anew. Another leader's memory counts more: one that an earlier leader has written late, because it was stopped with that ready to
+/// leave, is taken as it is found, and one of a newer leader ends the term. A new record's name may be taken by an attempt that is not in memory; then nothing is written. Nor is anything written over
 /// a record that cannot be read: another skeg may have written it, and what it holds back would be forgotten.
 pub async fn write(ports: &Ports, update: &Update, version: Option<Version>) -> Written {
     let written = guarded(ports, "writing a record", try_write(ports, update, version)).await;
@@ -50,14 +51,15 @@ async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> 
         };
         match result {
             Ok(version) => return Ok(Written::Done(version)),
-            Err(ClusterError::Exists { .. }) => match ports.journal.get(&update.id).await? {
+            Err(ClusterError::Exists { .. }) => match found(ports, &update.id).await? {
                 Some(Ok(kept)) if is_ours(&kept, update) => version = Some(kept.version),
                 Some(Ok(kept)) => return Ok(Written::Taken(Box::new(kept))),
                 Some(Err(unreadable)) => return Ok(Written::Unreadable(unreadable)),
                 None => version = None,
             },
             Err(ClusterError::Conflict { .. }) if version.is_some() => {
-                version = match ports.journal.get(&update.id).await?.transpose() {
+                version = match found(ports, &update.id).await?.transpose() {
+                    Ok(Some(kept)) if kept.update.epoch < ports.term.epoch() => return Ok(Written::Taken(Box::new(kept))),
                     Ok(kept) => kept.map(|kept| kept.version),
                     Err(unreadable) => return Ok(Written::Unreadable(unreadable)),
                 };
@@ -71,6 +73,17 @@ async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> 
         }
     }
     Err(ClusterError::Conflict { object: update.id.to_string(), detail: "others kept writing".to_owned() })
+}
+
+/// The record that is there. One of a newer epoch ends the term.
+async fn found(ports: &Ports, id: &UpdateId) -> Result<Option<Result<Kept, Unreadable>>, ClusterError> {
+    let found = ports.journal.get(id).await?;
+    match &found {
+        Some(Ok(kept)) if ports.term.meets_record(kept.update.epoch) => {
+            Err(ClusterError::Conflict { object: id.to_string(), detail: format!("it is of epoch {}, which is newer", kept.update.epoch) })
+        }
+        _ => Ok(found),
+    }
 }
 
 /// Whether the record is an earlier, unanswered write of the same update and not another attempt's.

@@ -7,7 +7,8 @@
 //!                   clock ─► Tick ──────┘                     └─► Act::Audit, Tell, Answer
 //! ```
 //!
-//! [`engine`] is synchronous and holds every update; [`agent`] is the one task around it.
+//! [`engine`] is synchronous and holds every update; [`agent`] is the one task around it, one for each [`term`] in which this replica
+//! leads, which [`leadership`] decides.
 
 pub mod agent;
 mod apply;
@@ -21,19 +22,23 @@ pub mod desk;
 mod effects;
 pub mod engine;
 mod failure;
+mod fenced;
 mod gather;
 pub mod guard;
 pub mod health;
 mod history;
 mod journal;
+pub mod leadership;
 mod looked;
 pub mod observe;
 mod pauses;
 mod reader;
 mod recent;
 mod record;
+pub mod seat;
 mod slot;
 mod slots;
+pub mod term;
 #[cfg(test)]
 mod tests;
 mod unreadable;
@@ -45,6 +50,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use crate::flow::engine::AuditLine;
+use crate::flow::fenced::Fenced;
 use crate::metrics::Metrics;
 use crate::ports::approver::Approver;
 use crate::ports::clock::Clock;
@@ -59,6 +65,7 @@ pub use ask::Prompts;
 pub use health::Health;
 pub use recent::RecentDigests;
 pub use record::Recorder;
+pub use term::Term;
 
 /// Everything outside, as the stages see it.
 pub struct Ports {
@@ -89,7 +96,33 @@ pub struct Ports {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether skeg is ready.
-    pub health: Health,
+    pub health: Arc<Health>,
     /// What happens to updates, for whoever listens in this process.
     pub happened: broadcast::Sender<Arc<AuditLine>>,
+    /// The term in which all of this may be changed.
+    pub term: Term,
+}
+
+impl Ports {
+    /// The same outside for one term: changes are made only while it lasts, and what the stages remember begins anew.
+    pub fn in_term(&self, term: &Term) -> Self {
+        Self {
+            registry: Arc::clone(&self.registry),
+            cluster: Fenced::new(&self.cluster, term),
+            workloads: Arc::clone(&self.workloads),
+            journal: Fenced::new(&self.journal, term),
+            pauses: Fenced::new(&self.pauses, term),
+            events: Fenced::new(&self.events, term),
+            git: Fenced::new(&self.git, term),
+            approver: Fenced::new(&self.approver, term),
+            prompts: Prompts::default(),
+            clock: Arc::clone(&self.clock),
+            recent: RecentDigests::default(),
+            recorder: self.recorder.anew(),
+            metrics: Arc::clone(&self.metrics),
+            health: Arc::clone(&self.health),
+            happened: self.happened.clone(),
+            term: term.clone(),
+        }
+    }
 }

@@ -30,7 +30,7 @@ type Answered = (Timestamp, Option<String>);
 #[derive(Default)]
 pub struct Recorder {
     lanes: Mutex<HashMap<Box<str>, Arc<Lane>>>,
-    answered: Mutex<BTreeMap<Box<str>, Answered>>,
+    answered: Arc<Mutex<BTreeMap<Box<str>, Answered>>>,
 }
 
 /// One remote: one commit at a time, and what waits for the next.
@@ -108,6 +108,11 @@ fn edit(update: &Update, place: &GitPlace) -> GitEdit {
 }
 
 impl Recorder {
+    /// One with nothing waiting, that notes how the remotes answer in the same place.
+    pub fn anew(&self) -> Self {
+        Self { lanes: Mutex::default(), answered: Arc::clone(&self.answered) }
+    }
+
     /// Queues the edit and waits for its outcome. Whoever gets the remote's turn writes everything that waits; the others find their
     /// outcome there.
     async fn write(&self, ports: &Ports, edit: GitEdit) -> Result<GitOutcome, GitError> {

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod events;
 pub mod git;
 pub mod journal;
+pub mod lease;
 pub mod pauses;
 pub mod registry;
 pub mod spawn;

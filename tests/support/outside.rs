@@ -19,7 +19,8 @@ use skeg::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
-use skeg::flow::{Health, Ports, Prompts, RecentDigests, Recorder};
+use skeg::flow::seat::Seat;
+use skeg::flow::{Ports, Prompts, RecentDigests, Recorder, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -182,6 +183,12 @@ impl Clock for Outside {
     async fn sleep_until(&self, deadline: Timestamp) {
         let left = Duration::try_from(deadline.duration_since(self.now())).unwrap_or_default();
         tokio::time::sleep(left / FASTER).await;
+    }
+    fn steady(&self) -> Duration {
+        self.began.1.elapsed() * FASTER
+    }
+    async fn sleep_until_steady(&self, moment: Duration) {
+        tokio::time::sleep(moment.saturating_sub(self.steady()) / FASTER).await;
     }
 }
 
@@ -373,12 +380,13 @@ impl Running {
             git: port.clone(),
             approver: port.clone(),
             prompts: Prompts::default(),
-            clock: port,
+            clock: port.clone(),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),
-            health: Health::default(),
+            health: Arc::default(),
             happened: tokio::sync::broadcast::channel(16).0,
+            term: Term::alone(port),
         };
         let history_age = Duration::from_hours(24_000);
         let engine = Settings { acts: true, in_flight: 10, history_per_workload: 3, history_age, history_total: 100 };
@@ -386,7 +394,7 @@ impl Running {
         let tasks = Arc::new(Tasks::default());
         let ports = Arc::new(ports);
         let (agent, mailbox) = Agent::new(options, ports.clone(), outside.hints.clone(), tasks.clone());
-        let desk = EngineDesk { mailbox: mailbox.clone(), ports, parts: Arc::new(Parts::default), started: outside.now() };
+        let desk = EngineDesk { seat: Seat::taken(mailbox.clone()), ports, parts: Arc::new(Parts::default), started: outside.now() };
         let stop = CancellationToken::new();
         Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, desk, stop, _tasks: tasks }
     }

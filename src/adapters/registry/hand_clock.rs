@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::core::schedule::after;
 use crate::ports::clock::Clock;
 
 /// Stands still until it is moved.
@@ -33,5 +34,13 @@ impl Clock for HandClock {
     async fn sleep_until(&self, deadline: Timestamp) {
         let mut moved = self.0.subscribe();
         moved.wait_for(|now| *now >= deadline).await.unwrap();
+    }
+
+    fn steady(&self) -> Duration {
+        self.now().duration_since(Timestamp::UNIX_EPOCH).unsigned_abs()
+    }
+
+    async fn sleep_until_steady(&self, moment: Duration) {
+        self.sleep_until(after(Timestamp::UNIX_EPOCH, moment)).await;
     }
 }

@@ -16,6 +16,15 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// What stands in the place of an update's name where none was applied; no update has such a name.
+    const NONE: &'static str = "none";
+
+    /// The same mark, left by a later writer: a patch that was decided on `earlier` meets another one now and is refused.
+    pub fn taken_over(earlier: Option<Self>, epoch: u64) -> Self {
+        let earlier = earlier.unwrap_or_else(|| Self { update: Self::NONE.into(), epoch, restored: Vec::new() });
+        Self { epoch, ..earlier }
+    }
+
     /// The annotation's key.
     pub const KEY: &'static str = "skeg.dev/last-update";
 
@@ -53,6 +62,21 @@ mod tests {
         for restored in [vec![], vec![digest.clone()], vec![digest.clone(), digest]] {
             let mark = Mark { update: "web-0123456789".into(), epoch: 3, restored };
             assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+        }
+    }
+
+    #[test]
+    fn a_mark_that_is_taken_over_says_the_same_in_a_newer_epoch() {
+        let mark = |text: &str| Mark::parse(text).unwrap();
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (earlier, expected) in [
+            (Some("web-0123456789 3".to_owned()), "web-0123456789 4".to_owned()),
+            (Some(format!("web-0123456789 3 restored {digest}")), format!("web-0123456789 4 restored {digest}")),
+            (None, "none 4".to_owned()),
+        ] {
+            let taken = Mark::taken_over(earlier.as_deref().map(mark), 4);
+            assert_eq!(taken.to_string(), expected);
+            assert_eq!(Mark::parse(&expected), Some(taken));
         }
     }
 

@@ -1,11 +1,14 @@
 //! A clock that a test moves.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use skeg::adapters::clock::SystemClock;
 use skeg::ports::clock::Clock;
 use tokio::sync::watch;
 
-/// The machine's clock, ahead by what it was moved.
+/// The machine's clock, ahead by what it was moved. Nobody can move the steady one.
 pub struct MovedClock(watch::Sender<SignedDuration>);
 
 impl Default for MovedClock {
@@ -39,5 +42,13 @@ impl Clock for MovedClock {
                 Ok(()) = moved.changed() => {}
             }
         }
+    }
+
+    fn steady(&self) -> Duration {
+        SystemClock.steady()
+    }
+
+    async fn sleep_until_steady(&self, moment: Duration) {
+        SystemClock.sleep_until_steady(moment).await;
     }
 }

@@ -1,0 +1,130 @@
+//! A term: the time for which this replica leads. Whatever acts asks it first.
+//!
+//! A process can be stopped between any two instructions and go on a minute later, so no check of the time can keep a request that is
+//! about to leave from leaving late. What the check does ensure is that whatever leaves late was decided on what was read *before* the
+//! term was over; and who leads then has made sure that such a request meets a changed world (`apply`), so that it is refused.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::clock::Clock;
+
+/// What the term has met of newer ones; the driver of the lease takes it up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Met {
+    /// A record of a newer epoch: this term is over.
+    Record(u64),
+    /// A mark of a newer epoch, which anybody may have written who may change the workload.
+    Mark(u64),
+}
+
+/// A term of this replica. Clones are the same term.
+#[derive(Clone)]
+pub struct Term(Arc<Inner>);
+
+struct Inner {
+    epoch: u64,
+    clock: Arc<dyn Clock>,
+    /// Until when it acts; `None` where no lease is needed.
+    until: Mutex<Option<Duration>>,
+    over: CancellationToken,
+    met: Mutex<Option<Met>>,
+    was_met: tokio::sync::Notify,
+    /// The newest epoch in a mark that has been looked into.
+    settled: AtomicU64,
+}
+
+impl Term {
+    /// A term that needs no lease and never ends by itself: skeg only observes, or nobody else is there.
+    pub fn alone(clock: Arc<dyn Clock>) -> Self {
+        Self::new(clock, 0, None)
+    }
+
+    /// The term of this epoch, until then by the steady clock.
+    pub fn until(clock: Arc<dyn Clock>, epoch: u64, until: Duration) -> Self {
+        Self::new(clock, epoch, Some(until))
+    }
+
+    fn new(clock: Arc<dyn Clock>, epoch: u64, until: Option<Duration>) -> Self {
+        let (until, over, met) = (Mutex::new(until), CancellationToken::new(), Mutex::default());
+        Self(Arc::new(Inner { epoch, clock, until, over, met, was_met: tokio::sync::Notify::new(), settled: AtomicU64::new(epoch) }))
+    }
+
+    /// Its number: every later term has a greater one. It goes into records and marks.
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// Whether it may act now.
+    pub fn may_act(&self) -> bool {
+        let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.0.over.is_cancelled() && until.is_none_or(|until| self.0.clock.steady() < until)
+    }
+
+    fn has_lease(&self) -> bool {
+        self.0.until.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The lease was renewed: it may act until then.
+    pub fn extend(&self, until: Duration) {
+        *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// It is over, now and for good.
+    pub fn end(&self) {
+        self.0.over.cancel();
+    }
+
+    /// Waits until [`end`](Self::end).
+    pub async fn ended(&self) {
+        self.0.over.cancelled().await;
+    }
+
+    /// A record of this epoch was met; `true` when that is newer than the term, which has no more to say then.
+    pub fn meets_record(&self, epoch: u64) -> bool {
+        let is_newer = self.has_lease() && epoch > self.0.epoch;
+        if is_newer {
+            self.end();
+            self.tell(Met::Record(epoch));
+        }
+        is_newer
+    }
+
+    /// A mark of this epoch was met; `true` when nothing is to be done before the lease has been renewed. Whoever may change a workload can
+    /// write any mark, so one that is still there after a renewal does not count.
+    pub fn meets_mark(&self, epoch: u64) -> bool {
+        let is_new = self.has_lease() && self.0.settled.load(Ordering::SeqCst) < epoch;
+        if is_new {
+            self.tell(Met::Mark(epoch));
+        }
+        is_new
+    }
+
+    /// The lease was renewed after a mark of this epoch had been met.
+    pub fn settle(&self, epoch: u64) {
+        self.0.settled.fetch_max(epoch, Ordering::SeqCst);
+    }
+
+    fn tell(&self, met: Met) {
+        let mut kept = self.0.met.lock().unwrap_or_else(PoisonError::into_inner);
+        // A record says more than a mark.
+        if !matches!(*kept, Some(Met::Record(_))) {
+            *kept = Some(met);
+        }
+        drop(kept);
+        self.0.was_met.notify_one();
+    }
+
+    /// Waits until something of a newer epoch was met since the last call.
+    pub async fn met(&self) -> Met {
+        loop {
+            if let Some(met) = self.0.met.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return met;
+            }
+            self.0.was_met.notified().await;
+        }
+    }
+}
