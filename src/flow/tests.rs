@@ -101,6 +101,8 @@ struct World {
     /// The Git remotes that are granted to the namespace.
     remotes: Vec<Box<str>>,
     now: Timestamp,
+    /// The clock that nobody sets.
+    steady: Duration,
 }
 
 fn digest(of: &str) -> Digest {
@@ -118,8 +120,19 @@ impl World {
         let now = Timestamp::UNIX_EPOCH;
         let engine = Engine::new(settings, shown.clone(), Arc::new(OneAccess));
         let durable = BTreeMap::new();
-        let mut world =
-            Self { engine, shown, durable, pauses: vec![], acts: vec![], carried: vec![], hints: 0, reread: vec![], remotes: vec![], now };
+        let mut world = Self {
+            engine,
+            shown,
+            durable,
+            pauses: vec![],
+            acts: vec![],
+            carried: vec![],
+            hints: 0,
+            reread: vec![],
+            remotes: vec![],
+            now,
+            steady: Duration::ZERO,
+        };
         world.send(Message::Loaded { records: Records::default(), pauses: vec![] });
         world
     }
@@ -174,6 +187,7 @@ impl World {
 
     fn later(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
+        self.steady += Duration::from_secs(seconds.unsigned_abs());
         self.send(Message::Tick);
     }
 
@@ -191,7 +205,7 @@ impl World {
             access: Access::Anonymous,
             trigger,
             named: None,
-            at: self.now,
+            begun: self.steady,
             read: Ok(read),
         }
     }
@@ -519,7 +533,7 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     let look = |world: &mut World, trigger| {
         let read = Read { tags: vec!["1.0.1".parse().unwrap()], digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
         let repository = "ghcr.io/acme/web".parse().unwrap();
-        let observation = Observation { repository, access: Access::Anonymous, trigger, named: None, at: world.now, read: Ok(read) };
+        let observation = Observation { repository, access: Access::Anonymous, trigger, named: None, begun: world.steady, read: Ok(read) };
         world.send(Message::Observed(vec![observation]));
         world.run();
     };
@@ -536,7 +550,7 @@ fn an_older_listing_that_arrives_late_changes_nothing() {
     world.later(100);
     world.observe(&[("1.0.1", "b"), ("1.0.2", "c")]);
     world.run();
-    world.now -= SignedDuration::from_secs(50);
+    world.steady -= Duration::from_secs(50);
     world.observe(&[("1.0.1", "b")]);
     world.run();
     assert_eq!(world.phases(), [("1.0.2".to_owned(), "Held")]);

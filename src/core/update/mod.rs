@@ -41,7 +41,7 @@ use crate::core::workload::{Workload, WorkloadId};
 
 pub use admit::{Admission, Decided, admit, again};
 pub use applying::PANICS_MAX;
-pub use drift::{Left, disowned, drift, left, not_running, set_back};
+pub use drift::{Left, disowned, drift, left, not_running, patched_last, set_back};
 pub use effect::Effect;
 pub use event::{Entry, Event, HISTORY_MAX, History};
 pub use id::UpdateId;
