@@ -80,6 +80,8 @@ pub enum Fact {
     Voted { number: u64, update: UpdateId, ballot: Ballot },
     /// skeg answered a vote: whether it counts, or `None` when it could not say.
     VoteAnswered { number: u64, update: UpdateId, ballot: Ballot, counts: Option<bool>, told: String },
+    /// The lease passed to somebody, or to nobody.
+    Leased { holder: Option<Box<str>>, epoch: u64, by: Process },
     /// A person gave an order.
     Ordered { number: u64, order: Order },
     /// skeg answered an order.
@@ -219,6 +221,9 @@ impl fmt::Display for Fact {
                     None => "in doubt",
                 };
                 write!(f, "vote        #{number} answered: {answer} {told}")
+            }
+            Self::Leased { holder, epoch, by } => {
+                write!(f, "lease       held by {}, epoch {epoch}, by {by}", holder.as_deref().unwrap_or("nobody"))
             }
             Self::Ordered { number, order } => write!(f, "order       #{number} {order}"),
             Self::OrderAnswered { number, order, is_done, told } => {

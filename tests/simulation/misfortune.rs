@@ -20,6 +20,8 @@ const MISFORTUNES: [Misfortune; 7] =
 
 /// The longest that a process is down.
 const DOWN_MAX: Duration = Duration::from_secs(90);
+/// The longest that a process is frozen: longer than any lease.
+const FROZEN_MAX: Duration = Duration::from_mins(4);
 /// How often every record is lost while no replica runs, in a thousand.
 const LOSES_RECORDS: u32 = 15;
 /// The most that a clock is set by.
@@ -102,7 +104,7 @@ fn set_the_clock(world: &mut World) {
 
 fn freeze(world: &mut World) {
     let Some(process) = world.any_process() else { return };
-    let wait = world.between(Duration::from_secs(1), Duration::from_mins(2));
+    let wait = world.between(Duration::from_secs(1), FROZEN_MAX);
     if let Some(replica) = world.replicas.get_mut(process.replica) {
         replica.is_frozen = true;
         world.tell(Fact::Replica { process, what: format!("is frozen for {} s", wait.as_secs()) });

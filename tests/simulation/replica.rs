@@ -7,13 +7,16 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use skeg::core::hold::voter::Ballot;
+use skeg::core::leadership::{Me, Timing};
 use skeg::core::pause::Pause;
 use skeg::core::update::UpdateId;
-use skeg::flow::agent::{Agent, Mailbox, Options};
+use skeg::flow::agent::Options;
 use skeg::flow::ballots::BallotBox;
 use skeg::flow::commands::{Command, CommandRefused};
 use skeg::flow::engine::{Message, Settings};
-use skeg::flow::{Health, Ports, Prompts, RecentDigests, Recorder};
+use skeg::flow::leadership::{Candidate, Parts, Replica};
+use skeg::flow::seat::Seat;
+use skeg::flow::{Ports, Prompts, RecentDigests, Recorder, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::{NotCast, Votes as _};
 use skeg::ports::clock::Clock;
@@ -40,7 +43,7 @@ pub struct Running {
     /// Which.
     pub process: Process,
     stop: CancellationToken,
-    mailbox: Mailbox,
+    seat: Seat,
     hints: Arc<HintQueue>,
     clock: Arc<dyn Clock>,
     world: Handle,
@@ -74,23 +77,38 @@ impl Running {
             Settings { acts: true, in_flight: 3, history_per_workload: 3, history_age: Duration::from_hours(720), history_total: 5_000 };
         let options = Options { engine, poll_interval: POLL_INTERVAL };
         let tasks = Arc::new(Tasks { process, starting: Arc::clone(starting) });
-        let (agent, mailbox) = Agent::new(options, ports, Arc::clone(&hints), tasks);
+        let leads_for = world.lock().leads_for;
+        let me = Me { name: format!("skeg-{}", process.replica).into(), process: process.start.to_string().into(), peer: None };
+        let candidate = |lasts| Candidate { lease: Arc::new(link.clone()), me, timing: Timing::lasting(lasts) };
+        let (replica, seat) = Replica::new(Parts {
+            options,
+            ports,
+            hints: Arc::clone(&hints),
+            tasks,
+            beside: Arc::new(|_| Vec::new()),
+            lease: leads_for.map(candidate),
+        });
         let stop = CancellationToken::new();
         let (told, stopped) = (world.clone(), stop.clone());
         let run = async move {
-            let end = agent.run(stopped).await;
+            let end = replica.run(stopped).await;
             let mut world = told.lock();
             let what = end.map_or_else(|error| format!("has stopped: {error}"), |()| "has stopped".to_owned());
             world.tell(Fact::Replica { process, what });
             world.wanted.push_back(Wanted::Ended(process));
         };
         start(starting, Some(process), run.boxed());
-        Self { process, stop, mailbox, hints, clock, world: world.clone(), starting: Arc::clone(starting) }
+        Self { process, stop, seat, hints, clock, world: world.clone(), starting: Arc::clone(starting) }
     }
 
     /// Tells it to stop, like SIGTERM.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Whether it believes to lead.
+    pub fn leads(&self) -> bool {
+        self.seat.mailbox().is_some()
     }
 
     /// Brings it a hint.
@@ -101,7 +119,8 @@ impl Running {
 
     /// Brings it a vote.
     pub fn vote(&self, number: u64, update: UpdateId, ballot: Ballot) {
-        let votes = BallotBox { mailbox: self.mailbox.clone(), clock: Arc::clone(&self.clock) };
+        let Some(mailbox) = self.seat.mailbox() else { return };
+        let votes = BallotBox { mailbox, clock: Arc::clone(&self.clock) };
         let world = self.world.clone();
         let cast = async move {
             let answer = votes.cast(update.clone(), ballot.clone()).await;
@@ -131,7 +150,7 @@ impl Running {
             Order::Resume { scope } => Command::Resume { scope, by, reply: Box::new(|result| answered(result.map(drop))) },
             Order::Retry { update, .. } => Command::Retry { id: update, by, reply: Box::new(|result| answered(result.map(drop))) },
         };
-        let mailbox = self.mailbox.clone();
+        let Some(mailbox) = self.seat.mailbox() else { return };
         let send = async move {
             let _ = mailbox.send(Message::Command(command)).await;
         };
@@ -156,7 +175,8 @@ fn ports(link: &Link, clock: &Arc<dyn Clock>) -> Ports {
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics: Arc::new(Metrics::new([])),
-        health: Health::default(),
+        health: Arc::default(),
         happened,
+        term: Term::alone(Arc::clone(clock)),
     }
 }

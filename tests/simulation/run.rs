@@ -50,7 +50,7 @@ pub struct Story {
 
 /// Runs the seed to its end.
 pub fn run(seed: u64) -> Story {
-    let mut world = World::new(seed, 1);
+    let mut world = World::new(seed);
     world.set_scene();
     world.plan();
     let mut run = Run {
@@ -203,9 +203,9 @@ impl Run {
         }
     }
 
-    /// A replica that runs, whichever the service sends a caller to.
+    /// A replica that believes to lead: standbys hand on what they are told.
     fn someone(&self) -> Option<&Running> {
-        let all: Vec<&Running> = self.running.values().collect();
+        let all: Vec<&Running> = self.running.values().filter(|running| running.leads()).collect();
         let mut world = self.world.lock();
         world.any(&all).copied()
     }

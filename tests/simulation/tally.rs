@@ -16,7 +16,7 @@ pub struct Tally(BTreeMap<&'static str, u64>);
 type Kind = (&'static str, fn(&Fact) -> bool);
 
 /// Every kind that must have happened in a search that is long enough.
-const KINDS: [Kind; 56] = [
+const KINDS: [Kind; 58] = [
     ("updates", |fact| matches!(fact, Fact::Written { is_new: true, .. })),
     ("patches", |fact| matches!(fact, Fact::Images { by: By::Skeg(..), .. }) && !is_restore(fact)),
     ("restores", is_restore),
@@ -40,6 +40,8 @@ const KINDS: [Kind; 56] = [
     ("Superseded", |fact| is_in(fact, Outcome::Superseded.as_str())),
     ("Failed", |fact| is_in(fact, Outcome::Failed.as_str())),
     ("kills", |fact| is_process(fact, "is killed")),
+    ("terms", |fact| matches!(fact, Fact::Leased { holder: Some(_), .. })),
+    ("leases astray", |fact| is_astray(fact, "renewing the lease")),
     ("stops", |fact| is_process(fact, "is told to stop")),
     ("ends of a stop", |fact| is_process(fact, "has stopped")),
     ("freezes", |fact| is_process(fact, "is frozen")),

@@ -23,7 +23,7 @@ impl Promise for ExactlyOnce {
     }
 
     fn see(&mut self, told: &Told, past: &Past) -> Result<(), String> {
-        if let Some(patch) = patch(&told.fact).filter(|patch| !patch.moved.is_empty()) {
+        if let Some(patch) = patch(&told.fact) {
             let admitted = past.ever.get(&patch.update).map(|update| update.created).unwrap_or_default();
             let count = self.patches.entry((patch.update.clone(), admitted, patch.restores())).or_default();
             *count += 1;

@@ -6,6 +6,7 @@ mod backwards;
 mod converges;
 mod durable_first;
 mod exactly_once;
+mod one_writer;
 mod past;
 mod paused;
 mod people_win;
@@ -62,6 +63,7 @@ fn promises() -> Vec<Box<dyn Promise>> {
         Box::new(votes_last::VotesLast),
         Box::new(asked_once::AskedOnce::default()),
         Box::new(paused::Paused::default()),
+        Box::new(one_writer::OneWriter::default()),
         Box::new(converges::Converges),
         Box::new(converges::GitShowsWhatRuns),
         Box::new(converges::Moves),

@@ -78,7 +78,8 @@ impl Patch<'_> {
 /// The fact as a patch of skeg's, if it is one.
 pub fn patch(fact: &Fact) -> Option<Patch<'_>> {
     let Fact::Images { id, uid, by: By::Skeg(process, sent), moved, mark, .. } = fact else { return None };
-    let mark = Mark::parse(mark.as_deref()?)?;
+    // A mark that is written anew, by one who takes over, sets nothing.
+    let mark = Mark::parse(mark.as_deref()?).filter(|_| !moved.is_empty())?;
     let update = UpdateId { namespace: id.namespace.clone(), name: mark.update.clone() };
     Some(Patch { workload: id, uid, process: *process, sent: *sent, moved, mark, update })
 }
@@ -143,6 +144,7 @@ impl Past {
             | Fact::MessageDeleted { .. }
             | Fact::Voted { .. }
             | Fact::VoteAnswered { .. }
+            | Fact::Leased { .. }
             | Fact::Ordered { .. }
             | Fact::OrderAnswered { .. }
             | Fact::Replica { .. }

@@ -2,6 +2,7 @@
 //! says so or a newer candidate has come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use skeg::core::image::{Digest, Repository};
@@ -16,6 +17,8 @@ use crate::history::{By, Fact, Order, Told, short};
 #[derive(Default)]
 pub struct TakenBack {
     bound: BTreeMap<(WorkloadId, Box<str>), Vec<Bound>>,
+    /// The update that skeg applied last in each container.
+    applied: BTreeMap<(WorkloadId, Box<str>), UpdateId>,
     /// Rejections that were told of; one that is told again says nothing new.
     rejected: BTreeSet<(UpdateId, Timestamp)>,
 }
@@ -57,14 +60,10 @@ impl TakenBack {
         let Some(seen) = past.workloads.get(id) else { return };
         for moved in moved {
             let is_skegs = matches!(seen.images.get(&moved.container), Some((_, By::Skeg(..))));
-            let set = past.ever.values().find(|update| {
-                update.spec.workload == *id
-                    && update.spec.uid == seen.uid
-                    && update.spec.changes.iter().any(|change| change.container == moved.container && change.to == moved.before)
-                    && past.records.contains_key(&update.id)
-            });
-            if let Some(update) = set.filter(|_| is_skegs) {
-                let update = std::sync::Arc::clone(update);
+            let set = self.applied.get(&(id.clone(), moved.container.clone())).and_then(|update| past.ever.get(update));
+            // Of what people have deleted the record of nobody knows; of what skeg itself has pruned it has to.
+            let is_known = |update: &&Arc<Update>| past.records.contains_key(&update.id) || !past.removed_by_people.contains(&update.id);
+            if let Some(update) = set.filter(|_| is_skegs).filter(is_known).cloned() {
                 self.bind(&update, |change| change.container == moved.container && change.to == moved.before, told.at, "set back");
             }
         }
@@ -92,7 +91,7 @@ impl Promise for TakenBack {
                 self.lift(|workload, bound| bound.update == *id && !tells(workload, bound));
             }
             Fact::VoteAnswered { update, ballot, counts: Some(true), .. } if ballot.verdict == Verdict::Reject => {
-                let is_rejected = |update: &&std::sync::Arc<Update>| matches!(update.phase, Phase::Closed(_));
+                let is_rejected = |update: &&Arc<Update>| matches!(update.phase, Phase::Closed(_));
                 if let Some(update) = past.records.get(update).filter(is_rejected).cloned()
                     && self.rejected.insert((update.id.clone(), update.created))
                 {
@@ -107,6 +106,7 @@ impl Promise for TakenBack {
                     return Ok(());
                 }
                 for change in &update.spec.changes {
+                    self.applied.insert((patch.workload.clone(), change.container.clone()), update.id.clone());
                     let bounds = self.bound.get(&(patch.workload.clone(), change.container.clone()));
                     if let Some(bound) = bounds.into_iter().flatten().find(|bound| covers(bound, change)) {
                         let (image, held) = (short(&change.to), short(&bound.image));

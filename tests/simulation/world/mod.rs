@@ -4,6 +4,7 @@ pub mod chat;
 pub mod cluster;
 pub mod git;
 pub mod journal;
+pub mod lease;
 pub mod network;
 pub mod pauses;
 pub mod registry;
@@ -35,12 +36,16 @@ pub struct World {
     pub random: Rng,
     /// What happened so far.
     pub history: Vec<Told>,
+    /// The length of the lease; without one the only replica leads by itself.
+    pub leads_for: Option<Duration>,
     /// What can go wrong at present.
     pub weather: Weather,
     /// The API server's workloads.
     pub cluster: cluster::Objects,
     /// The API server's records.
     pub journal: journal::Kept,
+    /// The API server's lease.
+    pub lease: lease::Kept,
     /// The API server's pauses.
     pub pauses: pauses::Kept,
     /// Registries.
@@ -57,6 +62,9 @@ pub struct World {
     counted: u64,
 }
 
+/// By how much a steady clock may be fast or slow, in a thousandth: leases hold up to three hundred.
+const CLOCKS_DRIFT: i32 = 50;
+
 /// A replica as the world sees it.
 #[derive(Default)]
 pub struct Replica {
@@ -66,6 +74,8 @@ pub struct Replica {
     pub starts: u32,
     /// How far its clock is off.
     pub offset: SignedDuration,
+    /// By how much its steady clock is fast, in a thousandth.
+    pub is_fast_by: i32,
     /// Whether it is stopped like by SIGSTOP.
     pub is_frozen: bool,
     /// What its watch shows.
@@ -122,9 +132,13 @@ impl Handle {
 
 impl World {
     /// An empty world whose choices follow from the seed.
-    pub fn new(seed: u64, replicas: usize) -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let weather = Weather::drawn(&mut random);
+        let replicas = if random.u32(0..10) < 5 { 1 } else { 2 };
+        let leads_for = (replicas > 1).then(|| Duration::from_secs(random.u64(15..=120)));
+        let mut replica = || Replica { is_fast_by: random.i32(-CLOCKS_DRIFT..=CLOCKS_DRIFT), ..Replica::default() };
+        let replicas = (0..replicas).map(|_| replica()).collect();
         Self {
             now: Timestamp::UNIX_EPOCH,
             random,
@@ -132,11 +146,13 @@ impl World {
             weather,
             cluster: cluster::Objects::default(),
             journal: journal::Kept::default(),
+            lease: lease::Kept::default(),
             pauses: pauses::Kept::default(),
             registry: registry::Images::default(),
             git: git::Remotes::default(),
             chat: chat::Messages::default(),
-            replicas: (0..replicas).map(|_| Replica::default()).collect(),
+            replicas,
+            leads_for,
             wanted: VecDeque::new(),
             timers: BTreeMap::new(),
             counted: 0,

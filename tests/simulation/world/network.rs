@@ -130,6 +130,12 @@ impl World {
 /// The clock of a process: it may be off, and be set.
 pub struct ProcessClock(pub Link);
 
+impl ProcessClock {
+    fn speed(&self, world: &World) -> f64 {
+        1.0 + f64::from(world.replicas.get(self.0.process.replica).map_or(0, |replica| replica.is_fast_by)) / 1_000.0
+    }
+}
+
 #[async_trait]
 impl Clock for ProcessClock {
     fn now(&self) -> Timestamp {
@@ -146,6 +152,23 @@ impl Clock for ProcessClock {
             }
             // As the real one: a timer of the runtime goes by whole milliseconds.
             sleep(&self.0.world, left.unsigned_abs().min(NAP).max(Duration::from_millis(1))).await;
+        }
+    }
+
+    fn steady(&self) -> Duration {
+        let world = self.0.world.lock();
+        let elapsed = world.now.duration_since(Timestamp::UNIX_EPOCH).unsigned_abs();
+        elapsed.mul_f64(self.speed(&world))
+    }
+
+    async fn sleep_until_steady(&self, moment: Duration) {
+        loop {
+            let left = moment.saturating_sub(self.steady());
+            if left.is_zero() {
+                return;
+            }
+            let speed = self.speed(&self.0.world.lock());
+            sleep(&self.0.world, left.div_f64(speed).min(NAP).max(Duration::from_millis(1))).await;
         }
     }
 }
