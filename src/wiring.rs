@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::cluster::{ApiServer, ConfigMapPauses, KubernetesEvents, Scope, Watches};
+use crate::adapters::cluster::{ApiServer, ClusterLease, ConfigMapPauses, KubernetesEvents, Scope, Watches};
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
@@ -24,17 +24,18 @@ use crate::adapters::registry::{RegistryClient, Seen};
 use crate::adapters::slack::Slack;
 use crate::adapters::tasks::Tasks;
 use crate::config::{Config, Listen, Mode};
+use crate::core::leadership::{Me, Peer, Timing};
 use crate::core::schedule::{after, backoff};
 use crate::flow::agent::Options;
 use crate::flow::ballots::BallotBox;
 use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::guard::guarded;
-use crate::flow::leadership::{Beside, Fault, Parts as ReplicaParts, Replica};
-use crate::flow::{Ports, Prompts, RecentDigests, Recorder, Term};
+use crate::flow::leadership::{Beside, Candidate, Fault, Parts as ReplicaParts, Replica};
+use crate::flow::{Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
-use crate::http::{Listener, Private, Webhooks};
+use crate::http::{Listener, Peers, Private, Webhooks};
 use crate::metrics::Metrics;
 use crate::ports::approver::{Approver, Votes};
 use crate::ports::clock::Clock;
@@ -90,23 +91,27 @@ impl Skeg {
         let approver = approver.or_else(|| slack.clone().map(|slack| slack as Arc<dyn Approver>));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);
         let hints = Arc::new(HintQueue::default());
+        let public = bind("listen", config.server.listen).await?;
+        let private = bind("private_listen", config.server.private_listen).await?;
+        let addresses = (public.address()?, private.address()?);
         let (replica, seat) = Replica::new(ReplicaParts {
             options: options(&config),
             ports: Arc::clone(&ports),
             hints: Arc::clone(&hints),
             tasks: tasks.clone(),
             beside: beside(slack.clone().filter(|_| config.cluster.mode == Mode::Act), &ports),
-            lease: None,
+            lease: (config.cluster.mode == Mode::Act).then(|| candidate(&config, &api, addresses)),
         });
         let ask_parts = parts(&config, &ports, &watches, slack);
-        let desk: Arc<dyn Desk> = Arc::new(EngineDesk { seat, ports: Arc::clone(&ports), parts: ask_parts, started });
+        let desk: Arc<dyn Desk> =
+            Arc::new(EngineDesk { seat, ports: Arc::clone(&ports), parts: ask_parts, started, shelf: Shelf::default() });
 
-        let public = bind("listen", config.server.listen).await?;
-        let private = bind("private_listen", config.server.private_listen).await?;
-        let addresses = (public.address()?, private.address()?);
         let queue = queue(&config, &hints, &watches, &clock);
-        let webhooks = Webhooks::new(Arc::clone(&desk), Arc::clone(&ports.metrics), queue, &config.receivers);
-        let routes = Private::new(desk, Arc::clone(&ports.metrics), &config.server);
+        let peers = Arc::new(Peers::new(config.server.reached_at(addresses.1)));
+        let webhooks = Webhooks::new(Arc::clone(&desk), Arc::clone(&ports.metrics), queue, &config.receivers).among(Arc::clone(&peers));
+        let webhooks = Arc::new(webhooks);
+        let routes = Private::new(desk, Arc::clone(&ports.metrics), &config.server).among(peers);
+        tasks.spawn(Box::pin(Arc::clone(&webhooks).bring_on()));
         let mut serving = JoinSet::new();
         serving.spawn(public.serve(webhooks.routes(), stop.clone()));
         serving.spawn(private.serve(routes.routes(), stop.clone()));
@@ -173,6 +178,17 @@ fn panicked(end: Result<(), JoinError>) -> String {
     end.err().map(|panic| format!(": {panic}")).unwrap_or_default()
 }
 
+/// This replica as one that wants to lead.
+fn candidate(config: &Config, api: &ApiServer, (public, private): (SocketAddr, SocketAddr)) -> Candidate {
+    let reached = config.server.reached_at(public).zip(config.server.reached_at(private));
+    let peer = reached.map(|(public, private)| Peer { public, private });
+    Candidate {
+        lease: Arc::new(ClusterLease::new(api.clone(), &config.cluster.own_namespace())),
+        me: Me { name: config.cluster.own_name(), process: format!("{:016x}", fastrand::u64(..)).into(), peer },
+        timing: Timing::lasting(config.cluster.lease),
+    }
+}
+
 /// What runs beside the agent while this replica leads: of two that listen to Slack each would hear a part of the clicks.
 fn beside(slack: Option<Arc<Slack>>, ports: &Arc<Ports>) -> Beside {
     let ports = Arc::clone(ports);
@@ -217,7 +233,6 @@ fn ports(
     approver: Option<Arc<dyn Approver>>,
 ) -> anyhow::Result<Ports> {
     let metrics = Arc::new(Metrics::new(config.registries.iter().map(|registry| registry.host.clone())));
-    metrics.set_leader(config.cluster.mode == Mode::Act);
     let counted = Arc::clone(&metrics);
     let observer = Arc::new(move |host: &str, seen: Seen<'_>| match seen {
         Seen::Answer(status) => counted.registry_request(host, status.parse().ok()),

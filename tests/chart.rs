@@ -129,6 +129,38 @@ async fn secrets_are_mounted_as_files_and_a_digest_wins_over_a_tag() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_are_spread_replaced_one_by_one_and_never_both_evicted() {
+    let Some((plane, admin)) = plane().await else { return };
+    let own = namespace(&admin, true).await;
+    let kinds = |replicas: Value| {
+        let mut values = values(&[&own], CONFIG);
+        values["replicas"] = replicas;
+        let list: Value =
+            serde_json::from_str(&applied(plane, &rendered(plane, &own, &values).unwrap(), &["--dry-run=server", "--output=json"]))
+                .unwrap();
+        let objects = list["items"].as_array().unwrap().clone();
+        let named =
+            |kind: &str, name: &str| objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name).cloned();
+        (
+            named("Deployment", "skeg").unwrap()["spec"].clone(),
+            named("PodDisruptionBudget", "skeg"),
+            named("Role", "skeg-lease").unwrap()["rules"].clone(),
+        )
+    };
+    let (deployment, budget, rights) = kinds(json!(2));
+    assert_eq!((&deployment["replicas"], &deployment["strategy"]["type"]), (&json!(2), &json!("RollingUpdate")));
+    let pod = &deployment["template"]["spec"];
+    assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], "kubernetes.io/hostname");
+    let variables: Vec<&Value> = pod["containers"][0]["env"].as_array().unwrap().iter().map(|variable| &variable["name"]).collect();
+    assert_eq!(variables, ["POD_NAME", "POD_IP"]);
+    assert_eq!(budget.unwrap()["spec"]["minAvailable"], 1);
+    assert_eq!((&rights[0]["verbs"], &rights[0]["resourceNames"]), (&json!(["get", "update", "watch"]), &json!(["skeg"])));
+    let (deployment, budget, rights) = kinds(json!(1));
+    assert_eq!((&deployment["replicas"], budget), (&json!(1), None));
+    assert_eq!(rights[0]["verbs"], json!(["get", "update"]), "nobody stands by");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_values_are_told() {
     let Some((plane, _)) = plane().await else { return };
     let check = |values: Value, told: &str| {
@@ -136,5 +168,7 @@ async fn wrong_values_are_told() {
         assert!(said.contains(told), "{said}");
     };
     check(json!({}), "image.repository: name the image to run");
+    let three = json!({ "image": { "repository": "registry.example/ops/skeg" }, "replicas": 3 });
+    check(three, "replicas: 1 or 2");
     check(values(&[], "[poll]\ninterval = \"1h\"\n\n[cluster]\nmode = \"observe\"\n"), "config: leave out [cluster]");
 }

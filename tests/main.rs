@@ -42,6 +42,9 @@ mod http_api;
 /// The program is killed and stopped at each boundary of its loop.
 #[cfg(feature = "embedded")]
 mod kills;
+/// Two replicas: one leads, by a lease; the other stands by and takes over.
+#[cfg(feature = "embedded")]
+mod leadership;
 /// Faults of skeg's own: each is met where it happens, and everything else goes on.
 mod panics;
 /// What people do in the cluster and in Git while skeg works is left as they made it.

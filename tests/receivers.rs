@@ -58,7 +58,7 @@ async fn receivers() -> Receivers {
         takes
     });
     let metrics = Arc::new(Metrics::new([]));
-    let webhooks = Webhooks::new(Arc::new(NotingDesk::default()), metrics.clone(), queue, &configured);
+    let webhooks = Arc::new(Webhooks::new(Arc::new(NotingDesk::default()), metrics.clone(), queue, &configured));
     let listener = Listener::bind(LOOPBACK).await.unwrap();
     let (address, stop) = (listener.address().unwrap(), CancellationToken::new());
     tokio::spawn(listener.serve(webhooks.routes(), stop.clone()));

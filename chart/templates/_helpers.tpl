@@ -35,6 +35,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   verbs: [get, list, create, update, delete]
 {{- end }}
 
+{{/* One replica, or two of which one leads. */}}
+{{- define "skeg.replicas" -}}
+{{- if not (has (toString .Values.replicas) (list "1" "2")) -}}{{ fail "replicas: 1 or 2; one leads, and more would only stand by" }}{{- end -}}
+{{ .Values.replicas }}
+{{- end }}
+
 {{- define "skeg.subject" -}}
 - kind: ServiceAccount
   name: {{ .Release.Name }}

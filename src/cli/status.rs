@@ -33,8 +33,8 @@ impl Status {
 }
 
 fn lines(status: &StatusView, now: Timestamp) -> String {
-    let (ready, leader) = (if status.ready { "ready" } else { "not ready" }, if status.leader { "leads" } else { "stands by" });
-    let mut text = format!("skeg {}, {}, {ready}, {leader}, up {}\n", status.version, status.mode, age(status.started, now));
+    let ready = if status.ready { "ready" } else { "not ready" };
+    let mut text = format!("skeg {}, {}, {ready}, {}, up {}\n", status.version, status.mode, leads(status), age(status.started, now));
     let open: Vec<String> =
         status.updates.iter().filter(|(_, count)| **count > 0).map(|(phase, count)| format!("{count} {phase}")).collect();
     let open = if open.is_empty() { "none".to_owned() } else { open.join(", ") };
@@ -58,6 +58,15 @@ fn lines(status: &StatusView, now: Timestamp) -> String {
     }
     text.push('\n');
     text + &table.lines("nothing is watched or configured yet")
+}
+
+fn leads(status: &StatusView) -> String {
+    match &status.lead {
+        Some(lead) if status.leader => format!("leads as {} in epoch {}", lead.holder, lead.epoch),
+        Some(lead) => format!("stands by, led by {} in epoch {}", lead.holder, lead.epoch),
+        None if status.leader => "leads".to_owned(),
+        None => "stands by".to_owned(),
+    }
 }
 
 fn row(table: &mut Table, group: &str, part: &PartView, now: Timestamp) {

@@ -1,16 +1,18 @@
 //! `[cluster]`: which cluster, which part of it, and whether skeg acts in it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::grant;
 use super::load::Single;
 use super::section::Section;
+use crate::core::leadership::{LASTS_MAX, LASTS_MIN, Timing};
 
 /// Where a pod finds the name of its own namespace. Source: Kubernetes, "Accessing the Kubernetes API from a Pod".
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// The section `[cluster]`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cluster {
     /// Whether skeg acts or only observes. Default `"act"`.
     pub mode: Mode,
@@ -20,8 +22,26 @@ pub struct Cluster {
     pub context: Option<Box<str>>,
     /// The namespaces to look at, sorted. Default `[]`: all of them.
     pub namespaces: Vec<Box<str>>,
-    /// skeg's own namespace, where pauses are kept. Default: the pod's namespace, or `"skeg"` outside a cluster.
+    /// skeg's own namespace, where pauses and the lease are kept. Default: the pod's namespace, or `"skeg"` outside a cluster.
     pub namespace: Option<Box<str>>,
+    /// How long the lease of the leading replica lasts. Default `"15s"`.
+    pub lease: Duration,
+    /// The name of this replica, which no other running one has. Default: `POD_NAME` of the environment, else the machine's name.
+    pub replica: Option<Box<str>>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            kubeconfig: None,
+            context: None,
+            namespaces: Vec::new(),
+            namespace: None,
+            lease: Timing::default().lasts(),
+            replica: None,
+        }
+    }
 }
 
 /// Whether skeg acts.
@@ -49,6 +69,13 @@ impl Cluster {
     pub fn own_namespace(&self) -> Box<str> {
         self.namespace.clone().or_else(|| pod_namespace(Path::new(NAMESPACE_FILE))).unwrap_or_else(|| "skeg".into())
     }
+
+    /// The name of this replica: as configured, else the pod's, else the machine's. It stays the same when skeg is started again.
+    pub fn own_name(&self) -> Box<str> {
+        let of_pod = || std::env::var("POD_NAME").ok().filter(|name| !name.is_empty()).map(Into::into);
+        let of_machine = || rustix::system::uname().nodename().to_string_lossy().into();
+        self.replica.clone().or_else(of_pod).unwrap_or_else(of_machine)
+    }
 }
 
 fn pod_namespace(file: &Path) -> Option<Box<str>> {
@@ -69,6 +96,8 @@ impl Single for Cluster {
             context: section.text("context").map(Into::into),
             namespaces,
             namespace: section.parsed("namespace", "write one namespace", grant::namespace),
+            lease: section.duration("lease", LASTS_MIN..=LASTS_MAX).unwrap_or(Timing::default().lasts()),
+            replica: section.text("replica").map(Into::into),
         };
         section.not_yet("pull_secrets");
         cluster

@@ -16,6 +16,9 @@ pub struct Server {
     pub listen: Listen,
     /// Address of the listener for API, metrics and probes. Default `":9301"`.
     pub private_listen: Listen,
+    /// The address of this machine that other replicas reach both listeners at. Default: `POD_IP` of the environment, unless a
+    /// listener is bound to one address.
+    pub advertise: Option<IpAddr>,
     /// The token that API callers present, by `token_file` or `token_env`. Default: none, and the API is closed.
     pub token: Option<Secret>,
     /// Whom that token stands for: `user:<this>` in votes, pauses and `approvers`. Default `"operator"`.
@@ -43,10 +46,21 @@ impl Default for Server {
         Self {
             listen: Listen { address: None, port: 9300 },
             private_listen: Listen { address: None, port: 9301 },
+            advertise: None,
             token: None,
             user: "operator".into(),
             cache_dir: "/var/cache/skeg".into(),
         }
+    }
+}
+
+impl Server {
+    /// Where a listener that is bound to `bound` is reached by other replicas; `None` when no address of the machine is known.
+    pub fn reached_at(&self, bound: SocketAddr) -> Option<SocketAddr> {
+        let of_pod = || std::env::var("POD_IP").ok()?.parse().ok();
+        let of_listener = || Some(bound.ip()).filter(|address| !address.is_unspecified());
+        let address = self.advertise.or_else(of_listener).or_else(of_pod)?;
+        Some(SocketAddr::new(address, bound.port()))
     }
 }
 
@@ -59,6 +73,7 @@ impl Single for Server {
         let server = Self {
             listen: section.parsed("listen", ADDRESS, str::parse).unwrap_or(default.listen),
             private_listen: section.parsed("private_listen", ADDRESS, str::parse).unwrap_or(default.private_listen),
+            advertise: section.parsed("advertise", "write an IP address such as \"10.0.0.7\"", str::parse),
             token: section.secret("token", "the API"),
             user: section.parsed("user", "write a name such as \"operator\"", user).unwrap_or(default.user),
             cache_dir: section.path("cache_dir").unwrap_or(default.cache_dir),
@@ -124,6 +139,15 @@ mod tests {
         if let Ok(listen) = listen {
             assert_eq!(listen.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_replica_is_reached_where_it_says_or_where_it_listens() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let server = Server::default();
+        assert_eq!(server.reached_at(at("10.0.0.7:9300")), Some(at("10.0.0.7:9300")));
+        let server = Server { advertise: Some("10.0.0.8".parse().unwrap()), ..server };
+        assert_eq!(server.reached_at(at("[::]:9301")), Some(at("10.0.0.8:9301")));
     }
 
     #[test]

@@ -371,6 +371,13 @@ impl Leadership {
         }
     }
 
+    /// Something was not done because the time of the term had passed: it is over, however soon a renewal is taken.
+    pub fn lapsed(&mut self) {
+        if let Some(term) = &mut self.term {
+            term.over.get_or_insert(Over::NotRenewed);
+        }
+    }
+
     /// Something makes us doubt that the lease is still ours: it is renewed now.
     pub fn doubted(&mut self, now: Duration) {
         if let Some(term) = &mut self.term {

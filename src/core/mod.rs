@@ -3,6 +3,7 @@
 //! The rules of this directory: no async, no clock (time is an argument), no random numbers, no logging, and no import from any
 //! other directory of the crate. What is here can be tested with plain values, and `tests/purity.rs` keeps it so.
 
+pub mod address;
 pub mod candidate;
 pub mod commit_message;
 pub mod directives;

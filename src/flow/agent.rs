@@ -162,8 +162,11 @@ impl Agent {
     fn take(&mut self, envelope: Envelope, now: Timestamp) {
         match envelope {
             Envelope::Message(message) => {
-                if let Message::Observed(observations) = &message {
-                    self.note_looks(observations, now);
+                match &message {
+                    Message::Observed(observations) => self.note_looks(observations, now),
+                    // An agent of a later term hears of no change of what was there before.
+                    Message::Loaded { .. } => self.polls.reconcile(&self.ports.workloads.all(), now),
+                    _ => {}
                 }
                 self.handle(message);
             }

@@ -1,7 +1,7 @@
 //! Setting images, and putting them back.
 
 use super::Ports;
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, FailureKind};
 use crate::core::patch::{Weighed, weigh, weigh_restore};
 use crate::core::update::{Applied, Drift, Mark, Phase, Restored, Rollout, Update};
 use crate::ports::cluster::{ClusterError, ImagePatch, Reading};
@@ -14,11 +14,11 @@ const READINGS_MAX: u32 = 5;
 ///
 /// What the workload shows goes first: a patch that was made before a crash is followed, whatever has become of the tag since.
 pub async fn apply(ports: &Ports, update: &Update) -> Applied {
-    set(ports, update).await.unwrap_or_else(Applied::Failed)
+    let outcome = set(ports, update).await.unwrap_or_else(Applied::Failed);
+    settled(ports, update, outcome).await
 }
 
 async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
-    take_over(ports, update).await?;
     let (mut looked, mut last) = (glance(ports, update).await, None);
     for _ in 0..READINGS_MAX {
         let (on, images) = match looked? {
@@ -42,26 +42,45 @@ async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
 
 /// Tells whether an earlier try of the update has set the images, and sets nothing: a pause is on.
 pub async fn look_only(ports: &Ports, update: &Update) -> Applied {
-    let looked = async {
-        take_over(ports, update).await?;
-        look(ports, update).await
-    };
-    match looked.await {
+    let outcome = match look(ports, update).await {
         Ok(Looked::Settled(applied)) => applied,
         Ok(Looked::Ready { .. }) => Applied::Paused,
         Err(error) => Applied::Failed(error.into()),
+    };
+    settled(ports, update, outcome).await
+}
+
+/// An update that is not patched now stays so: what an earlier leader may have under way must not come through later. Where it has come
+/// through before that was made sure, that is the outcome.
+async fn settled(ports: &Ports, update: &Update, outcome: Applied) -> Applied {
+    match outcome {
+        Applied::Patched { .. } => outcome,
+        Applied::Failed(Failure { kind: FailureKind::Transient | FailureKind::Panicked, .. }) => outcome,
+        Applied::TagMoved { .. }
+        | Applied::TagGone { .. }
+        | Applied::Drifted(_)
+        | Applied::Paused
+        | Applied::Barred(_)
+        | Applied::Failed(Failure { kind: FailureKind::Refused, .. }) => match take_over(ports, update).await {
+            Ok(false) => outcome,
+            Ok(true) => match look(ports, update).await {
+                Ok(Looked::Settled(patched @ Applied::Patched { .. })) => patched,
+                Ok(Looked::Settled(_) | Looked::Ready { .. }) => outcome,
+                Err(error) => Applied::Failed(error.into()),
+            },
+            Err(error) => Applied::Failed(error.into()),
+        },
     }
 }
 
-/// Makes sure that no patch of an earlier leader comes through from now on.
+/// Makes sure that no patch of an earlier leader comes through from now on; whether that took a write.
 ///
 /// That one may have been stopped with its patch ready to leave, and may go on any time later. The patch tests the mark that was read, or the
-/// version where there is none; so the mark is written anew, in this epoch and otherwise as it is. Only then is anything decided about the
-/// update: whatever is found, whether the patch was made before or nothing must be set any more, stays so.
-async fn take_over(ports: &Ports, update: &Update) -> Result<(), ClusterError> {
+/// version where there is none; so the mark is written anew, in this epoch and otherwise as it is. A patch of our own does the same.
+async fn take_over(ports: &Ports, update: &Update) -> Result<bool, ClusterError> {
     let epoch = ports.term.epoch();
     if update.epoch >= epoch {
-        return Ok(());
+        return Ok(false);
     }
     let is_settled = |mark: &Mark| match update.phase {
         // The earlier leader's patch has been made, and there was only one.
@@ -70,14 +89,15 @@ async fn take_over(ports: &Ports, update: &Update) -> Result<(), ClusterError> {
     };
     for _ in 0..READINGS_MAX {
         // Of a workload that is made anew the uid tells.
-        let Some(on) = read(ports, update).await?.filter(|on| on.uid == update.spec.uid) else { return Ok(()) };
+        let Some(on) = read(ports, update).await?.filter(|on| on.uid == update.spec.uid) else { return Ok(false) };
         let mark = on.mark.as_deref().and_then(Mark::parse);
         if mark.as_ref().is_some_and(is_settled) {
-            return Ok(());
+            return Ok(false);
         }
         tracing::info!(workload = %on.id, epoch, "taken over from an earlier leader");
         match ports.cluster.patch(&ImagePatch { on, images: Vec::new(), mark: Mark::taken_over(mark, epoch) }).await {
-            Ok(_) | Err(ClusterError::NotFound { .. }) => return Ok(()),
+            Ok(_) => return Ok(true),
+            Err(ClusterError::NotFound { .. }) => return Ok(false),
             Err(ClusterError::Conflict { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -170,13 +190,14 @@ pub async fn restore(ports: &Ports, update: &Update, rollout: &Rollout) -> Resto
 }
 
 async fn put_back(ports: &Ports, update: &Update, rollout: &Rollout) -> Result<Restored, ClusterError> {
-    take_over(ports, update).await?;
     let mut last = None;
     for _ in 0..READINGS_MAX {
         let reading = read(ports, update).await?;
         let images = match weigh_restore(reading.as_ref(), &update.spec, &update.id, &rollout.applied) {
             Weighed::Ready { images } => images,
             Weighed::AlreadySet { .. } => return Ok(Restored::Back),
+            // Once more: what an earlier leader had under way may have come through before.
+            Weighed::Drifted(_) if take_over(ports, update).await? => continue,
             Weighed::Drifted(drift) => return Ok(Restored::Drifted(drift)),
         };
         let Some(on) = reading else { return Ok(Restored::Drifted(Drift::Gone)) };

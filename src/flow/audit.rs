@@ -78,6 +78,15 @@ pub fn gauge_workloads(ports: &Ports, engine: &Engine) {
     ports.metrics.set_tags_behind(behind.iter().map(|(namespace, count)| (&**namespace, *count)));
 }
 
+/// Whoever does not lead counts nothing: two replicas would show everything twice.
+pub fn forget_gauges(ports: &Ports) {
+    ports.metrics.set_leader(false);
+    ports.metrics.set_open(BTreeMap::new());
+    ports.metrics.set_approvals_waiting(0);
+    ports.metrics.set_directive_errors([]);
+    ports.metrics.set_tags_behind([]);
+}
+
 fn waits_for_votes(update: &Update) -> bool {
     matches!(&update.phase, Phase::Held(held) if held.asked.is_some() && held.granted.is_none())
 }

@@ -11,20 +11,24 @@ use jiff::Timestamp;
 use super::Ports;
 use super::commands::{Command, CommandRefused, Reply};
 use super::engine::{Engine, Message};
-use super::seat::Seat;
+use super::seat::{Seat, Standing};
+use super::standby::{self, Shelf};
 use crate::core::hold::voter::{self, Voter};
 use crate::core::image::ImageRef;
 use crate::core::pause::{Pause, Scope};
 use crate::core::schedule::after;
-use crate::core::update::{Phase, Update, UpdateId};
+use crate::core::update::{Update, UpdateId};
 use crate::core::workload::{Container, Workload};
-use crate::http::desk::{Ballot, Caller, Desk, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
+use crate::http::desk::{Ballot, Caller, Desk, Leader, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
 use crate::http::view::{
-    CandidateView, ImageState, ImageView, LiftedView, PartView, PauseView, ReasonView, StatusView, UpdateView, WorkloadView,
+    CandidateView, ImageState, ImageView, LeadView, LiftedView, PartView, PauseView, ReasonView, StatusView, UpdateView,
 };
 
 /// How long an order may take to become durable before its caller is told to look again. The order itself stays.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Why an order finds nobody who carries it out.
+const NO_AGENT: &str = "skeg is stopping, or another replica leads by now";
 
 /// What the adapters know of themselves, for the status page.
 #[derive(Clone, Debug, Default)]
@@ -49,12 +53,17 @@ pub struct EngineDesk {
     pub parts: Arc<dyn Fn() -> Parts + Send + Sync>,
     /// When the process started.
     pub started: Timestamp,
+    /// The records, for when another replica leads.
+    pub shelf: Shelf,
 }
 
 #[async_trait]
 impl Desk for EngineDesk {
     async fn images(&self) -> Vec<ImageView> {
-        self.seat.read(|engine, _| images(engine)).await.unwrap_or_default()
+        match self.seat.read(|engine, _| images(engine)).await {
+            Some(views) => views,
+            None => standby::images(&self.ports.workloads.all(), &self.shelf.updates(&self.ports).await),
+        }
     }
 
     async fn updates(&self, filter: &UpdateFilter) -> Vec<UpdateView> {
@@ -63,24 +72,37 @@ impl Desk for EngineDesk {
             filter.namespace.as_ref().is_none_or(|namespace| *namespace == update.id.namespace)
                 && filter.open.is_none_or(|open| open == update.is_open())
         };
-        let views = self.seat.read(move |engine, _| {
-            let mut updates: Vec<&Update> = engine.updates().filter(passes).collect();
-            updates.sort_by_key(|update| std::cmp::Reverse((update.created, &update.id)));
-            updates.into_iter().map(view).collect()
-        });
-        views.await.unwrap_or_default()
+        let of_agent = passes.clone();
+        match self.seat.read(move |engine, _| listed(engine.updates().filter(of_agent))).await {
+            Some(views) => views,
+            None => listed(self.shelf.updates(&self.ports).await.iter().filter(passes)),
+        }
     }
 
     async fn update(&self, id: &UpdateId) -> Option<UpdateView> {
-        let id = id.clone();
-        self.seat.read(move |engine, _| engine.updates().find(|update| update.id == id).map(view)).await.flatten()
+        let wanted = id.clone();
+        match self.seat.read(move |engine, _| engine.updates().find(|update| update.id == wanted).map(view)).await {
+            Some(found) => found,
+            None => self.shelf.updates(&self.ports).await.iter().find(|update| update.id == *id).map(view),
+        }
     }
 
     async fn status(&self) -> StatusView {
-        let parts = (self.parts)();
-        let (started, trouble) = (self.started, self.trouble());
-        let status = self.seat.read(move |engine, now| status(engine, parts, started, trouble, now)).await;
-        status.unwrap_or_else(|| stopped(started))
+        let (started, trouble, lead) = (self.started, self.trouble(), lead(&self.seat.standing()));
+        let (parts, of_trouble) = ((self.parts)(), trouble.clone());
+        let engine = self.seat.read(move |engine, now| status(engine, parts, started, of_trouble, now)).await;
+        match engine {
+            Some(status) => StatusView { lead, ..status },
+            None => StatusView { lead, ..self.standing_by(trouble).await },
+        }
+    }
+
+    fn leader(&self) -> Leader {
+        leader(&self.seat.standing())
+    }
+
+    async fn led(&self) -> Leader {
+        leader(&self.seat.filled().await)
     }
 
     fn readiness(&self) -> Readiness {
@@ -121,6 +143,33 @@ impl Desk for EngineDesk {
 }
 
 impl EngineDesk {
+    /// How a replica stands that does not lead.
+    async fn standing_by(&self, trouble: Option<String>) -> StatusView {
+        let (parts, workloads) = ((self.parts)(), self.ports.workloads.all());
+        let updates = self.shelf.updates(&self.ports).await;
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: "act".to_owned(),
+            started: self.started,
+            ready: trouble.is_none(),
+            leader: false,
+            lead: None,
+            workloads: workloads.len(),
+            updates: by_phase(updates.iter()),
+            watches: parts.watches,
+            registries: Vec::new(),
+            remotes: parts.remotes,
+            receivers: parts.receivers,
+            pauses: Vec::new(),
+            degraded: trouble
+                .map(|why| PartView::degraded("skeg", why))
+                .into_iter()
+                .chain(parts.degraded)
+                .chain(wrong(&workloads))
+                .collect(),
+        }
+    }
+
     fn trouble(&self) -> Option<String> {
         if !self.ports.workloads.is_filled() {
             return Some("waiting for the first listing of the workloads".to_owned());
@@ -133,12 +182,12 @@ impl EngineDesk {
         let (tell, answer) = oneshot::channel();
         let command = command(Box::new(move |result| drop(tell.send(result))));
         if !self.seat.send(Message::Command(command)).await {
-            return Err(unavailable("skeg is stopping"));
+            return Err(unavailable(NO_AGENT));
         }
         let patience = self.ports.clock.sleep_until(after(self.ports.clock.now(), ANSWER_MAX));
         match futures::future::select(answer, patience).await {
             futures::future::Either::Left((Ok(result), _)) => result.map_err(refusal),
-            futures::future::Either::Left((Err(_), _)) => Err(unavailable("skeg is stopping")),
+            futures::future::Either::Left((Err(_), _)) => Err(unavailable(NO_AGENT)),
             futures::future::Either::Right(_) => Err(unavailable("taken, but not recorded yet: the API server does not answer")),
         }
     }
@@ -204,30 +253,9 @@ fn images(engine: &Engine) -> Vec<ImageView> {
 /// One container as it stands; `None` for a container that no policy speaks for.
 fn image(engine: &Engine, workload: &Workload, container: &Container) -> Option<ImageView> {
     let parsed: Option<ImageRef> = container.image.parse().ok();
-    let mut view = ImageView {
-        workload: WorkloadView::from(&workload.id),
-        container: container.name.to_string(),
-        image: container.image.to_string(),
-        repository: parsed.as_ref().map(|image| image.repository().to_string()),
-        tag: parsed.as_ref().and_then(ImageRef::tag).map(ToString::to_string),
-        policy: None,
-        state: ImageState::Unknown,
-        reason: None,
-        candidate: None,
-        update: None,
-        errors: Vec::new(),
-        listed: None,
-    };
-    match &workload.directives {
-        Err(mistakes) => {
-            view.state = ImageState::Degraded;
-            view.errors = mistakes.iter().map(ToString::to_string).collect();
-        }
-        Ok(directives) => {
-            let selection = directives.selection_of(container)?;
-            view.policy = Some(selection.policy.to_string());
-            judge(engine, workload, container, &mut view);
-        }
+    let mut view = standby::tracked(workload, container)?;
+    if workload.directives.is_ok() {
+        judge(engine, workload, container, &mut view);
     }
     let trouble = |image: ImageRef| {
         let access = engine.registry.access(image.repository(), &workload.id.namespace);
@@ -249,25 +277,12 @@ fn judge(engine: &Engine, workload: &Workload, container: &Container, view: &mut
     }
     let changes = |update: &&Update| update.spec.changes.iter().any(|change| change.container == container.name);
     if let Some(update) = engine.known(&workload.id).into_iter().filter(|update| update.is_open()).find(changes) {
-        view.state = ImageState::Updating;
-        view.update = Some(update.id.name.to_string());
-        if let Phase::Held(held) = &update.phase {
-            view.reason = Some(ReasonView::from(&held.waits));
-        }
+        standby::updating(view, update);
     }
 }
 
 fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<String>, now: Timestamp) -> StatusView {
-    let mut updates: BTreeMap<String, usize> = BTreeMap::new();
-    for update in engine.updates().filter(|update| update.is_open()) {
-        *updates.entry(update.phase.as_str().to_owned()).or_default() += 1;
-    }
     let workloads = engine.workloads.all();
-    let wrong = workloads.iter().filter_map(|workload| {
-        let mistakes = workload.directives.as_ref().err()?;
-        let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Some(PartView::degraded(workload.id.to_string(), list.join("; ")))
-    });
     let unstored = engine.unwritten().map(|id| PartView::degraded(id.to_string(), "its record cannot be written"));
     let unreadable = engine.unreadable.all().map(|(id, reason)| PartView::degraded(id.to_string(), reason.to_string()));
     StatusView {
@@ -276,8 +291,9 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
         started,
         ready: trouble.is_none(),
         leader: engine.acts() && engine.is_loaded(),
+        lead: None,
         workloads: workloads.len(),
-        updates,
+        updates: by_phase(engine.updates()),
         watches: parts.watches,
         registries: registries(engine, &workloads),
         remotes: parts.remotes,
@@ -287,7 +303,7 @@ fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option<Str
             .map(|why| PartView::degraded("skeg", why))
             .into_iter()
             .chain(parts.degraded)
-            .chain(wrong)
+            .chain(wrong(&workloads))
             .chain(unstored)
             .chain(unreadable)
             .collect(),
@@ -310,21 +326,49 @@ fn registries(engine: &Engine, workloads: &[Arc<Workload>]) -> Vec<PartView> {
     hosts.into_values().collect()
 }
 
-fn stopped(started: Timestamp) -> StatusView {
-    StatusView {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        mode: String::new(),
-        started,
-        ready: false,
-        leader: false,
-        workloads: 0,
-        updates: BTreeMap::new(),
-        watches: Vec::new(),
-        registries: Vec::new(),
-        remotes: Vec::new(),
-        receivers: Vec::new(),
-        pauses: Vec::new(),
-        degraded: vec![PartView::degraded("skeg", "is stopping")],
+/// How many updates are open in each phase.
+fn by_phase<'u>(updates: impl Iterator<Item = &'u Update>) -> BTreeMap<String, usize> {
+    let mut phases: BTreeMap<String, usize> = BTreeMap::new();
+    for update in updates.filter(|update| update.is_open()) {
+        *phases.entry(update.phase.as_str().to_owned()).or_default() += 1;
+    }
+    phases
+}
+
+/// The workloads with wrong directives.
+fn wrong(workloads: &[Arc<Workload>]) -> Vec<PartView> {
+    let part = |workload: &Arc<Workload>| {
+        let mistakes = workload.directives.as_ref().err()?;
+        let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Some(PartView::degraded(workload.id.to_string(), list.join("; ")))
+    };
+    workloads.iter().filter_map(part).collect()
+}
+
+/// The updates as they are shown, the newest first.
+fn listed<'u>(updates: impl Iterator<Item = &'u Update>) -> Vec<UpdateView> {
+    let mut updates: Vec<&Update> = updates.collect();
+    updates.sort_by_key(|update| std::cmp::Reverse((update.created, &update.id)));
+    updates.into_iter().map(view).collect()
+}
+
+fn leader(standing: &Standing) -> Leader {
+    match standing {
+        Standing::Leads { .. } => Leader::Here,
+        Standing::Follows { peer, .. } => Leader::There(*peer),
+        Standing::Vacant => Leader::Nobody,
+    }
+}
+
+fn lead(standing: &Standing) -> Option<LeadView> {
+    match standing {
+        Standing::Leads { holder, .. } => {
+            holder.as_ref().map(|(holder, epoch)| LeadView { holder: holder.to_string(), epoch: *epoch, address: None })
+        }
+        Standing::Follows { leader, peer, epoch } => {
+            Some(LeadView { holder: leader.to_string(), epoch: *epoch, address: peer.map(|peer| peer.private.to_string()) })
+        }
+        Standing::Vacant => None,
     }
 }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ports;
 use super::agent::{Agent, Mailbox, NotRecorded, Options};
+use super::audit;
 use super::guard::guarded;
 use super::seat::{Seat, Standing};
 use super::term::{Met, Term};
@@ -34,6 +35,10 @@ use crew::{Crew, Ending};
 
 /// How long what acts may go on after a term is over. It is dropped at its next wait, so this much is a piece of work that does not wait.
 const STOPS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a replica that ends tries to release its lease. One write takes some milliseconds; the whole end has ten seconds, of which the
+/// agent takes nine.
+const RELEASED_WITHIN: Duration = Duration::from_millis(700);
 
 /// What runs beside the agent for as long as a term lasts.
 pub type Beside = Arc<dyn Fn(Mailbox) -> Vec<BoxFuture<'static, ()>> + Send + Sync>;
@@ -55,6 +60,7 @@ pub struct Parts {
 }
 
 /// A replica that wants to lead.
+#[derive(Clone)]
 pub struct Candidate {
     /// The lease.
     pub lease: Arc<dyn Lease>,
@@ -98,8 +104,8 @@ impl Replica {
     }
 
     /// Runs until `stop`; what is under way is then finished or recorded within a bound, and the lease handed on.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Fault> {
-        match self.candidate.take() {
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Fault> {
+        match self.candidate.clone() {
             Some(candidate) => Campaign::new(self, candidate).run(stop).await,
             None => self.lead_alone(stop).await,
         }
@@ -119,9 +125,9 @@ impl Replica {
         for work in (self.beside)(mailbox.clone()) {
             tasks.spawn(work);
         }
-        let epoch = term.epoch();
+        let holder = self.candidate.as_ref().map(|candidate| (candidate.me.holder(), term.epoch()));
         let crew = Crew::start(agent, term, tasks, stop);
-        self.seat.send_replace(Standing::Leads { mailbox, epoch });
+        self.seat.send_replace(Standing::Leads { mailbox, holder });
         crew
     }
 
@@ -148,6 +154,7 @@ enum Answer {
 enum Turn {
     Stop,
     End(Ending),
+    Lapsed,
     Met(Met),
     Answer(Answer),
     Seen(Option<Option<KeptLease>>),
@@ -185,9 +192,9 @@ impl Campaign {
             let next = self.leadership.next(now, self.clock.now());
             let wake = match next {
                 Next::StepDown(over) => {
-                    self.step_down(&over).await?;
+                    let end = self.step_down(&over).await?;
                     if self.is_stopping {
-                        return Ok(());
+                        return end.map_or(Ok(()), ended);
                     }
                     continue;
                 }
@@ -213,6 +220,7 @@ impl Campaign {
                 }
                 Turn::End(end) => return self.hand_over(end).await,
                 Turn::Met(met) => self.met(met),
+                Turn::Lapsed => self.leadership.lapsed(),
                 Turn::Answer(answer) => {
                     self.call = None;
                     self.take(answer, &stop);
@@ -232,6 +240,7 @@ impl Campaign {
             () = stop.cancelled(), if !*is_stopping => Turn::Stop,
             Some(met) = and_then(term.as_ref(), Term::met) => Turn::Met(met),
             Some(end) = and_then(crew.as_mut(), Crew::ended) => Turn::End(end),
+            Some(()) = and_then(term.as_ref(), Term::ended) => Turn::Lapsed,
             Some(answer) = and_then(call.as_mut(), |call| call) => Turn::Answer(answer),
             Some(seen) = and_then(changes.as_mut(), |changes| changes.next()) => Turn::Seen(seen),
             Some(()) = and_then(wake, |wake| clock.sleep_until_steady(wake)) => Turn::Woken,
@@ -298,7 +307,9 @@ impl Campaign {
         let Some((epoch, until)) = self.leadership.term() else { return };
         match &self.crew {
             Some(crew) => {
-                crew.term().extend(until);
+                if !crew.term().extend(until) {
+                    self.leadership.lapsed();
+                }
                 if let Some((mark, _)) = self.doubted.take_if(|(_, since)| *since <= sent) {
                     crew.term().settle(mark);
                 }
@@ -356,19 +367,30 @@ impl Campaign {
         });
     }
 
-    /// The term is over before its time: whatever acts is dropped where it stands, and this replica stands by.
-    async fn step_down(&mut self, over: &Over) -> Result<(), Fault> {
+    /// The term is over before its time: whatever acts is dropped where it stands, and this replica stands by. An agent that was told to
+    /// stop sees that by itself, and says what it could not record.
+    async fn step_down(&mut self, over: &Over) -> Result<Option<Ending>, Fault> {
         tracing::warn!(error = %over, "this replica does not lead any more, and stands by");
         // A renewal on its way may still be carried out: then the lease is ours without a term, which is found out.
         self.call = None;
+        let end = match self.crew.as_mut().filter(|_| self.is_stopping) {
+            Some(crew) => {
+                let late = self.clock.sleep_until_steady(self.clock.steady() + STOPS_WITHIN);
+                match select(crew.ended().boxed(), late).await {
+                    Either::Left((end, _)) => Some(end),
+                    Either::Right(_) => None,
+                }
+            }
+            None => None,
+        };
         self.vacate().await?;
         self.leadership.stepped_down();
-        Ok(())
+        Ok(end)
     }
 
     async fn vacate(&mut self) -> Result<(), Fault> {
         self.replica.vacate();
-        self.replica.ports.metrics.set_leader(false);
+        audit::forget_gauges(&self.replica.ports);
         if let Some(crew) = self.crew.take() {
             crew.dismiss(&*self.clock).await?;
         }
@@ -383,8 +405,17 @@ impl Campaign {
         ended(end)
     }
 
-    /// Writes that nobody holds the lease, if it is ours. When that fails the others wait until it has run out.
-    async fn release(mut self) {
+    /// Releases the lease, if it is ours. When that fails the others wait until it has run out.
+    async fn release(self) {
+        let clock = Arc::clone(&self.clock);
+        let late = clock.sleep_until_steady(clock.steady() + RELEASED_WITHIN);
+        if let Either::Right(_) = select(self.write_release().boxed(), late).await {
+            tracing::warn!("the lease is not released in time and runs out");
+        }
+    }
+
+    /// Writes that nobody holds the lease.
+    async fn write_release(mut self) {
         // A write that is under way decides over what the last one is written.
         if let Some(call) = self.call.take()
             && let Answer::Wrote { record, sent, result: Ok(version) } = call.await

@@ -38,6 +38,7 @@ mod record;
 pub mod seat;
 mod slot;
 mod slots;
+mod standby;
 pub mod term;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ pub use ask::Prompts;
 pub use health::Health;
 pub use recent::RecentDigests;
 pub use record::Recorder;
+pub use standby::Shelf;
 pub use term::Term;
 
 /// Everything outside, as the stages see it.

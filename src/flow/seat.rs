@@ -10,12 +10,12 @@ use crate::core::leadership::Peer;
 /// Who leads.
 #[derive(Clone)]
 pub enum Standing {
-    /// This replica: the way to its agent, and the epoch of its term.
+    /// This replica.
     Leads {
         /// The way to the agent.
         mailbox: Mailbox,
-        /// The epoch; 0 where no lease is needed.
-        epoch: u64,
+        /// Its name in the lease, with the epoch of its term; `None` where no lease is needed.
+        holder: Option<(Box<str>, u64)>,
     },
     /// Another replica.
     Follows {
@@ -35,7 +35,7 @@ impl Standing {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Vacant, Self::Vacant) => true,
-            (Self::Leads { epoch, .. }, Self::Leads { epoch: of_other, .. }) => epoch == of_other,
+            (Self::Leads { holder, .. }, Self::Leads { holder: other, .. }) => holder == other,
             (Self::Follows { leader, peer, epoch }, Self::Follows { leader: other, peer: at, epoch: of_other }) => {
                 (leader, peer, epoch) == (other, at, of_other)
             }
@@ -57,7 +57,7 @@ impl Seat {
 
     /// A seat that one agent has for good.
     pub fn taken(mailbox: Mailbox) -> Self {
-        Self(watch::channel(Standing::Leads { mailbox, epoch: 0 }).1)
+        Self(watch::channel(Standing::Leads { mailbox, holder: None }).1)
     }
 
     /// Who leads now.
@@ -65,9 +65,18 @@ impl Seat {
         self.0.borrow().clone()
     }
 
-    /// Waits until that may be somebody else. Each clone waits for itself; `false` when it will not change any more.
-    pub async fn changed(&mut self) -> bool {
-        self.0.changed().await.is_ok()
+    /// Waits until somebody leads; who does.
+    pub async fn filled(&self) -> Standing {
+        let mut seat = self.0.clone();
+        loop {
+            let standing = seat.borrow_and_update().clone();
+            if !matches!(standing, Standing::Vacant) {
+                return standing;
+            }
+            if seat.changed().await.is_err() {
+                return futures::future::pending().await;
+            }
+        }
     }
 
     /// The way to the agent, when this replica leads.

@@ -58,19 +58,27 @@ impl Term {
         self.0.epoch
     }
 
-    /// Whether it may act now.
+    /// Whether it may act now. A term whose time has passed is over for good, however soon the lease is renewed then: something may have
+    /// been left out already.
     pub fn may_act(&self) -> bool {
-        let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.0.over.is_cancelled() && until.is_none_or(|until| self.0.clock.steady() < until)
+        let until = self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_some_and(|until| until <= self.0.clock.steady()) {
+            self.end();
+        }
+        !self.0.over.is_cancelled()
     }
 
     fn has_lease(&self) -> bool {
         self.0.until.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// The lease was renewed: it may act until then.
-    pub fn extend(&self, until: Duration) {
-        *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    /// The lease was renewed: it may act until then. `false` when it is over all the same.
+    pub fn extend(&self, until: Duration) -> bool {
+        let goes_on = self.may_act();
+        if goes_on {
+            *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+        goes_on
     }
 
     /// It is over, now and for good.
@@ -87,8 +95,8 @@ impl Term {
     pub fn meets_record(&self, epoch: u64) -> bool {
         let is_newer = self.has_lease() && epoch > self.0.epoch;
         if is_newer {
-            self.end();
             self.tell(Met::Record(epoch));
+            self.end();
         }
         is_newer
     }
@@ -126,5 +134,64 @@ impl Term {
             }
             self.0.was_met.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use async_trait::async_trait;
+    use futures::FutureExt as _;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    /// A steady clock that stands at so many seconds.
+    #[derive(Default)]
+    struct At(AtomicU64);
+
+    #[async_trait]
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+        async fn sleep_until(&self, _: Timestamp) {}
+        fn steady(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::SeqCst))
+        }
+        async fn sleep_until_steady(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn a_term_acts_until_its_time_has_passed_and_never_again() {
+        let clock = Arc::new(At::default());
+        let term = Term::until(clock.clone(), 3, Duration::from_secs(10));
+        assert!(term.may_act() && term.extend(Duration::from_secs(12)));
+        clock.0.store(11, Ordering::SeqCst);
+        assert!(term.may_act() && term.ended().now_or_never().is_none());
+        clock.0.store(12, Ordering::SeqCst);
+        assert!(!term.may_act());
+        clock.0.store(11, Ordering::SeqCst);
+        assert!(!term.extend(Duration::from_secs(99)) && !term.may_act(), "over is over");
+        assert!(term.ended().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_record_of_a_newer_epoch_ends_it_and_a_mark_makes_it_doubt_once() {
+        let term = Term::until(Arc::new(At::default()), 3, Duration::from_secs(10));
+        assert!(!term.meets_record(3) && !term.meets_mark(3) && term.met().now_or_never().is_none());
+        assert!(term.meets_mark(9) && term.may_act());
+        assert_eq!(term.met().now_or_never(), Some(Met::Mark(9)));
+        term.settle(9);
+        assert!(!term.meets_mark(9), "anybody may have written it");
+        assert!(term.meets_mark(10) && term.meets_record(4) && !term.may_act());
+        assert_eq!(term.met().now_or_never(), Some(Met::Record(4)), "which says more");
+    }
+
+    #[test]
+    fn without_a_lease_nothing_is_newer() {
+        let term = Term::alone(Arc::new(At::default()));
+        assert!(!term.meets_record(7) && !term.meets_mark(7) && term.may_act());
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::view::{ImageView, LiftedView, PauseView, StatusView, UpdateView};
+use crate::core::leadership::Peer;
 use crate::core::pause::Scope;
 use crate::core::update::{UpdateId, Verdict};
 use crate::core::workload::WorkloadId;
@@ -29,6 +30,16 @@ pub trait Desk: Send + Sync {
     /// How skeg stands.
     async fn status(&self) -> StatusView;
 
+    /// Who carries orders out.
+    fn leader(&self) -> Leader {
+        Leader::Here
+    }
+
+    /// Waits until somebody does.
+    async fn led(&self) -> Leader {
+        Leader::Here
+    }
+
     /// Whether skeg is ready. Asked by probes every few seconds, so it must not wait.
     fn readiness(&self) -> Readiness;
 
@@ -43,6 +54,17 @@ pub trait Desk: Send + Sync {
 
     /// Lifts the pauses of exactly this scope, and every binding inside it.
     async fn resume(&self, caller: &Caller, order: ResumeOrder) -> Result<LiftedView, Refusal>;
+}
+
+/// Who carries orders out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leader {
+    /// This replica.
+    Here,
+    /// Another replica, reached there if it says where.
+    There(Option<Peer>),
+    /// Nobody at the moment.
+    Nobody,
 }
 
 /// Who asks, as authentication found out. Only the HTTP layer makes one, after it has checked the credential.

@@ -7,15 +7,18 @@ mod auth;
 pub mod desk;
 mod listener;
 mod orders;
+mod peer;
 mod private;
 mod probes;
 mod request;
 mod route;
 pub mod view;
+mod waiting;
 mod webhooks;
 
 pub use answer::ErrorView;
 pub use listener::Listener;
+pub use peer::Peers;
 pub use private::Private;
 pub use route::is_name;
 pub use webhooks::{Queue, Webhooks};

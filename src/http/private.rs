@@ -14,7 +14,8 @@ use warp::{Filter, Reply};
 
 use super::answer::{Answer, Problem, answer, json};
 use super::auth::{Admission, admits_token};
-use super::desk::{Ballot, Caller, Desk, Refusal, UpdateFilter};
+use super::desk::{Ballot, Caller, Desk, Leader, Refusal, UpdateFilter};
+use super::peer::{self, Handed, Peers};
 use super::request::{self, Body, BodyLimits, Request};
 use super::route::{self, ApiRoute, Miss, Route, is_name};
 use super::view::{ImagesView, UpdatesView};
@@ -39,13 +40,20 @@ pub struct Private {
     metrics: Arc<Metrics>,
     token: Option<Secret>,
     caller: Caller,
+    peers: Arc<Peers>,
 }
 
 impl Private {
     /// Serves `desk` to callers with the token of `settings`.
     pub fn new(desk: Arc<dyn Desk>, metrics: Arc<Metrics>, settings: &Server) -> Self {
         let caller = Caller::new(format!("user:{}", settings.user));
-        Self { desk, metrics, token: settings.token.clone(), caller }
+        Self { desk, metrics, token: settings.token.clone(), caller, peers: Arc::new(Peers::new(None)) }
+    }
+
+    /// The same, reaching other replicas so.
+    #[must_use]
+    pub fn among(self, peers: Arc<Peers>) -> Self {
+        Self { peers, ..self }
     }
 
     /// The routes.
@@ -70,6 +78,7 @@ impl Private {
             Ok(Route::Health) => Ok(probes::health()),
             Ok(Route::Ready) => Ok(probes::ready(&self.desk.readiness())),
             Ok(Route::Metrics) => Ok(answer(StatusCode::OK, metrics::MEDIA_TYPE, self.metrics.render())),
+            Ok(Route::Api(route)) if route.is_act() => self.act(route, request).await,
             Ok(Route::Api(route)) => self.api(route, request).await,
             Err(Miss::Path) => Err(Problem::NoRoute),
             Err(Miss::Method(allow)) => Err(Problem::Method { allow }),
@@ -86,6 +95,20 @@ impl Private {
                 Err(Problem::Closed(CLOSED))
             }
         }
+    }
+
+    /// Acts are the leader's: on a standby they are handed on to it.
+    async fn act(&self, route: ApiRoute, request: Request) -> Result<Answer, Problem> {
+        let peer = match self.desk.leader() {
+            Leader::Here => return self.api(route, request).await,
+            Leader::There(Some(peer)) if !peer::is_handed_on(&request) => peer,
+            Leader::There(Some(_)) => return Err(peer::vacant("another replica leads by now")),
+            Leader::There(None) => return Err(peer::vacant("another replica leads, and does not say where it is reached")),
+            Leader::Nobody => return Err(peer::vacant("no replica leads at the moment")),
+        };
+        let Request { method, path, query, headers, body: sent } = request;
+        let handed = Handed::new(&method, &path, &query, &headers, body(sent, &headers).await?);
+        self.peers.hand_on(peer.private, &handed, DESK_DEADLINE).await
     }
 
     async fn api(&self, route: ApiRoute, request: Request) -> Result<Answer, Problem> {

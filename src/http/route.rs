@@ -38,6 +38,16 @@ pub enum ApiRoute {
     Resume,
 }
 
+impl ApiRoute {
+    /// Whether it changes something, which only the leader does.
+    pub fn is_act(&self) -> bool {
+        match self {
+            Self::Status | Self::Images | Self::Updates | Self::Update(_) => false,
+            Self::Vote(..) | Self::Retry(_) | Self::Pause | Self::Resume => true,
+        }
+    }
+}
+
 /// Why no route was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Miss {

@@ -60,7 +60,12 @@ pub fn applied(plane: &ControlPlane, objects: &str, arguments: &[&str]) -> Strin
 
 /// Installs the chart into `namespace`, which is there, and waits until its role is in force in `namespaces`.
 pub async fn install(plane: &ControlPlane, admin: &Server, namespace: &str, namespaces: &[&str], config: &str) -> Release {
-    let objects = rendered(plane, namespace, &values(namespaces, config)).unwrap();
+    install_with(plane, admin, namespace, namespaces, &values(namespaces, config)).await
+}
+
+/// The same with other values.
+pub async fn install_with(plane: &ControlPlane, admin: &Server, namespace: &str, namespaces: &[&str], values: &Value) -> Release {
+    let objects = rendered(plane, namespace, values).unwrap();
     applied(plane, &objects, &[]);
     let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{RELEASE}/token");
     let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
@@ -68,9 +73,10 @@ pub async fn install(plane: &ControlPlane, admin: &Server, namespace: &str, name
     let stored = admin.get(&format!("/api/v1/namespaces/{namespace}/configmaps/{RELEASE}-config")).await.is(200);
     let config = stored["data"]["skeg.toml"].as_str().unwrap().to_owned();
     let release = Release { user: format!("system:serviceaccount:{namespace}:{RELEASE}"), token, config };
-    for watched in namespaces {
+    let rights = namespaces.iter().map(|watched| (*watched, ("list", "apps", "deployments")));
+    for (place, right) in rights.chain([(namespace, ("create", "coordination.k8s.io", "leases"))]) {
         let deadline = Instant::now() + IN_FORCE_MAX;
-        while !release.may(admin, watched, ("list", "apps", "deployments")).await {
+        while !release.may(admin, place, right).await {
             assert!(Instant::now() < deadline, "the role is not in force");
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -67,7 +67,12 @@ impl Daemon {
 
     /// Asks it to end, as a Pod's deletion does.
     pub fn terminate(&self) {
-        let command = format!("kill -TERM {}", self.child.id().unwrap());
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id().unwrap());
         assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 

@@ -117,6 +117,7 @@ impl Desk for NotingDesk {
             started: Timestamp::UNIX_EPOCH,
             ready: false,
             leader: true,
+            lead: None,
             workloads: 0,
             updates: [].into(),
             watches: vec![],

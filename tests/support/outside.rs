@@ -20,7 +20,7 @@ use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::seat::Seat;
-use skeg::flow::{Ports, Prompts, RecentDigests, Recorder, Term};
+use skeg::flow::{Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -394,7 +394,13 @@ impl Running {
         let tasks = Arc::new(Tasks::default());
         let ports = Arc::new(ports);
         let (agent, mailbox) = Agent::new(options, ports.clone(), outside.hints.clone(), tasks.clone());
-        let desk = EngineDesk { seat: Seat::taken(mailbox.clone()), ports, parts: Arc::new(Parts::default), started: outside.now() };
+        let desk = EngineDesk {
+            seat: Seat::taken(mailbox.clone()),
+            ports,
+            parts: Arc::new(Parts::default),
+            started: outside.now(),
+            shelf: Shelf::default(),
+        };
         let stop = CancellationToken::new();
         Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, desk, stop, _tasks: tasks }
     }

@@ -26,6 +26,8 @@ impl Endpoint {
     pub(crate) const CONFIG_MAPS: Self = Self::new("v1", "configmaps");
     /// events.k8s.io/v1 Event
     pub(crate) const EVENTS: Self = Self::new("events.k8s.io/v1", "events");
+    /// coordination.k8s.io/v1 Lease
+    pub(crate) const LEASES: Self = Self::new("coordination.k8s.io/v1", "leases");
 
     /// The resource called `plural` of `api_version`, which is `group/version`.
     pub(crate) const fn new(api_version: &'static str, plural: &'static str) -> Self {

@@ -1,7 +1,7 @@
-//! The cluster: workloads as the watch sees them, image patches, rollouts, Kubernetes Events and pauses.
+//! The cluster: workloads as the watch sees them, image patches, rollouts, Kubernetes Events, pauses and the lease.
 //!
 //! ```text
-//!  client ◄── patch, rollout, events, pauses         one call each, with a deadline; the journal uses it too
+//!  client ◄── patch, rollout, events, pauses, lease  one call each, with a deadline; the journal uses it too
 //!  watch ──► object ──► convert ──► index            one stream for each namespace, into our own small index
 //! ```
 //!
@@ -14,6 +14,7 @@ mod convert;
 mod endpoint;
 mod events;
 mod index;
+mod lease;
 mod object;
 mod patch;
 mod pauses;
@@ -29,6 +30,7 @@ pub use connection::{ConnectError, Connection};
 pub use convert::DefaultsOf;
 pub(crate) use endpoint::Endpoint;
 pub use events::KubernetesEvents;
+pub use lease::ClusterLease;
 pub use pauses::ConfigMapPauses;
 pub use scope::Scope;
 pub use watch::{Trouble, WatchState, Watches};

@@ -45,7 +45,7 @@ impl Agent {
                 Some(envelope) = self.inbox.recv() => self.take(envelope, ports.clock.now()),
                 () = ports.clock.sleep_until(after(ports.clock.now(), DRAIN_STEP)) => self.handle(Message::Tick),
             }
-            if ports.clock.now() >= until {
+            if ports.clock.now() >= until || !ports.term.may_act() {
                 break;
             }
         }

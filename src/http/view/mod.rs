@@ -12,7 +12,7 @@ use crate::core::update::Reason;
 use crate::core::workload::WorkloadId;
 
 pub use image::{CandidateView, ImageState, ImageView, ImagesView};
-pub use status::{LiftedView, PartState, PartView, PauseView, StatusView};
+pub use status::{LeadView, LiftedView, PartState, PartView, PauseView, StatusView};
 pub use update::{
     ApprovalsView, BindingView, ChangeView, CommitView, EntryView, RolloutView, TroubleView, UpdateView, UpdatesView, VoteView,
 };

@@ -21,6 +21,9 @@ pub struct StatusView {
     pub ready: bool,
     /// Whether this process is the one that acts.
     pub leader: bool,
+    /// Which replica acts; absent while that is not known, and where nobody acts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lead: Option<LeadView>,
     /// Managed workloads.
     pub workloads: usize,
     /// Open updates by phase.
@@ -37,6 +40,19 @@ pub struct StatusView {
     pub pauses: Vec<PauseView>,
     /// What else is wrong: records that cannot be read, workloads with wrong directives.
     pub degraded: Vec<PartView>,
+}
+
+/// The replica that acts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeadView {
+    /// Its name, and behind `_` what tells its process from earlier ones.
+    pub holder: String,
+    /// The number of its term.
+    pub epoch: u64,
+    /// Where its API is reached by other replicas.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
 }
 
 /// One thing skeg depends on or offers.

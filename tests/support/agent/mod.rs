@@ -59,6 +59,15 @@ impl Agent {
         agent
     }
 
+    /// The same, with a lease of this length.
+    pub async fn start_with_lease(setup: Setup, lease: Duration) -> Self {
+        let mut stage = Stage::build(&setup);
+        stage.lease = Some(lease);
+        let agent = Self::start_unready(stage).await;
+        agent.until("skeg is ready", async || agent.is_ready().await).await;
+        agent
+    }
+
     /// Starts skeg on far ends that may be out of order, and does not wait for it.
     pub async fn start_unready(stage: Stage) -> Self {
         // Whoever starts first installs it for all.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::future::{Ready, ready};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::json;
 use skeg::config::{self, Config};
@@ -89,6 +90,8 @@ pub struct Stage {
     /// skeg's folder.
     folder: tempfile::TempDir,
     config: String,
+    /// The length of the lease, if not the usual one.
+    pub lease: Option<Duration>,
     broken: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -113,7 +116,7 @@ impl Stage {
             kube.apply(workload.object(&host)).unwrap();
         }
         let config = configuration(setup, &host, &remote.url());
-        let stage = Self { registry, kube, remote, folder, config, broken };
+        let stage = Self { registry, kube, remote, folder, config, lease: None, broken };
         stage.write("api", API_TOKEN);
         stage.write("hook", HOOK_TOKEN);
         stage.write("git", "git-password");
@@ -133,7 +136,9 @@ impl Stage {
 
     /// The configuration that skeg runs with.
     pub fn config(&self) -> Config {
-        config::load(&self.config_file()).unwrap()
+        let mut config = config::load(&self.config_file()).unwrap();
+        config.cluster.lease = self.lease.unwrap_or(config.cluster.lease);
+        config
     }
 
     /// The same as a file like any other.

@@ -1,0 +1,73 @@
+//! Addresses that a foreign text must not make skeg connect to: this machine, its neighbours on the link, and the metadata
+//! services of clouds, which hand out credentials to whoever asks from inside.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Metadata services outside the link-local range: Alibaba Cloud, Azure's host node, Oracle's older one.
+const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+/// The same in IPv6: AWS and Google Cloud.
+const METADATA_V6: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+/// The well-known prefix under which translators embed IPv4 addresses (RFC 6052).
+const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+
+/// Whether the address is one of them.
+pub fn is_reserved(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_reserved_v4(address),
+        IpAddr::V6(address) => match embedded_v4(address) {
+            Some(embedded) => is_reserved_v4(embedded),
+            None => {
+                address.is_loopback()
+                    || address.is_unspecified()
+                    || address.is_multicast()
+                    || address.is_unicast_link_local()
+                    || METADATA_V6.contains(&address)
+            }
+        },
+    }
+}
+
+fn is_reserved_v4(address: Ipv4Addr) -> bool {
+    // The whole of 0.0.0.0/8 means "this host" (RFC 1122), and Linux connects 0.0.0.0 to itself.
+    let is_this_host = address.octets().first() == Some(&0);
+    address.is_loopback()
+        || is_this_host
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_broadcast()
+        || METADATA_V4.contains(&address)
+}
+
+/// The IPv4 address inside a mapped (`::ffff:a.b.c.d`) or translated (`64:ff9b::a.b.c.d`) one.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    if let Some(mapped) = address.to_ipv4_mapped() {
+        return Some(mapped);
+    }
+    let is_translated = address.segments().starts_with(&NAT64);
+    let [.., a, b, c, d] = address.octets();
+    is_translated.then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_reserved_however_it_is_embedded() {
+        for (address, reserved) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("169.254.169.254", true),
+            ("::ffff:169.254.169.254", true),
+            ("64:ff9b::a9fe:a9fe", true),
+            ("fe80::1", true),
+            ("0.0.0.0", true),
+            ("224.0.0.1", true),
+            ("100.100.100.200", true),
+            ("10.0.0.7", false),
+            ("fd00::7", false),
+        ] {
+            assert_eq!(is_reserved(address.parse().unwrap()), reserved, "{address}");
+        }
+    }
+}
