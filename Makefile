@@ -1,13 +1,19 @@
-# make test   passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
+# make test       passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
+#
+# make simulate   searches simulated worlds for a broken promise, for two minutes.
 #
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
 # With SKEG_TEST_REQUIRE=1 it is an error instead.
 
-.PHONY: test needs controlplane
+.PHONY: test simulate needs controlplane
 
 # Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
 test: needs controlplane
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3))} cargo test --locked
+
+# Runs skeg in simulated worlds for two minutes: make simulate [FOR=seconds] [FROM=seed]
+simulate:
+	cargo test --locked --test simulation -- search $${FOR:-120} $${FROM:-1}
 
 # The real servers: a registry, a Git server, and the clients that talk to them.
 needs:

@@ -121,6 +121,10 @@ impl Agent {
         let ports = Arc::clone(&self.ports);
         let hints = Arc::clone(&self.hints);
         loop {
+            // A term that is over does not begin again, and whoever ended it drops what acts in it. Deadlines that pass meanwhile stay.
+            if !ports.term.may_act() {
+                return futures::future::pending().await;
+            }
             let now = ports.clock.now();
             let wake = self.next_wake();
             tokio::select! { biased;

@@ -19,7 +19,7 @@ use crate::core::failure::Failure;
 use crate::core::hold::binding;
 use crate::core::image::Repository;
 use crate::core::pause::{self, Pause};
-use crate::core::update::{Effect, Event, Input, Phase, Step, Trigger, Update, UpdateId, deadline, resume, step};
+use crate::core::update::{self, Effect, Event, Input, Phase, Step, Trigger, Update, UpdateId, deadline, resume, step};
 use crate::core::workload::{Workload, WorkloadId};
 use crate::ports::cluster::Workloads;
 use crate::ports::events::Told;
@@ -362,7 +362,7 @@ impl Engine {
     /// One step; whether the update moved.
     fn take_step(&mut self, id: &UpdateId, input: &Input, now: Timestamp) -> bool {
         let Some(slot) = self.slots.get_mut(id) else { return false };
-        let (before, was_open) = (slot.update.phase.as_str(), slot.update.is_open());
+        let (before, was_open, workload) = (slot.update.phase.as_str(), slot.update.is_open(), slot.update.spec.workload.clone());
         match step(&slot.update, input, now) {
             Step::Waits(reason) => {
                 if let Phase::Held(held) = &mut slot.update.phase {
@@ -376,8 +376,10 @@ impl Engine {
                 false
             }
             Step::Moves { to, event, effects } => {
+                let since = slot.update.since;
                 let to = Update { epoch: self.epoch, ..to };
-                let left = (before != to.phase.as_str()).then(|| (before, now.duration_since(slot.update.since)));
+                let to = if event == Event::Patched { update::patched_last(to, &self.known(&workload)) } else { to };
+                let left = (before != to.phase.as_str()).then(|| (before, now.duration_since(since)));
                 let line = AuditLine { at: now, event, detail: last_detail(&to), update: to.clone(), left };
                 if was_open && !to.is_open() {
                     self.ended.push(id.clone());

@@ -53,7 +53,7 @@ pub struct Readings<'a> {
 pub struct Looked {
     looks: HashMap<WorkloadId, Vec<(Box<str>, Look)>>,
     troubles: HashMap<(Repository, Access), (Timestamp, Box<str>)>,
-    newest: HashMap<(Repository, Access), Timestamp>,
+    newest: HashMap<(Repository, Access), Duration>,
     shown: HashMap<WorkloadId, Arc<Workload>>,
     told: HashMap<WorkloadId, Vec<DirectiveError>>,
 }
@@ -62,9 +62,9 @@ impl Looked {
     /// Whether an observation is newer than every one before it. Reads may overtake each other; an older list must not undo a newer one.
     pub fn is_news(&mut self, observation: &Observation) -> bool {
         let key = (observation.repository.clone(), observation.access.clone());
-        let newest = self.newest.entry(key).or_insert(observation.at);
-        let is_news = *newest <= observation.at;
-        *newest = observation.at.max(*newest);
+        let newest = self.newest.entry(key).or_insert(observation.begun);
+        let is_news = *newest <= observation.begun;
+        *newest = observation.begun.max(*newest);
         is_news
     }
 

@@ -6,9 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use futures::future::join;
-use jiff::Timestamp;
+use std::time::Duration;
 
 use super::Ports;
 use super::guard::{INTERNAL, guarded};
@@ -19,6 +17,7 @@ use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
 use crate::sources::Hint;
+use futures::future::join;
 
 /// What was read in one repository with one access.
 #[derive(Clone, Debug)]
@@ -31,8 +30,8 @@ pub struct Observation {
     pub trigger: Trigger,
     /// The tags that the hint named.
     pub named: BTreeSet<Tag>,
-    /// When reading began.
-    pub at: Timestamp,
+    /// When reading began, by the [steady clock](crate::ports::clock::Clock::steady).
+    pub begun: Duration,
     /// What was read; an error leaves everything as it is.
     pub read: Result<Read, RegistryError>,
 }
@@ -64,12 +63,12 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     }
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
-        let at = ports.clock.now();
+        let begun = ports.clock.steady();
         let read = guarded(ports, "reading a repository", read(ports, hint, &access, &workloads)).await;
         let read =
             read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
         let Some(read) = read.transpose() else { continue };
-        observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tags.clone(), at, read });
+        observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tags.clone(), begun, read });
     }
     observations
 }

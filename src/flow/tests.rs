@@ -102,6 +102,8 @@ struct World {
     /// The Git remotes that are granted to the namespace.
     remotes: Vec<Box<str>>,
     now: Timestamp,
+    /// The clock that nobody sets.
+    steady: Duration,
 }
 
 fn digest(of: &str) -> Digest {
@@ -119,8 +121,19 @@ impl World {
         let now = Timestamp::UNIX_EPOCH;
         let engine = Engine::new(settings, shown.clone(), Arc::new(OneAccess));
         let durable = BTreeMap::new();
-        let mut world =
-            Self { engine, shown, durable, pauses: vec![], acts: vec![], carried: vec![], hints: 0, reread: vec![], remotes: vec![], now };
+        let mut world = Self {
+            engine,
+            shown,
+            durable,
+            pauses: vec![],
+            acts: vec![],
+            carried: vec![],
+            hints: 0,
+            reread: vec![],
+            remotes: vec![],
+            now,
+            steady: Duration::ZERO,
+        };
         world.send(Message::Loaded { records: Records::default(), pauses: vec![] });
         world
     }
@@ -175,6 +188,7 @@ impl World {
 
     fn later(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
+        self.steady += Duration::from_secs(seconds.unsigned_abs());
         self.send(Message::Tick);
     }
 
@@ -192,7 +206,7 @@ impl World {
             access: Access::Anonymous,
             trigger,
             named: BTreeSet::new(),
-            at: self.now,
+            begun: self.steady,
             read: Ok(read),
         }
     }
@@ -638,7 +652,7 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
         let read = Read { listing, digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
         let repository = "ghcr.io/acme/web".parse().unwrap();
         let named = BTreeSet::new();
-        let observation = Observation { repository, access: Access::Anonymous, trigger, named, at: world.now, read: Ok(read) };
+        let observation = Observation { repository, access: Access::Anonymous, trigger, named, begun: world.steady, read: Ok(read) };
         world.send(Message::Observed(vec![observation]));
         world.run();
     };
@@ -655,7 +669,7 @@ fn an_older_listing_that_arrives_late_changes_nothing() {
     world.later(100);
     world.observe(&[("1.0.1", "b"), ("1.0.2", "c")]);
     world.run();
-    world.now -= SignedDuration::from_secs(50);
+    world.steady -= Duration::from_secs(50);
     world.observe(&[("1.0.1", "b")]);
     world.run();
     assert_eq!(world.phases(), [("1.0.2".to_owned(), "Held")]);

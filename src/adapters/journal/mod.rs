@@ -53,13 +53,23 @@ impl ClusterJournal {
             let object = format!("ImageUpdates of {}", namespace.unwrap_or("all namespaces"));
             let listing =
                 Listing { object: &object, endpoint: IMAGE_UPDATES, namespace, labels, page: PAGE, most: RECORDS_MAX - records.len() };
-            records.extend(self.api.list(listing, |object| Some(read::kept(object))).await?);
+            records.extend(self.api.list(listing, |object| Some(kept(object))).await?);
             if records.len() >= RECORDS_MAX {
                 return Err(ClusterError::Refused { object, detail: format!("there are {RECORDS_MAX} or more; delete closed ones") });
             }
         }
         Ok(records)
     }
+}
+
+/// The object that records an update; with the version that it is to replace, when there is one.
+pub fn object(update: &Update, version: Option<&Version>) -> Value {
+    json!(write::resource(update, version))
+}
+
+/// The record in an object of the API server.
+pub fn kept(object: Value) -> Result<Kept, Unreadable> {
+    read::kept(object)
 }
 
 #[async_trait]
@@ -76,16 +86,16 @@ impl Journal for ClusterJournal {
 
     async fn get(&self, id: &UpdateId) -> Result<Option<Result<Kept, Unreadable>>, ClusterError> {
         let object: Option<Value> = self.api.get(&told(id), IMAGE_UPDATES, &id.namespace, &id.name).await?;
-        Ok(object.map(read::kept))
+        Ok(object.map(kept))
     }
 
     async fn create(&self, update: &Update) -> Result<Version, ClusterError> {
-        let body = json!(write::resource(update, None));
+        let body = object(update, None);
         version(&update.id, &self.api.create(&told(&update.id), IMAGE_UPDATES, &update.id.namespace, &body).await?)
     }
 
     async fn replace(&self, update: &Update, old: &Version) -> Result<Version, ClusterError> {
-        let body = json!(write::resource(update, Some(old)));
+        let body = object(update, Some(old));
         let place = (&*update.id.namespace, &*update.id.name);
         version(&update.id, &self.api.replace(&told(&update.id), IMAGE_UPDATES, place, &body).await?)
     }

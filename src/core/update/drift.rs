@@ -1,11 +1,17 @@
 //! How the workload of an update differs from what the update started from, or from what it left behind.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Change, Drift, Mark, Outcome, Phase, Plan, Update, UpdateId};
 use crate::core::directives::Directives;
 use crate::core::image::Pin;
+use crate::core::schedule::after;
 use crate::core::workload::Workload;
+
+/// Between the times of two patches of a workload, at least.
+const APART: Duration = Duration::from_millis(1);
 
 /// How the workload that the watch shows differs from what `update` started from. Meaningful while the update has changed nothing.
 pub fn drift(update: &Update, workload: Option<&Workload>) -> Option<Drift> {
@@ -115,10 +121,22 @@ fn of<'a>(uid: &str, known: &[&'a Update]) -> impl Iterator<Item = &'a Update> {
     known.iter().copied().filter(move |update| *update.spec.uid == *uid)
 }
 
-/// When the update set its images; `None` when it did not. A patch whose answer never came is told by the mark alone, and was the newest.
+/// `update`, which was just patched, with a time of its patch that is later than those of all patches among `known`. The clock may have been
+/// set back since, and what a workload should show is told by the order of its patches.
+pub fn patched_last(mut update: Update, known: &[&Update]) -> Update {
+    let others = of(&update.spec.uid, known).filter(|other| other.id != update.id);
+    let newest = others.filter_map(|other| other.phase.rollout()).map(|rollout| rollout.patched).max();
+    if let (Phase::Verifying(verifying), Some(newest)) = (&mut update.phase, newest) {
+        verifying.rollout.patched = verifying.rollout.patched.max(after(newest, APART));
+    }
+    update
+}
+
+/// When the update set its images; `None` when it did not. A patch whose answer has not come is told by the mark alone, and was the newest.
 fn set_at(update: &Update, mark: Option<&Mark>) -> Option<Timestamp> {
     let is_marked = mark.is_some_and(|mark| mark.update == update.id.name);
-    update.phase.rollout().map(|rollout| rollout.patched).or_else(|| is_marked.then_some(update.since))
+    let unanswered = || if update.is_open() { Timestamp::MAX } else { update.since };
+    update.phase.rollout().map(|rollout| rollout.patched).or_else(|| is_marked.then(unanswered))
 }
 
 fn is_put_back(update: &Update) -> bool {

@@ -42,7 +42,7 @@ use crate::core::workload::{Workload, WorkloadId};
 
 pub use admit::{Admission, Decided, admit, again};
 pub use again::{FORBIDDEN_MAX, PANICS_MAX};
-pub use drift::{Left, disowned, drift, left, not_running, set_back};
+pub use drift::{Left, disowned, drift, left, not_running, patched_last, set_back};
 pub use effect::Effect;
 pub use event::{Entry, Event, HISTORY_MAX, History};
 pub use id::UpdateId;

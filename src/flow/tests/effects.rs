@@ -275,22 +275,22 @@ fn changed_directives_and_mended_mistakes_are_looked_at_now() {
     assert_eq!(hints(&mut world, "web", &[("skeg.dev/policy", "minor")]), 1, "mended");
 }
 
-fn failed_read(access: Access, at: Timestamp) -> Observation {
+fn failed_read(access: Access) -> Observation {
     let repository: Repository = "ghcr.io/acme/web".parse().unwrap();
     let read = Err(RegistryError::NotFound { repository: repository.to_string() });
-    Observation { repository, access, trigger: Trigger::Poll, named: BTreeSet::new(), at, read }
+    Observation { repository, access, trigger: Trigger::Poll, named: BTreeSet::new(), begun: Duration::ZERO, read }
 }
 
 #[test]
 fn what_was_noted_of_a_repository_goes_with_its_last_workload() {
     let mut world = World::new(settings());
     let id = world.show("web", OLD, PATCH, None);
-    world.send(Message::Observed(vec![failed_read(Access::Anonymous, world.now)]));
+    world.send(Message::Observed(vec![failed_read(Access::Anonymous)]));
     assert_eq!(world.engine.looked.registry("ghcr.io").unreadable, 1);
     world.shown.0.lock().unwrap().clear();
     world.send(Message::Changed(vec![id]));
     assert_eq!(world.engine.looked.registry("ghcr.io").unreadable, 0);
-    world.send(Message::Observed(vec![failed_read(Access::Anonymous, world.now)]));
+    world.send(Message::Observed(vec![failed_read(Access::Anonymous)]));
     assert_eq!(world.engine.looked.registry("ghcr.io").unreadable, 0, "an answer that comes late is not noted again");
 }
 
@@ -298,7 +298,7 @@ fn what_was_noted_of_a_repository_goes_with_its_last_workload() {
 fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
     let now = Timestamp::UNIX_EPOCH;
     let mut looked = Looked::default();
-    let failed = failed_read(Access::Configured(1), now);
+    let failed = failed_read(Access::Configured(1));
     looked.note_trouble(&failed, now);
     let read = Ok(Read { listing: Listing::Whole(vec![]), digests: BTreeMap::new() });
     looked.note_trouble(&Observation { access: Access::Anonymous, read, ..failed.clone() }, now);
@@ -313,12 +313,7 @@ fn a_delivery_that_is_ahead_of_the_list_is_looked_into_once_more() {
     let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()]), digests: BTreeMap::new() };
     let mut look = |trigger, named: Option<&str>| {
         let named = named.into_iter().map(|tag| tag.parse().unwrap()).collect();
-        world.send(Message::Observed(vec![Observation {
-            trigger,
-            named,
-            read: Ok(read.clone()),
-            ..failed_read(Access::Anonymous, world.now)
-        }]));
+        world.send(Message::Observed(vec![Observation { trigger, named, read: Ok(read.clone()), ..failed_read(Access::Anonymous) }]));
         world.run();
         std::mem::take(&mut world.hints)
     };

@@ -230,6 +230,28 @@ fn an_undo_to_a_revision_further_back_is_held_though_it_takes_the_mark_away() {
 }
 
 #[test]
+fn an_undo_is_noticed_though_the_clock_was_set_back_between_two_patches() {
+    let mut world = World::new(settings());
+    world.later(1_000);
+    world.show("web", OLD, ALL, None);
+    let first = world.apply(WEB, &["1.0.1"]);
+    world.show("web", &web("1.0.1"), ALL, Some(mark(&first)));
+    world.finish(&first);
+    world.later(-400);
+    world.observe(&[("1.0.1", "1.0.1"), ("1.0.2", "1.0.2")]);
+    world.run();
+    let second = world.open();
+    world.show("web", &web("1.0.2"), ALL, Some(mark(&second)));
+    assert_eq!(world.ends(&first), ("Done", false), "the patch is skeg's own, though its answer has not come");
+    world.outcome(&second, patched(&web("1.0.2")));
+    world.run();
+    world.finish(&second);
+    world.show("web", &web("1.0.1"), ALL, Some(mark(&first)));
+    assert_eq!((world.ends(&first), world.ends(&second)), (("Done", false), ("Done", true)));
+    world.leaves_alone(WEB, &["1.0.1", "1.0.2"]);
+}
+
+#[test]
 fn a_resume_lifts_what_was_set_back_and_not_what_will_be() {
     let mut world = World::new(settings());
     let resume = |world: &mut World| {

@@ -1,0 +1,62 @@
+//! People are asked once. A second message for an update is right only when nobody could know of the first: its post was given up before it
+//! arrived, its answer never came, or a person deleted it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use skeg::core::update::UpdateId;
+
+use super::Promise;
+use super::past::Past;
+use crate::history::{Fact, Process, Told};
+
+/// The messages of each update.
+#[derive(Default)]
+pub struct AskedOnce {
+    posted: BTreeMap<UpdateId, Vec<Message>>,
+}
+
+struct Message {
+    number: u64,
+    by: Process,
+    sent: Timestamp,
+    /// When its answer came.
+    answered: Option<Timestamp>,
+}
+
+impl Promise for AskedOnce {
+    fn words(&self) -> &'static str {
+        "people are asked once"
+    }
+
+    fn see(&mut self, told: &Told, _: &Past) -> Result<(), String> {
+        match &told.fact {
+            Fact::Posted { update, message, sent, by, .. } => {
+                let earlier = self.posted.entry(update.clone()).or_default();
+                // Whoever looks into the channel finds what is there. The look is a request of its own right before the post.
+                let known = earlier.iter().find(|one| one.answered.is_some_and(|answered| answered <= *sent));
+                if let Some(known) = known {
+                    return Err(format!("{} was posted again as {message}, and message {} was answered", update.name, known.number));
+                }
+                earlier.push(Message { number: *message, by: *by, sent: *sent, answered: None });
+            }
+            Fact::PostAnswered { message } => {
+                let Some(all) = self.posted.values_mut().find(|all| all.iter().any(|one| one.number == *message)) else { return Ok(()) };
+                let Some(one) = all.iter_mut().find(|one| one.number == *message) else { return Ok(()) };
+                one.answered = Some(told.at);
+                let (by, sent) = (one.by, one.sent);
+                // Whoever waits for the answer to a post sends no other.
+                if let Some(other) =
+                    all.iter().find(|other| other.number != *message && other.by == by && other.sent >= sent && other.sent < told.at)
+                {
+                    return Err(format!("messages {message} and {} of one update were posted by {by} side by side", other.number));
+                }
+            }
+            Fact::MessageDeleted { update, message } => {
+                self.posted.entry(update.clone()).or_default().retain(|one| one.number != *message);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
