@@ -1,6 +1,6 @@
 //! Every refusal and every order is in the audit log, whoever waits for the answer.
 
-use skeg::core::hold::voter::{Ballot, Clicker, Home, Voter};
+use skeg::core::hold::voter::{Ballot, Clicker, Home, Standing, Voter};
 use skeg::core::pause::Scope;
 use skeg::core::update::{UpdateId, Verdict};
 use skeg::http::desk::{Caller, Desk as _, PauseOrder, Saying};
@@ -63,6 +63,6 @@ async fn an_order_that_is_refused_at_the_desk_is_in_the_audit_log() {
 
 fn ballot() -> Ballot {
     let home = Home { team: "T1".into(), channel: "C1".into() };
-    let clicker = Clicker { user: "U1".into(), team: Some("T1".into()), channel: Some("C1".into()), home };
+    let clicker = Clicker { user: "U1".into(), team: Some("T1".into()), channel: Some("C1".into()), standing: Standing::Member, home };
     Ballot { voter: Voter::Slack(clicker), verdict: Verdict::Approve, content: Some("sha256:aa".into()), reason: None }
 }

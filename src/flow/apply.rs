@@ -61,7 +61,7 @@ async fn settled(ports: &Ports, update: &Update, outcome: Applied) -> Applied {
         | Applied::Drifted(_)
         | Applied::Paused
         | Applied::Barred(_)
-        | Applied::Failed(Failure { kind: FailureKind::Refused, .. }) => match take_over(ports, update).await {
+        | Applied::Failed(Failure { kind: FailureKind::Refused | FailureKind::Forbidden, .. }) => match take_over(ports, update).await {
             Ok(false) => outcome,
             Ok(true) => match look(ports, update).await {
                 Ok(Looked::Settled(patched @ Applied::Patched { .. })) => patched,
@@ -102,7 +102,7 @@ async fn take_over(ports: &Ports, update: &Update) -> Result<bool, ClusterError>
             Err(error) => return Err(error),
         }
     }
-    Err(kept_writing(update))
+    Err(kept_writing(&update.spec.workload))
 }
 
 /// The workload as the API server has it. One that a newer leader has marked is left alone until the lease is seen to be ours.

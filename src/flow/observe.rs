@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Ports;
 use super::guard::{INTERNAL, guarded};
 use crate::core::candidate::candidates;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use skeg::core::hold::voter::{Ballot, Clicker, Home, Voter};
+use skeg::core::hold::voter::{Ballot, Clicker, Home, Standing, Voter};
 use skeg::core::image::{ImageRef, Repository, Tag};
 use skeg::core::pause::Scope;
 use skeg::core::schedule::after;
@@ -106,7 +106,7 @@ impl World {
     /// A registry tells of a push, once or more often.
     fn hint(&mut self, repository: &Repository, tag: Option<&Tag>) {
         for _ in 0..self.random.u32(1..4) {
-            let hint = Hint { repository: repository.clone(), tag: tag.cloned(), trigger: Trigger::Webhook };
+            let hint = Hint { repository: repository.clone(), tags: tag.into_iter().cloned().collect(), trigger: Trigger::Webhook };
             let wait = self.between(Duration::from_millis(10), Duration::from_secs(5));
             self.after(wait, move |world| world.wanted.push_back(Wanted::Hint(hint)));
         }
@@ -205,7 +205,7 @@ fn click(world: &mut World) {
     let Some(message) = number.and_then(|number| world.chat.0.get(&number)).cloned() else { return };
     let user = ["U1", "U2", "U1", "U2", "U9"][world.random.usize(0..5)];
     let home = Home { team: "T1".into(), channel: CHANNEL.into() };
-    let clicker = Clicker { user: user.into(), team: Some("T1".into()), channel: Some(CHANNEL.into()), home };
+    let clicker = Clicker { user: user.into(), team: Some("T1".into()), channel: Some(CHANNEL.into()), standing: Standing::Member, home };
     let verdict = verdict(world);
     let ballot = Ballot { voter: Voter::Slack(clicker), verdict, content: Some(message.content.clone()), reason: None };
     let wait = world.between(Duration::from_millis(100), Duration::from_secs(20));

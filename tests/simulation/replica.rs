@@ -16,7 +16,7 @@ use skeg::flow::commands::{Command, CommandRefused};
 use skeg::flow::engine::{Message, Settings};
 use skeg::flow::leadership::{Candidate, Parts, Replica};
 use skeg::flow::seat::Seat;
-use skeg::flow::{Ports, Prompts, RecentDigests, Recorder, Term};
+use skeg::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::{NotCast, Votes as _};
 use skeg::ports::clock::Clock;
@@ -172,6 +172,7 @@ fn ports(link: &Link, clock: &Arc<dyn Clock>) -> Ports {
         approver: link,
         prompts: Prompts::default(),
         clock: Arc::clone(clock),
+        listings: KeptListings::new(POLL_INTERVAL),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics: Arc::new(Metrics::new([])),

@@ -334,7 +334,7 @@ fn what_was_kept_for_other_questions_is_read_anew_and_what_leads_nowhere_changes
     let kept = Shortlist::of(selection, &current, &["1.0.0".parse().unwrap()]);
     for (shortlists, hints) in [(vec![kept], 0), (vec![], 1)] {
         let read = Ok(Read { listing: Listing::Kept(shortlists), digests: BTreeMap::new() });
-        world.send(Message::Observed(vec![Observation { read, ..failed_read(Access::Anonymous, world.now) }]));
+        world.send(Message::Observed(vec![Observation { read, begun: world.steady, ..failed_read(Access::Anonymous) }]));
         world.run();
         assert_eq!((std::mem::take(&mut world.hints), world.phases()), (hints, vec![]));
         assert_eq!(world.engine.looked.at(&id, "web").cloned(), before);
