@@ -156,7 +156,7 @@ enum Late {
 
 /// HA-02: the leader is stopped with its patch on the way, and goes on when another one has taken over.
 async fn stopped(plane: Plane, late: Late) -> Option<()> {
-    let mut pair = Pair::raise(plane, "2s").await?;
+    let mut pair = Pair::raise(plane, "4s").await?;
     pair.deploy().await;
     pair.start(0).await;
     pair.leads(0).await;
@@ -203,10 +203,10 @@ async fn stopped(plane: Plane, late: Late) -> Option<()> {
     pair.stands_by(0).await;
     assert_eq!(pair.shown().await, before, "{late:?}");
     let name = record["metadata"]["name"].as_str().unwrap();
-    let mark = if late == Late::AfterClosing { "none 2".to_owned() } else { before.1.clone() };
-    assert_eq!(before.1, mark);
-    assert!(late == Late::AfterClosing || mark.starts_with(name), "{mark}");
-    assert_eq!(record["status"]["epoch"], 2);
+    let (marked, epoch) = before.1.split_once(' ').unwrap();
+    assert_eq!(marked, if late == Late::AfterClosing { "none" } else { name });
+    assert_eq!(epoch == "1", late == Late::BeforePatch, "whose patch it was: {epoch}");
+    assert!(record["status"]["epoch"].as_u64() > Some(1), "{record}");
     let log = pair.replicas[0].as_ref().unwrap().log();
     assert!(log.iter().any(|line| line.contains("does not lead any more")), "{log:#?}");
     Some(())
@@ -226,7 +226,7 @@ async fn what_a_stopped_leader_sends_late_is_fenced_off_by_a_real_api_server() {
 /// there is one patch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_stopped_leader_records_late_is_taken_up() {
-    let mut pair = Pair::raise(Plane::Embedded, "2s").await.unwrap();
+    let mut pair = Pair::raise(Plane::Embedded, "4s").await.unwrap();
     let directives =
         json!({"skeg.dev/policy": "patch", "skeg.dev/pin": "tag", "skeg.dev/approvals": "1", "skeg.dev/approvers": "user:ops"});
     pair.deploy_as(&directives).await;
@@ -257,7 +257,8 @@ async fn what_a_stopped_leader_records_late_is_taken_up() {
     assert_eq!(second, 409, "it was decided before: look at it and ask again");
     let record = pair.in_phase(&["Verifying", "Recording", "Done"]).await;
     assert_eq!(record["status"]["votes"].as_array().unwrap().len(), 1);
-    assert_eq!((record["status"]["epoch"].as_i64(), pair.shown().await.2), (Some(2), 2));
+    assert!(record["status"]["epoch"].as_u64() > Some(1), "{record}");
+    assert_eq!(pair.shown().await.2, 2, "patched once");
 }
 
 /// A whole agent that leads, and beside it a second replica of the program that stands by.
@@ -394,12 +395,13 @@ async fn a_leader_that_cannot_renew_its_lease_steps_down_and_comes_back() {
     agent.stage.kube.clear_faults();
     let status =
         agent.wait_for("it leads again", async || Some(agent.get("/v1/status").await).filter(|status| status["leader"] == true)).await;
-    assert_eq!((&status["started"], &status["lead"]["epoch"]), (&started, &json!(2)), "the same process, in a new term");
+    assert_eq!(status["started"], started, "the same process");
+    assert!(status["lead"]["epoch"].as_u64() > Some(1), "in a new term: {status}");
     let (code, _) = agent.vote("1.0.1", "approve").await;
     assert_eq!(code, 200);
     agent.wait_for_phase("1.0.1", "Done").await;
     assert_eq!(agent.patches_done(), 1);
-    assert_eq!(agent.records()[0]["status"]["epoch"], 2);
+    assert!(agent.records()[0]["status"]["epoch"].as_u64() > Some(1));
     agent.push("shop/web", "1.0.2");
     agent.wait_for_phase("1.0.2", "Held").await;
 }
