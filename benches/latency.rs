@@ -23,7 +23,7 @@ use crate::report::{Goal, Report, median};
 /// Rounds, each of which measures both in turns; a machine that is busy for a while spoils a few of them.
 const ROUNDS: usize = 5;
 /// Updates of each in a round.
-const UPDATES: usize = 12;
+const UPDATES: usize = 6;
 /// Between two updates, so that one does not disturb the next.
 const PAUSE: Duration = Duration::from_millis(200);
 
