@@ -56,6 +56,9 @@ mod own_client;
 mod real_only;
 /// Create, replace and delete of `ImageUpdate`.
 mod records;
+/// Rollouts.
+#[cfg(feature = "embedded")]
+mod rolling;
 /// The rules of its definition.
 mod rules;
 /// What is refused, pruned or dropped before a rule is looked at.
@@ -73,6 +76,9 @@ pub struct Scope {
     server: Server,
     namespace: String,
     far_end: FarEnd,
+    /// What becomes of pods, where rollouts are brought about.
+    #[cfg(feature = "embedded")]
+    fates: Option<rolling::Fates>,
 }
 
 /// Whose answers are looked at.
@@ -104,6 +110,8 @@ impl Scope {
             server,
             namespace,
             far_end,
+            #[cfg(feature = "embedded")]
+            fates: None,
         };
         scope.serve_image_updates().await;
         scope
