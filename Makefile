@@ -1,13 +1,19 @@
-# make test   passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
+# make test        passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
+# make test-long   passes those again that a few seconds show little of, for minutes: skeg is killed 200 times, and left alone.
+#                  SKEG_TEST_KILLS, SKEG_TEST_SEED and SKEG_TEST_QUIET (seconds) say how often, when and for how long.
 #
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
 # With SKEG_TEST_REQUIRE=1 it is an error instead.
 
-.PHONY: test needs controlplane
+.PHONY: test test-long needs controlplane
 
 # Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
 test: needs controlplane
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3))} cargo test --locked
+
+test-long: needs controlplane
+	SKEG_TEST_KILLS=$${SKEG_TEST_KILLS:-200} SKEG_TEST_QUIET=$${SKEG_TEST_QUIET:-250} \
+	    cargo test --locked --test main --test random_kills -- --nocapture killed_at_random a_quiet_skeg
 
 # The real servers: a registry, a Git server, and the clients that talk to them.
 needs:
