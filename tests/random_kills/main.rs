@@ -14,6 +14,7 @@
 #![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod asked;
 #[path = "../simulation/checker/mod.rs"]
 #[allow(dead_code, reason = "the simulator uses the rest")]
 mod checker;
@@ -38,6 +39,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde_json::Value;
 
+use asked::Asked;
 use crowd::{Orders, keep_busy};
 use outcome::Outcome;
 use stage::{Deed, Stage, Workload};
@@ -97,11 +99,12 @@ async fn killed_at_random_moments_every_update_ends_once_in_cluster_and_git() {
     for (phase, times) in &found {
         report(&format!("a kill met an update that was {phase}: {times} times"));
     }
-    let outcome = Outcome::of(&stage).await;
+    let asked = Asked::of(&stage).await;
+    let outcome = Outcome::of(&stage, &asked).await;
     report(&outcome.to_string());
     let mut wrong = unfinished;
     wrong.extend(outcome.wrong(&tags));
-    let story = story::tell(&stage);
+    let story = story::tell(&stage, &asked);
     wrong.extend(checker::check(&story).iter().map(ToString::to_string));
     if !wrong.is_empty() {
         story.iter().for_each(|told| println!("{told}"));

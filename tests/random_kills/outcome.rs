@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
-use skeg::core::update::Mark;
 
+use super::asked::{Asked, Fate, Patch};
 use super::stage::{Deed, Stage, Workload};
 
 /// Everything that was seen.
@@ -13,7 +13,9 @@ pub struct Outcome {
     workloads: Vec<Workload>,
     /// By name.
     updates: BTreeMap<String, Decision>,
-    patches: Vec<Patched>,
+    patches: Vec<Patch>,
+    /// Patches and writes that went on their way and whose answer nobody got.
+    cut_off: usize,
     /// The commits that name updates: their ids and the updates.
     commits: Vec<(String, Vec<String>)>,
     /// By workload: what was pushed, tag to digest.
@@ -34,15 +36,6 @@ struct Decision {
     verdicts: Vec<String>,
 }
 
-/// A patch of skeg's that the API server carried out.
-struct Patched {
-    workload: String,
-    update: String,
-    image: String,
-    restores: bool,
-    at: String,
-}
-
 /// Where a workload has got to.
 struct End {
     running: String,
@@ -52,8 +45,8 @@ struct End {
 }
 
 impl Outcome {
-    /// Looks at everything.
-    pub async fn of(stage: &Stage) -> Self {
+    /// Looks at everything; `asked` is what skeg asked of the API server.
+    pub async fn of(stage: &Stage, asked: &Asked) -> Self {
         let updates = stage.records().await.iter().map(|record| (text(record, "/metadata/name"), Decision::of(record))).collect();
         let mut pushed: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
         let mut votes: BTreeMap<u64, (String, bool, Option<u16>)> = BTreeMap::new();
@@ -78,7 +71,8 @@ impl Outcome {
         Self {
             workloads: stage.workloads.clone(),
             updates,
-            patches: patches(&stage.plane.audit_log(), &stage.release.user, &stage.namespace),
+            patches: asked.patches.iter().filter(|patch| patch.fate == Fate::Done).cloned().collect(),
+            cut_off: asked.cut_off,
             commits: commits.filter(|(_, updates)| !updates.is_empty()).collect(),
             pushed,
             ends,
@@ -94,11 +88,12 @@ impl Outcome {
             self.check_approved(name, decision, &mut wrong);
         }
         for patch in &self.patches {
-            if !self.updates.contains_key(&patch.update) {
-                wrong.push(format!("{}: a patch at {} of no decision: {}", patch.workload, patch.at, patch.update));
+            let mark = patch.marked();
+            if !self.updates.contains_key(&*mark.update) {
+                wrong.push(format!("{}: a patch at {} of no decision: {}", patch.workload, patch.at, patch.mark));
             }
-            if patch.restores {
-                wrong.push(format!("{}: put back at {} without a failed rollout: {}", patch.workload, patch.at, patch.image));
+            if !mark.restored.is_empty() {
+                wrong.push(format!("{}: put back at {} without a failed rollout: {}", patch.workload, patch.at, patch.after));
             }
         }
         for (id, name) in self.commits.iter().flat_map(|(id, updates)| updates.iter().map(move |update| (id, update))) {
@@ -120,7 +115,7 @@ impl Outcome {
 
     /// A decision that was carried out has one patch and one commit; one that was not has neither.
     fn check_once(&self, name: &str, decision: &Decision, wrong: &mut Vec<String>) {
-        let patches = self.patches.iter().filter(|patch| patch.update == name).count();
+        let patches = self.patches.iter().filter(|patch| *patch.marked().update == *name).count();
         let commits = self.commits.iter().flat_map(|(_, updates)| updates).filter(|update| *update == name).count();
         let expected = match decision.phase.as_str() {
             "Done" => (1, 1),
@@ -157,7 +152,7 @@ impl Outcome {
         if !end.declared.contains(&end.running) {
             wrong.push(format!("{name} runs {}, and Git declares {}", end.running, end.declared));
         }
-        let patches: Vec<&Patched> = self.patches.iter().filter(|patch| patch.workload == name).collect();
+        let patches: Vec<&Patch> = self.patches.iter().filter(|patch| patch.workload == name).collect();
         if end.revision != patches.len() + 1 {
             wrong.push(format!("{name} is at revision {} after {} patches", end.revision, patches.len()));
         }
@@ -166,9 +161,9 @@ impl Outcome {
         }
         let mut before = 0;
         for patch in patches {
-            let tag = &self.updates.get(&patch.update).map_or_else(String::new, |decision| decision.tag.clone());
-            if !pushed.get(tag).is_some_and(|digest| shows(&patch.image, tag, digest)) {
-                wrong.push(format!("{name} was set to {}, which was never pushed so", patch.image));
+            let tag = &self.updates.get(&*patch.marked().update).map_or_else(String::new, |decision| decision.tag.clone());
+            if !pushed.get(tag).is_some_and(|digest| shows(&patch.after, tag, digest)) {
+                wrong.push(format!("{name} was set to {}, which was never pushed so", patch.after));
             }
             let number: u32 = tag.strip_prefix("1.0.").and_then(|number| number.parse().ok()).unwrap_or_default();
             if number <= before {
@@ -209,39 +204,6 @@ impl End {
     }
 }
 
-/// skeg's patches of workloads that were carried out, in their order.
-fn patches(audit_log: &str, user: &str, namespace: &str) -> Vec<Patched> {
-    let entries = audit_log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let is_one = |entry: &Value| {
-        entry["stage"] == "ResponseComplete"
-            && entry["verb"] == "patch"
-            && entry["user"]["username"] == user
-            && entry["objectRef"]["resource"] == "deployments"
-            && entry["objectRef"]["namespace"] == namespace
-            && entry["responseStatus"]["code"] == 200
-    };
-    entries.filter(is_one).map(|entry| Patched::of(&entry)).collect()
-}
-
-impl Patched {
-    fn of(entry: &Value) -> Self {
-        let operations = entry["requestObject"].as_array().unwrap_or_else(|| panic!("the audit log has no patch: {entry:#}"));
-        let set = |suffix: &str| {
-            let is_it = |operation: &&Value| operation["op"] != "test" && text(operation, "/path").ends_with(suffix);
-            operations.iter().find(is_it).map(|operation| operation["value"].clone())
-        };
-        let mark = set("/skeg.dev~1last-update").or_else(|| Some(set("/metadata/annotations")?[Mark::KEY].clone()));
-        let mark = mark.as_ref().and_then(Value::as_str).and_then(Mark::parse).unwrap_or_else(|| panic!("no mark: {entry:#}"));
-        Self {
-            workload: text(entry, "/objectRef/name"),
-            update: mark.update.into(),
-            image: set("/image").and_then(|image| Some(image.as_str()?.to_owned())).unwrap_or_default(),
-            restores: !mark.restored.is_empty(),
-            at: text(entry, "/requestReceivedTimestamp"),
-        }
-    }
-}
-
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pushes: usize = self.pushed.values().map(BTreeMap::len).sum();
@@ -253,6 +215,7 @@ impl fmt::Display for Outcome {
             writeln!(f, "{times} updates ended as {phase}")?;
         }
         let committed: usize = self.commits.iter().map(|(_, updates)| updates.len()).sum();
+        writeln!(f, "{} requests for a patch or a record lost their sender on the way", self.cut_off)?;
         write!(f, "{} patches carried out, {committed} updates committed by {} commits", self.patches.len(), self.commits.len())
     }
 }

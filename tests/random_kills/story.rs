@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use skeg::adapters::journal::kept;
 use skeg::core::hold::voter::{Ballot, Voter};
 use skeg::core::image::ImageRef;
-use skeg::core::update::{Mark, UpdateId, Verdict};
+use skeg::core::update::{UpdateId, Verdict};
 use skeg::core::workload::{Container, WorkloadId, WorkloadKind};
 
+use crate::asked::{Asked, Fate, Patch, Write};
 use crate::history::{By, Fact, Moved, Process, Told};
 use crate::stage::{Deed, Stage};
 
@@ -18,10 +18,11 @@ use crate::stage::{Deed, Stage};
 const REMOTE: &str = "fleet";
 
 /// Everything that was seen, in its order.
-pub fn tell(stage: &Stage) -> Vec<Told> {
+pub fn tell(stage: &Stage, asked: &Asked) -> Vec<Told> {
     let lives = Lives::of(&stage.deeds());
     let mut story = deeds(stage);
-    story.extend(asked(stage, &lives));
+    story.extend(asked.patches.iter().map(|patch| patched(stage, &lives, patch)));
+    story.extend(asked.writes.iter().map(|write| written(&lives, write)));
     story.extend(commits(stage, &lives));
     story.sort_by_key(|told| told.at);
     story
@@ -104,67 +105,28 @@ fn annotations(object: &Value) -> Vec<(String, String)> {
 
 // === what the API server was asked ===
 
-fn asked(stage: &Stage, lives: &Lives) -> Vec<Told> {
-    let log = stage.plane.audit_log();
-    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ours = entries.filter(|entry| {
-        entry["stage"] == "ResponseComplete"
-            && entry["user"]["username"] == stage.release.user.as_str()
-            && entry["objectRef"]["namespace"] == stage.namespace.as_str()
-    });
-    ours.filter_map(|entry| {
-        let at: Timestamp = text(&entry, "/requestReceivedTimestamp").parse().ok()?;
-        let fact = match text(&entry, "/objectRef/resource") {
-            "deployments" if entry["verb"] == "patch" => patched(stage, lives, &entry, at),
-            "imageupdates" if ["create", "update"].contains(&text(&entry, "/verb")) => written(lives, &entry, at),
-            _ => return None,
-        };
-        Some(Told { at, fact })
-    })
-    .collect()
-}
-
-fn refusal(entry: &Value) -> Option<String> {
-    let code = entry["responseStatus"]["code"].as_u64().unwrap_or_default();
-    (!matches!(code, 200 | 201)).then(|| format!("{code} {}", text(entry, "/responseStatus/message")))
-}
-
-fn patched(stage: &Stage, lives: &Lives, entry: &Value, at: Timestamp) -> Fact {
-    let operations = entry["requestObject"].as_array().unwrap_or_else(|| panic!("the audit log has no patch: {entry:#}"));
-    let value = |tests: bool, suffix: &str| {
-        let is_it = |operation: &&Value| (operation["op"] == "test") == tests && text(operation, "/path").ends_with(suffix);
-        operations.iter().find(is_it).map(|operation| &operation["value"])
-    };
-    let image = |tests: bool| value(tests, "/image").and_then(Value::as_str).unwrap_or_default().into();
-    let id = workload_id(stage, text(entry, "/objectRef/name"));
-    let mark: Box<str> = match (value(false, "/skeg.dev~1last-update"), value(false, "/metadata/annotations")) {
-        (Some(mark), _) => mark.as_str().unwrap_or_default().into(),
-        (None, Some(all)) => all[Mark::KEY].as_str().unwrap_or_default().into(),
-        (None, None) => "".into(),
-    };
-    if let Some(why) = refusal(entry) {
-        return Fact::PatchRefused { id, process: lives.process(at), mark, why };
+fn patched(stage: &Stage, lives: &Lives, patch: &Patch) -> Told {
+    let id = workload_id(stage, &patch.workload);
+    let mark: Box<str> = patch.mark.as_str().into();
+    if let Fate::Not(why) | Fate::Unknown(why) = &patch.fate {
+        return Told { at: patch.at, fact: Fact::PatchRefused { id, process: lives.process(patch.at), mark, why: why.clone() } };
     }
     let made = stage.deeds().into_iter().find_map(|(_, deed)| match deed {
         Deed::Made { object } if object["metadata"]["name"] == *id.name => Some(object),
         _ => None,
     });
-    Fact::Images {
-        uid: value(true, "/metadata/uid").and_then(Value::as_str).unwrap_or_default().into(),
-        by: lives.at(at),
-        moved: vec![Moved { container: "app".into(), before: image(true), after: image(false) }],
-        mark: Some(mark),
-        annotations: annotations(&made.unwrap()),
-        id,
-    }
+    let moved = Moved { container: "app".into(), before: patch.before.as_str().into(), after: patch.after.as_str().into() };
+    let (uid, annotations) = (patch.uid.as_str().into(), annotations(&made.unwrap()));
+    Told { at: patch.at, fact: Fact::Images { id, uid, by: lives.at(patch.at), moved: vec![moved], mark: Some(mark), annotations } }
 }
 
-fn written(lives: &Lives, entry: &Value, at: Timestamp) -> Fact {
-    let kept = kept(entry["requestObject"].clone()).unwrap_or_else(|unreadable| panic!("{unreadable:?}"));
-    match refusal(entry) {
-        Some(why) => Fact::WriteRefused { id: kept.update.id, by: lives.process(at), why },
-        None => Fact::Written { update: Arc::new(kept.update), by: lives.process(at), is_new: entry["verb"] == "create" },
-    }
+fn written(lives: &Lives, write: &Write) -> Told {
+    let by = lives.process(write.at);
+    let fact = match &write.fate {
+        Fate::Done => Fact::Written { update: Arc::clone(&write.update), by, is_new: write.replaces.is_none() },
+        Fate::Not(why) | Fate::Unknown(why) => Fact::WriteRefused { id: write.update.id.clone(), by, why: why.clone() },
+    };
+    Told { at: write.at, fact }
 }
 
 // === what Git was given ===

@@ -43,6 +43,7 @@ impl Daemon {
     }
 
     /// The same for one that is killed when it does not listen in time.
+    #[allow(dead_code, reason = "one test binary uses it, the other does not")]
     pub async fn start_within(config: &Path, limit: Duration) -> Option<Self> {
         Self::begin(config, &[], limit).await.ok()
     }
