@@ -95,6 +95,12 @@ impl Scope {
         Some(Self::new(plane.server(User::Admin), FarEnd::Real(plane), plane.labels()).await)
     }
 
+    /// The same where no controller writes to Deployments.
+    pub async fn real_quiet() -> Option<Self> {
+        shared_with(Power::Quiet).await?;
+        Self::real().await
+    }
+
     /// An embedded API of its own, which is told of `ImageUpdate` in the same way as the real server.
     #[cfg(feature = "embedded")]
     pub async fn embedded() -> Self {
@@ -206,10 +212,10 @@ impl Scope {
         panic!("no pods in {}", self.namespace);
     }
 
-    /// Whether the server can be made to forget; where it cannot, that is said.
-    async fn can_compact(&self) -> bool {
+    /// Whether a case may do this here; where it may not, that is said.
+    async fn gives(&self, power: Power) -> bool {
         match &self.far_end {
-            FarEnd::Real(_) => shared_with(Power::Compact).await.is_some(),
+            FarEnd::Real(_) => shared_with(power).await.is_some(),
             #[cfg(feature = "embedded")]
             FarEnd::Embedded(_) => true,
         }

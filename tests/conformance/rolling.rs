@@ -225,9 +225,13 @@ fn counts(object: &Value) -> String {
     if counts.is_empty() { "no counts".to_owned() } else { counts.join(", ") }
 }
 
+/// A condition. That a rollout is under way is said with the reason of the last step that the controller saw, which is a matter of chance.
 fn said(condition: &Value) -> String {
     let text = |field: &str| condition[field].as_str().unwrap_or_default();
-    format!("{} {}: {}: {}", text("type"), text("status"), text("reason"), text("message"))
+    match text("reason") {
+        "NewReplicaSetCreated" | "FoundNewReplicaSet" | "ReplicaSetUpdated" => format!("{} {}: under way", text("type"), text("status")),
+        reason => format!("{} {}: {reason}: {}", text("type"), text("status"), text("message")),
+    }
 }
 
 /// What a pod shows of its only container; no message, and of the image no digest.

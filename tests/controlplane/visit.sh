@@ -19,8 +19,8 @@ source_config=${SKEG_TEST_KUBECONFIG:?names no kubeconfig}
 run=run-$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
 label=skeg.dev/test-run=$run
 definitions='stages.kwok.x-k8s.io imageupdates.skeg.dev'
-# Deleting waits for controllers of the cluster, which may be slow or, in a bare one, not be there.
-gone_within=60s
+# Deleting waits for controllers of the cluster, which take their time over a hundred namespaces.
+gone_within=5m
 
 umask 077
 kubectl() {

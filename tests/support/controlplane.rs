@@ -68,6 +68,8 @@ pub enum Power {
     Compact,
     /// Read what it was asked.
     Audit,
+    /// Rely on no controller writing to a Deployment between two requests.
+    Quiet,
     /// Put objects without a namespace there under fixed names, which somebody may use.
     ClusterWide,
 }
@@ -77,6 +79,7 @@ impl Power {
         match self {
             Self::Compact => "a server that may be made to forget",
             Self::Audit => "the server's audit log",
+            Self::Quiet => "a namespace without controllers",
             Self::ClusterWide => "a cluster of its own",
         }
     }
@@ -190,7 +193,7 @@ impl ControlPlane {
     pub fn gives(&self, power: Power) -> bool {
         match (&self.kind, power) {
             (Kind::Own { .. }, _) => true,
-            (Kind::Visited { .. }, Power::Compact | Power::Audit | Power::ClusterWide) => false,
+            (Kind::Visited { .. }, Power::Compact | Power::Audit | Power::Quiet | Power::ClusterWide) => false,
         }
     }
 
