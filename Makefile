@@ -1,17 +1,21 @@
-# make test       passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
-#
-# make simulate   searches simulated worlds for a broken promise, for two minutes.
+# make test        passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
+# make test-long   passes those again that a few seconds show little of, for minutes: skeg is killed 200 times, and left alone.
+#                  SKEG_TEST_KILLS, SKEG_TEST_SEED and SKEG_TEST_QUIET (seconds) say how often, when and for how long.
+# make simulate    searches simulated worlds for a broken promise, for two minutes: make simulate [FOR=seconds] [FROM=seed]
 #
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
 # With SKEG_TEST_REQUIRE=1 it is an error instead.
 
-.PHONY: test simulate needs controlplane
+.PHONY: test test-long simulate needs controlplane
 
 # Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
 test: needs controlplane
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3))} cargo test --locked
 
-# Runs skeg in simulated worlds for two minutes: make simulate [FOR=seconds] [FROM=seed]
+test-long: needs controlplane
+	SKEG_TEST_KILLS=$${SKEG_TEST_KILLS:-200} SKEG_TEST_QUIET=$${SKEG_TEST_QUIET:-250} \
+	    cargo test --locked --test main --test random_kills -- --nocapture killed_at_random a_quiet_skeg
+
 simulate:
 	cargo test --locked --test simulation -- search $${FOR:-120} $${FROM:-1}
 

@@ -7,20 +7,21 @@ use serde_json::{Value, json};
 
 use crate::real_loop::cluster::namespace;
 use crate::support::chart::{applied, chart, install, rendered, values};
-use crate::support::controlplane::{self, ControlPlane, User};
+use crate::support::controlplane::{self, ControlPlane, Power, User};
 use crate::support::kube_api::Server;
-use crate::support::needs::{Program, all_there};
 use crate::support::nodes::{Nodes, bring_about_rollouts};
 
-const KUBECTL: Program = Program("kubectl", "kubernetes-client");
 const CONFIG: &str = "[poll]\ninterval = \"1h\"\n";
 
-/// The control plane and its admin; `None` where a program is missing, which has then been said.
+/// The control plane and its admin; `None` where there is none, which has then been said.
 async fn plane() -> Option<(&'static ControlPlane, Server)> {
-    if !all_there(&[KUBECTL]) {
-        return None;
-    }
     let plane = controlplane::shared().await?;
+    Some((plane, plane.server(User::Admin)))
+}
+
+/// The same where the cluster is ours alone.
+async fn own_plane() -> Option<(&'static ControlPlane, Server)> {
+    let plane = controlplane::shared_with(Power::ClusterWide).await?;
     Some((plane, plane.server(User::Admin)))
 }
 
@@ -34,13 +35,13 @@ fn the_definition_in_the_chart_is_the_one_that_skeg_prints() {
 /// What kubelets would run is admitted where only restricted pods are, finds its service account, and becomes available.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_chart_installs_comes_up_under_the_restricted_standard() {
-    let Some((plane, admin)) = plane().await else { return };
-    let own = namespace(&admin, true).await;
-    bring_about_rollouts(&admin, &own).await;
-    let nodes = Nodes::of(admin.clone(), &own);
+    let Some((plane, admin)) = own_plane().await else { return };
+    let own = namespace(plane, &admin, true).await;
+    bring_about_rollouts(plane, &admin, &own).await;
+    let nodes = Nodes::of(plane, admin.clone(), &own);
     nodes.pulls("registry.example/ops/skeg:1.0.0", &format!("sha256:{}", "a1".repeat(32))).await;
     install(plane, &admin, &own, &[&own], CONFIG).await;
-    let rolled_out = Command::new("kubectl")
+    let rolled_out = Command::new(plane.program("kubectl"))
         .arg("--kubeconfig")
         .arg(plane.kubeconfig())
         .args(["--namespace", &own, "rollout", "status", "deployment/skeg", "--timeout=60s"])
@@ -67,7 +68,7 @@ async fn what_the_chart_installs_comes_up_under_the_restricted_standard() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_configuration_in_the_chart_is_one_that_skeg_takes() {
     let Some((plane, admin)) = plane().await else { return };
-    let (own, other) = (namespace(&admin, true).await, namespace(&admin, false).await);
+    let (own, other) = (namespace(plane, &admin, true).await, namespace(plane, &admin, false).await);
     let release = install(plane, &admin, &own, &[&own, &other], CONFIG).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("skeg.toml");
@@ -81,15 +82,15 @@ async fn the_configuration_in_the_chart_is_one_that_skeg_takes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_namespaces_the_same_rights_hold_in_all_of_them_and_no_others() {
-    let Some((plane, admin)) = plane().await else { return };
-    let (own, other) = (namespace(&admin, true).await, namespace(&admin, false).await);
+    let Some((plane, admin)) = own_plane().await else { return };
+    let (own, other) = (namespace(plane, &admin, true).await, namespace(plane, &admin, false).await);
     let in_one = install(plane, &admin, &own, &[&own], CONFIG).await;
     let deployments = ("patch", "apps", "deployments");
     assert!(in_one.may(&admin, &own, deployments).await);
     assert!(!in_one.may(&admin, &other, deployments).await, "a role reaches no other namespace");
     let role = admin.get(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{own}/roles/skeg")).await.is(200);
 
-    let own = namespace(&admin, true).await;
+    let own = namespace(plane, &admin, true).await;
     let in_all = install(plane, &admin, &own, &[], CONFIG).await;
     let cluster_role = admin.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/skeg").await.is(200);
     assert_eq!(cluster_role["rules"], role["rules"]);
@@ -110,7 +111,7 @@ async fn without_namespaces_the_same_rights_hold_in_all_of_them_and_no_others() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_are_mounted_as_files_and_a_digest_wins_over_a_tag() {
     let Some((plane, admin)) = plane().await else { return };
-    let own = namespace(&admin, true).await;
+    let own = namespace(plane, &admin, true).await;
     let mut values = values(&["shop"], CONFIG);
     values["secrets"] = json!(["registry", "git"]);
     let digest = format!("sha256:{}", "b2".repeat(32));

@@ -7,16 +7,21 @@ use serde_json::{Value, json};
 #[cfg(feature = "embedded")]
 use skeg::embedded::kube::{EmbeddedKube, Options};
 
-use crate::support::controlplane::{self, ControlPlane, User};
+use crate::support::controlplane::{self, ControlPlane, Power, User, shared_with};
 use crate::support::kube_api::Server;
 
 /// Makes each case a test against the real server (left out where that is not installed) and one against the embedded API.
+///
+/// `in REAL, EMBEDDED;` before the cases names how their scopes are made, where it is not in the usual way.
 macro_rules! conformance {
     ($($case:ident),+ $(,)?) => {
+        conformance!(in real, embedded; $($case),+);
+    };
+    (in $real:ident, $embedded:ident; $($case:ident),+ $(,)?) => {
         mod real {
             $(#[tokio::test]
             async fn $case() {
-                if let Some(scope) = crate::conformance::Scope::real().await {
+                if let Some(scope) = crate::conformance::Scope::$real().await {
                     super::$case(&scope).await;
                 }
             })+
@@ -26,7 +31,7 @@ macro_rules! conformance {
         mod embedded {
             $(#[tokio::test]
             async fn $case() {
-                super::$case(&crate::conformance::Scope::embedded().await).await;
+                super::$case(&crate::conformance::Scope::$embedded().await).await;
             })+
         }
     };
@@ -51,6 +56,9 @@ mod own_client;
 mod real_only;
 /// Create, replace and delete of `ImageUpdate`.
 mod records;
+/// Rollouts.
+#[cfg(feature = "embedded")]
+mod rolling;
 /// The rules of its definition.
 mod rules;
 /// What is refused, pruned or dropped before a rule is looked at.
@@ -68,6 +76,9 @@ pub struct Scope {
     server: Server,
     namespace: String,
     far_end: FarEnd,
+    /// What becomes of pods, where rollouts are brought about.
+    #[cfg(feature = "embedded")]
+    fates: Option<rolling::Fates>,
 }
 
 /// Whose answers are looked at.
@@ -81,23 +92,33 @@ impl Scope {
     /// A new namespace of the real server; `None` where that is not installed.
     pub async fn real() -> Option<Self> {
         let plane = controlplane::shared().await?;
-        Some(Self::new(plane.server(User::Admin), FarEnd::Real(plane)).await)
+        Some(Self::new(plane.server(User::Admin), FarEnd::Real(plane), plane.labels()).await)
+    }
+
+    /// The same where no controller writes to Deployments.
+    pub async fn real_quiet() -> Option<Self> {
+        shared_with(Power::Quiet).await?;
+        Self::real().await
     }
 
     /// An embedded API of its own, which is told of `ImageUpdate` in the same way as the real server.
     #[cfg(feature = "embedded")]
     pub async fn embedded() -> Self {
         let embedded = EmbeddedKube::start(Options { definitions: Vec::new(), ..Options::default() }).unwrap();
-        Self::new(Server::new(&embedded.url(), None, None), FarEnd::Embedded(embedded)).await
+        Self::new(Server::new(&embedded.url(), None, None), FarEnd::Embedded(embedded), json!({})).await
     }
 
-    async fn new(server: Server, far_end: FarEnd) -> Self {
+    async fn new(server: Server, far_end: FarEnd, labels: Value) -> Self {
         let namespace = format!("test-{:016x}", fastrand::u64(..));
-        server
-            .post("/api/v1/namespaces", &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }))
-            .await
-            .is(201);
-        let scope = Self { server, namespace, far_end };
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels } });
+        server.post("/api/v1/namespaces", &object).await.is(201);
+        let scope = Self {
+            server,
+            namespace,
+            far_end,
+            #[cfg(feature = "embedded")]
+            fates: None,
+        };
         scope.serve_image_updates().await;
         scope
     }
@@ -189,6 +210,15 @@ impl Scope {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         panic!("no pods in {}", self.namespace);
+    }
+
+    /// Whether a case may do this here; where it may not, that is said.
+    async fn gives(&self, power: Power) -> bool {
+        match &self.far_end {
+            FarEnd::Real(_) => shared_with(power).await.is_some(),
+            #[cfg(feature = "embedded")]
+            FarEnd::Embedded(_) => true,
+        }
     }
 
     /// Makes the server forget every version before this one.

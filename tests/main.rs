@@ -70,6 +70,9 @@ mod receivers;
 /// Records in the cluster: updates, pauses and Events.
 #[cfg(feature = "embedded")]
 mod records;
+/// Everything is listed anew when a watch cannot go on.
+#[cfg(feature = "embedded")]
+mod relisting;
 /// skeg is killed and stopped in the middle of its work, and goes on where it was.
 #[cfg(feature = "embedded")]
 mod restart;

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
+use crate::support::controlplane::User;
 use crate::support::git::{clone, git_succeeds, with_login};
 use crate::support::kube_api::Server;
 use crate::support::nodes::Fate;
@@ -255,21 +256,21 @@ async fn what_skeg_crd_prints_is_what_kubectl_applies_and_the_server_runs_with()
     let Some(stage) = Stage::raise(web(Auth::Anonymous, json!({ "skeg.dev/policy": "patch" }))).await else { return };
     let file = stage.folder().join("crd");
     std::fs::write(&file, stage.skeg(&["crd"])).unwrap();
-    let said = succeeds(stage.kubectl_command(&["apply", "--validate=strict", "--filename"]).arg(&file));
+    let said = succeeds(stage.kubectl_as(User::Admin, &["apply", "--validate=strict", "--filename"]).arg(&file));
     assert!(said.starts_with("customresourcedefinition.apiextensions.k8s.io/imageupdates.skeg.dev "), "{said}");
-    let difference = stage.kubectl_command(&["diff", "--filename"]).arg(&file).output().unwrap();
+    let difference = stage.kubectl_as(User::Admin, &["diff", "--filename"]).arg(&file).output().unwrap();
     assert!(difference.status.success(), "{}", String::from_utf8_lossy(&difference.stdout));
     stage.push("web", "1.0.1").await;
     let done = stage.in_phase("web", "1.0.1", "Done").await;
     let phase = stage.kubectl(&["get", "iu", done["name"].as_str().unwrap(), "--output=jsonpath={.status.phase}"]);
     assert_eq!(phase, "Done");
-    // The rules are in force: a closed record stays closed.
-    let reopened = stage
-        .kubectl_command(&["patch", "iu", done["name"].as_str().unwrap(), "--type=merge", "--patch"])
-        .arg(r#"{"status":{"phase":"Held"}}"#)
-        .output()
-        .unwrap();
-    assert!(!reopened.status.success(), "a closed record was opened again");
+    // The rules are in force: a closed record stays closed. People may not even try.
+    for (user, told) in [(User::Admin, "is invalid: status.phase"), (User::Person, "is forbidden")] {
+        let mut reopen = stage.kubectl_as(user, &["patch", "iu", done["name"].as_str().unwrap(), "--type=merge", "--patch"]);
+        let reopened = reopen.arg(r#"{"status":{"phase":"Held"}}"#).output().unwrap();
+        assert!(!reopened.status.success(), "a closed record was opened again");
+        assert!(String::from_utf8_lossy(&reopened.stderr).contains(told), "{user:?}: {reopened:?}");
+    }
     // What the chart has the kubelet ask for is there.
     let installed = stage.admin.get(&format!("/apis/apps/v1/namespaces/{}/deployments/skeg", stage.own_namespace)).await.is(200);
     for probe in ["livenessProbe", "readinessProbe"] {

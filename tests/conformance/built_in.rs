@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{Scope, deployment, names, version, with};
+use crate::support::controlplane::Power;
 use crate::support::kube_api::{JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH};
 
 conformance!(
@@ -61,6 +62,9 @@ async fn a_deployment_is_stored_with_its_defaults(scope: &Scope) {
 }
 
 async fn a_dry_run_is_checked_and_stores_nothing(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     let dry = |path: String| format!("{path}?dryRun=All");
     scope.server.post(&dry(scope.deployments()), &deployment("web")).await.is(201);
     scope.server.get(&scope.deployment("web")).await.refused(404, "NotFound");
@@ -79,6 +83,9 @@ async fn an_unknown_dry_run_is_invalid(scope: &Scope) {
 }
 
 async fn a_finalizer_keeps_a_deleted_object_until_it_is_taken_off(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     let sent = with(&deployment("web"), "/metadata/finalizers", json!(["skeg.dev/test"]));
     let created = scope.server.post(&scope.deployments(), &sent).await.is(201);
     let terminating = scope.server.delete(&scope.deployment("web")).await.is(200);
@@ -126,6 +133,9 @@ async fn a_strategic_patch_carries_out_its_directives(scope: &Scope) {
 }
 
 async fn a_replace_of_a_missing_key_adds_it(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     scope.create_deployment("web").await;
     let patch = json!([{ "op": "replace", "path": "/spec/minReadySeconds", "value": 3 }]);
     let patched = scope.server.patch(&scope.deployment("web"), JSON_PATCH, &patch).await.is(200);
@@ -212,6 +222,9 @@ async fn a_list_of_any_version_knows_no_pages(scope: &Scope) {
 }
 
 async fn a_table_of_deployments_shows_how_far_they_are(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     scope.create_deployment("web").await;
     let table = scope.server.table(&scope.deployments()).await;
     let shown = table["columnDefinitions"].as_array().unwrap().iter().filter(|column| column["priority"] == 0);

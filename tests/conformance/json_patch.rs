@@ -5,6 +5,7 @@ use super::{Scope, version};
 use crate::support::kube_api::{Answer, JSON_PATCH};
 
 conformance!(
+    in real_quiet, embedded;
     an_image_is_replaced_when_its_tests_hold,
     a_failed_test_is_422_without_details_and_changes_nothing,
     a_test_on_the_version_fences_a_stale_patch,

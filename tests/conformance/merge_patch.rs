@@ -4,6 +4,7 @@ use super::{Scope, version};
 use crate::support::kube_api::{Answer, MERGE_PATCH, STRATEGIC_PATCH};
 
 conformance!(
+    in real_quiet, embedded;
     null_removes_and_other_keys_stay,
     annotations_need_no_parent,
     a_list_is_replaced_whole,

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::{Scope, deployment, with};
 use crate::support::cluster::{clock, id, update_of};
+use crate::support::controlplane::Power;
 use crate::support::kube_api::MERGE_PATCH;
 
 conformance!(
@@ -65,6 +66,9 @@ async fn the_journal_keeps_an_update_and_the_server_guards_it(scope: &Scope) {
 }
 
 async fn an_image_is_set_beside_other_changes_and_never_over_a_person(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     let api = scope.api().await;
     let update = update(scope).await;
     let workload = workload(scope);
@@ -114,6 +118,9 @@ async fn an_image_is_set_beside_other_changes_and_never_over_a_person(scope: &Sc
 }
 
 async fn workloads_are_watched(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     let object = with(&deployment("web"), "/metadata/annotations", json!({"skeg.dev/policy": "minor"}));
     scope.server.post(&scope.deployments(), &object).await.is(201);
     scope.create_deployment("plain").await;

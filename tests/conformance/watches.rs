@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::events::core_event;
 use super::{Scope, version, with};
+use crate::support::controlplane::Power;
 use crate::support::kube_api::MERGE_PATCH;
 
 conformance!(
@@ -92,6 +93,9 @@ async fn forgotten(scope: &Scope) -> String {
 }
 
 async fn a_version_that_is_gone_is_an_error_event_with_410(scope: &Scope) {
+    if !scope.gives(Power::Compact).await {
+        return;
+    }
     let _alone = super::COMPACTION.lock().await;
     let old = forgotten(scope).await;
     let mut watch = scope.server.watch(&watch_from(&scope.events(), &old)).await;
@@ -103,6 +107,9 @@ async fn a_version_that_is_gone_is_an_error_event_with_410(scope: &Scope) {
 }
 
 async fn a_list_continued_after_its_version_is_gone_is_410(scope: &Scope) {
+    if !scope.gives(Power::Compact).await {
+        return;
+    }
     let _alone = super::COMPACTION.lock().await;
     scope.server.post(&scope.events(), &core_event(scope, "a")).await.is(201);
     scope.server.post(&scope.events(), &core_event(scope, "b")).await.is(201);
@@ -119,6 +126,9 @@ async fn a_watch_ends_in_good_order_at_its_time(scope: &Scope) {
 }
 
 async fn a_watch_sees_other_kinds_too(scope: &Scope) {
+    if !scope.gives(Power::Quiet).await {
+        return;
+    }
     let from = listed_version(scope, &scope.deployments()).await;
     let mut watch = scope.server.watch(&watch_from(&scope.deployments(), &from)).await;
     let created = scope.create_deployment("web").await;

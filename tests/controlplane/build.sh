@@ -4,9 +4,10 @@
 #   tests/controlplane/build.sh            build what is missing; print the folder that holds the programs
 #   tests/controlplane/build.sh --where    print that folder only; build nothing
 #
-# The folder holds etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok, which plays nodes,
+# The folder holds etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok, which plays nodes,
 # and helm. It is keyed by the hash of the go.mod and go.sum, so a changed pin builds anew and an unchanged one costs nothing.
-#   KUBEBUILDER_ASSETS   a folder that already holds kube-apiserver and etcd: these two are taken from there
+#   KUBEBUILDER_ASSETS   a folder that already holds kube-apiserver and etcd, and may hold kubectl: these are taken from there
+#   SKEG_TEST_KUBECONFIG the tests visit the cluster of this kubeconfig (visit.sh): only kubectl, kwok and helm are built
 #   SKEG_TEST_CACHE      where built programs are kept; default ${XDG_CACHE_HOME:-$HOME/.cache}/skeg-controlplane
 #   SKEG_BUILD_JOBS      packages compiled at the same time; default 2 (the linker alone wants about 2 GB of memory)
 # Needs Go 1.24 or newer, and on the first run the Go module proxy.
@@ -17,8 +18,13 @@ tools="$here/tools"
 assets=${KUBEBUILDER_ASSETS:-}
 
 cache=${SKEG_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/skeg-controlplane}
-key=$( (cat "$here/go.mod" "$here/go.sum" "$tools/go.mod" "$tools/go.sum"; echo "$assets") | sha256sum | cut -c1-16)
-bin="$cache/$key"
+hash() {
+    sha256sum | cut -c1-16
+}
+built="$cache/$(cat "$here/go.mod" "$here/go.sum" "$tools/go.mod" "$tools/go.sum" | hash)"
+# With programs from elsewhere it is a folder of links, so that nothing is built twice.
+bin=$built
+[ -z "$assets" ] || bin="$built-$(echo "$assets" | hash)"
 
 if [ "${1:-}" = --where ]; then
     echo "$bin"
@@ -31,7 +37,7 @@ minor=$(echo "$version" | cut -d. -f2)
 stamp=k8s.io/component-base/version
 ldflags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=$minor"
 
-mkdir -p "$bin"
+mkdir -p "$built" "$bin"
 work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 
@@ -45,19 +51,29 @@ go_is_needed() {
 # Each program appears under its final name whole or not at all: a build that was cut short leaves nothing that looks done.
 build() { # MODULE NAME PACKAGE
     [ ! -x "$bin/$2" ] || return 0
-    go_is_needed
-    echo "build.sh: building $2 ($3)" >&2
-    (cd "$1" && CGO_ENABLED=0 go build -mod=readonly -trimpath -p "${SKEG_BUILD_JOBS:-2}" -ldflags "$ldflags" -o "$work/$2" "$3") >&2
-    mv "$work/$2" "$bin/$2"
+    if [ ! -x "$built/$2" ]; then
+        go_is_needed
+        echo "build.sh: building $2 ($3)" >&2
+        began=$(date +%s)
+        (cd "$1" && CGO_ENABLED=0 go build -mod=readonly -trimpath -p "${SKEG_BUILD_JOBS:-2}" -ldflags "$ldflags" -o "$work/$2" "$3") >&2
+        mv "$work/$2" "$built/$2"
+        echo "build.sh: $2 took $(($(date +%s) - began)) s" >&2
+    fi
+    [ "$bin" = "$built" ] || ln -sf "$built/$2" "$bin/"
 }
 
-if [ -n "$assets" ]; then
-    ln -sf "$assets/etcd" "$assets/kube-apiserver" "$bin/"
+for program in etcd kube-apiserver kubectl; do
+    if [ -n "$assets" ] && [ -x "$assets/$program" ]; then
+        ln -sf "$(cd "$assets" && pwd)/$program" "$bin/"
+    fi
+done
+if [ -z "${SKEG_TEST_KUBECONFIG:-}" ]; then
+    build "$here" etcd go.etcd.io/etcd/server/v3
+    build "$here" kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
+    build "$here" kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
+    build "$here" kube-scheduler k8s.io/kubernetes/cmd/kube-scheduler
 fi
-build "$here" etcd go.etcd.io/etcd/server/v3
-build "$here" kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
-build "$here" kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager
-build "$here" kube-scheduler k8s.io/kubernetes/cmd/kube-scheduler
+build "$here" kubectl k8s.io/kubernetes/cmd/kubectl
 build "$tools" kwok sigs.k8s.io/kwok/cmd/kwok
 build "$tools" helm helm.sh/helm/v3/cmd/helm
 

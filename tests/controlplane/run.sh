@@ -10,6 +10,8 @@
 # etcd and kube-apiserver run from the start. Lines on standard input ask for more:
 #   controllers   start kube-controller-manager, kube-scheduler and kwok; what they need (rights of the user controllers, a node, the
 #                 kind Stage) is put there by tests/support/nodes.rs
+#   cluster       start every controller and the scheduler with the rights they have in any cluster, and no nodes: a cluster that
+#                 visit.sh can be tried on
 #   stop-api      end kube-apiserver, as a crash of its machine does: what `controllers` started goes with it
 #   start-api     start it again, with the same certificate and data; `controllers` is to follow when it answers, for who waited for it
 #                 has a wait of up to a minute behind it by then, and who finds none at its start ends
@@ -73,6 +75,13 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+  # What skeg writes is kept whole: a test tells from it which decision a patch carried out.
+  - level: Request
+    userGroups: ["system:serviceaccounts"]
+    verbs: [create, update, patch]
+    resources:
+      - { group: apps, resources: [deployments] }
+      - { group: skeg.dev, resources: [imageupdates] }
   - { level: Metadata, users: [skeg] }
   - { level: Metadata, userGroups: ["system:serviceaccounts"] }
   - { level: None }
@@ -108,6 +117,18 @@ contexts: [{ name: test, context: { cluster: test, user: $1 } }]
 clusters: [{ name: test, cluster: { server: "https://127.0.0.1:$api_port", certificate-authority: "$dir/ca.crt" } }]
 users: [{ name: $1, user: { token: "$2" } }]
 EOF
+}
+
+# What every cluster has.
+start_cluster() {
+    HOME="$dir" "$programs/kubectl" --kubeconfig="$dir/kubeconfig" create clusterrolebinding controllers \
+        --clusterrole=cluster-admin --user=controllers >/dev/null
+    "$programs/kube-controller-manager" --kubeconfig="$dir/controllers.kubeconfig" --leader-elect=false --secure-port=0 \
+        --kube-api-qps=500 --kube-api-burst=1000 </dev/null >"$dir/kube-controller-manager.log" 2>&1 &
+    other_pids="$other_pids $!"
+    "$programs/kube-scheduler" --kubeconfig="$dir/controllers.kubeconfig" --leader-elect=false --secure-port=0 \
+        </dev/null >"$dir/kube-scheduler.log" 2>&1 &
+    other_pids="$other_pids $!"
 }
 
 # The controllers that skeg meets. Their requests are not held back: a test waits for them.
@@ -155,6 +176,7 @@ while true; do
     if read -r -t 1 order; then
         case "$order" in
             controllers) start_controllers ;;
+            cluster) start_cluster ;;
             stop-api)
                 end $other_pids $api_pid
                 other_pids=

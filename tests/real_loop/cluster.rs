@@ -5,16 +5,22 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use skeg::adapters::journal::crd::crd;
 
+use crate::support::controlplane::ControlPlane;
 use crate::support::kube_api::Server;
+use crate::support::nodes;
 
 /// The longest that a definition may take to be in force. It is a moment.
 const IN_FORCE_MAX: Duration = Duration::from_mins(1);
 /// Between two looks at what nothing tells of.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Creates a namespace and gives its name. With `restricted` the server refuses pods that fall short of that pod security standard.
-pub async fn namespace(admin: &Server, restricted: bool) -> String {
+pub async fn namespace(plane: &ControlPlane, admin: &Server, restricted: bool) -> String {
     let namespace = format!("loop-{:016x}", fastrand::u64(..));
-    let labels = if restricted { json!({ "pod-security.kubernetes.io/enforce": "restricted" }) } else { json!({}) };
+    let mut labels = plane.labels();
+    if restricted {
+        labels["pod-security.kubernetes.io/enforce"] = "restricted".into();
+    }
     let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels } });
     admin.post("/api/v1/namespaces", &object).await.is(201);
     namespace
@@ -37,6 +43,8 @@ async fn wait_for_answer(server: &Server, path: &str) {
 
 /// Two pods with one container, `app`.
 pub fn deployment(name: &str, image: &str, annotations: &Value) -> Value {
+    let mut pod = json!({ "containers": [{ "name": "app", "image": image, "readinessProbe": { "tcpSocket": { "port": 8080 } } }] });
+    nodes::place(&mut pod);
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -44,10 +52,7 @@ pub fn deployment(name: &str, image: &str, annotations: &Value) -> Value {
         "spec": {
             "replicas": 2,
             "selector": { "matchLabels": { "app": name } },
-            "template": {
-                "metadata": { "labels": { "app": name } },
-                "spec": { "containers": [{ "name": "app", "image": image, "readinessProbe": { "tcpSocket": { "port": 8080 } } }] },
-            },
+            "template": { "metadata": { "labels": { "app": name } }, "spec": pod },
         },
     })
 }

@@ -7,17 +7,17 @@ use skeg::embedded::kube::{Fault, Matcher};
 
 use super::stage::{Needs, Stage};
 use super::{check_commit, web};
-use crate::support::controlplane::{self, Order, User};
+use crate::support::controlplane::{self, Order, Power, User};
 use crate::support::kube_api::{MERGE_PATCH, Server};
 use crate::support::registry::Auth;
+use crate::support::report::report;
 
 /// KU-02: what the API server asks for, in seconds.
 const RETRY_AFTER: u32 = 7;
-/// How long the API server fails: long enough that the pauses between tries have grown to their full length.
-const AWAY: Duration = Duration::from_secs(20);
-/// The most tries at one object while it fails. KU-03 allows twelve in a minute: with pauses that double up to 15 s and are cut to a half
-/// at most, five in the first 7.5 s and one in 7.5 s from then on. That makes seven within [`AWAY`].
-const TRIES_MAX: usize = 7;
+/// KU-03: how long the API server fails.
+const AWAY: Duration = Duration::from_mins(1);
+/// KU-03: the most tries at one object while it fails.
+const TRIES_MAX: usize = 12;
 /// KU-03: the time until all is well afterwards.
 const WELL_WITHIN: Duration = Duration::from_secs(30);
 /// More than any test asks for.
@@ -35,8 +35,11 @@ async fn check_done_once(stage: &Stage, tag: &str) {
     let done = stage.in_phase("web", tag, "Done").await;
     check_commit(stage, &done, &["Begin"]);
     assert_eq!(stage.running("web").await, stage.image("web", tag));
-    let patched = stage.asked().into_iter().filter(|asked| asked.verb == "patch" && asked.resource == "deployments" && asked.code == 200);
-    assert_eq!(patched.count(), 1, "one patch was carried out");
+    if stage.plane.gives(Power::Audit) {
+        let patched = stage.asked().into_iter();
+        let patched = patched.filter(|asked| asked.verb == "patch" && asked.resource == "deployments" && asked.code == 200);
+        assert_eq!(patched.count(), 1, "one patch was carried out");
+    }
     let revision = &stage.deployment("web").await["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
     assert_eq!(revision, "2", "one rollout");
 }
@@ -85,7 +88,7 @@ async fn a_patch_that_is_to_come_later_comes_then_and_once() {
     stage.end().await;
 }
 
-/// KU-03: 500, 503 and closed connections in turn, on everything; and the answer to the patch itself is lost.
+/// KU-03: 500, 503, closed connections and no answer at all in turn, on everything; and the answer to the patch itself is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_api_server_that_is_away_is_asked_seldom_and_then_all_is_made_good() {
     let Some(stage) = raise().await else { return };
@@ -95,7 +98,7 @@ async fn an_api_server_that_is_away_is_asked_seldom_and_then_all_is_made_good() 
     let is_lost = async || (!proxy.passed("PATCH", "/deployments/web").is_empty()).then_some(());
     stage.until("the patch is sent", is_lost).await;
     let began = Instant::now();
-    for fault in [Fault::Status(500, None), Fault::Status(503, None), Fault::Close] {
+    for fault in [Fault::Status(500, None), Fault::Status(503, None), Fault::Close, Fault::Hang] {
         proxy.fail_next(Matcher::any(), fault, ALWAYS);
     }
     proxy.cut();
@@ -106,7 +109,7 @@ async fn an_api_server_that_is_away_is_asked_seldom_and_then_all_is_made_good() 
     let back = Instant::now();
     stage.in_phase("web", "1.0.1", "Done").await;
     let well = back.elapsed();
-    println!("done {:.1} s after the API server was back", well.as_secs_f32());
+    report(&format!("KU-03: done {:.1} s after the API server was back", well.as_secs_f32()));
     assert!(well <= WELL_WITHIN, "{well:?}");
 
     let within =
@@ -117,7 +120,7 @@ async fn an_api_server_that_is_away_is_asked_seldom_and_then_all_is_made_good() 
         ("writes of the record", within("PUT", "/imageupdates/")),
         ("watches", within("GET", "/deployments?")),
     ] {
-        println!("{what} within {} s: {tries}", AWAY.as_secs());
+        report(&format!("KU-03: {what} within {} s: {tries}", AWAY.as_secs()));
         assert!(tries <= TRIES_MAX, "{tries} {what}");
     }
     check_done_once(&stage, "1.0.1").await;
@@ -239,7 +242,7 @@ async fn without_its_definition_skeg_says_what_to_do_and_begins_when_it_is_there
 async fn an_older_definition_loses_a_field_and_no_update() {
     let Some((plane, _turn)) = controlplane::own().await else { return };
     let admin = plane.server(User::Admin);
-    let namespace = super::cluster::namespace(&admin, false).await;
+    let namespace = super::cluster::namespace(plane, &admin, false).await;
     super::cluster::serve_image_updates(&admin, &namespace).await;
     let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/imageupdates.skeg.dev";
     let mut older = admin.get(definition).await.is(200);

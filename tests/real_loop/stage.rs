@@ -19,12 +19,12 @@ use super::cluster::{self, deployment, serve_image_updates};
 use super::relay::Relay;
 use crate::support::audit::{Asked, asked_by};
 use crate::support::chart::{self, Release};
-use crate::support::controlplane::{self, ControlPlane, User};
+use crate::support::controlplane::{self, ControlPlane, Power, User};
 use crate::support::fault_proxy::FaultProxy;
 use crate::support::git::RealGit;
 use crate::support::kube_api::Server;
-use crate::support::needs::{Program, all_there};
 use crate::support::nodes::{Nodes, bring_about_rollouts};
+use crate::support::people;
 use crate::support::registry::{Auth, Notify, RealRegistry};
 
 /// The longest that any awaited fact may take. A whole update takes some seconds on a free machine.
@@ -33,8 +33,6 @@ const FACT_SECONDS_MAX: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Docker's registry posts the notification of a push before it writes the tag: who looks at once finds the tag missing or empty.
 const SETTLE: &str = "1s";
-/// Puts what the chart renders into the cluster, and is what people look with.
-const KUBECTL: Program = Program("kubectl", "kubernetes-client");
 const API_TOKEN: &str = "token-of-ops";
 const HOOK_TOKEN: &str = "token-of-the-registry";
 
@@ -103,9 +101,6 @@ impl Stage {
     }
 
     async fn raise_all(needs: Needs) -> Option<Self> {
-        if !all_there(&[KUBECTL]) {
-            return None;
-        }
         let plane = match needs.plane {
             Some(plane) => plane,
             None => controlplane::shared().await?,
@@ -120,9 +115,10 @@ impl Stage {
             needs.registries.iter().map(|auth| RealRegistry::start(auth.clone(), notify.clone())).collect();
         let registries = registries?;
         let workloads: Vec<(&str, usize)> = needs.workloads.iter().map(|(name, registry, _)| (*name, *registry)).collect();
-        let namespace = cluster::namespace(&admin, false).await;
-        let own_namespace = cluster::namespace(&admin, true).await;
-        bring_about_rollouts(&admin, &namespace).await;
+        let namespace = cluster::namespace(plane, &admin, false).await;
+        let own_namespace = cluster::namespace(plane, &admin, true).await;
+        bring_about_rollouts(plane, &admin, &namespace).await;
+        people::let_in(plane, &admin, &namespace).await;
         let image = |name: &str, registry: usize| format!("{}/shop/{name}:1.0.0", registries[registry].host());
         let files: Vec<(String, String)> = workloads
             .iter()
@@ -151,7 +147,7 @@ impl Stage {
         let skeg = Skeg::start(config, None, stop.clone()).await.unwrap();
         relay.to.set(skeg.public).unwrap();
         let api = Server::new(&format!("http://{}", skeg.private), None, Some(API_TOKEN));
-        let nodes = Nodes::of(admin.clone(), &namespace);
+        let nodes = Nodes::of(plane, admin.clone(), &namespace);
         let (public, private) = (skeg.public, skeg.private);
         let stage = Self {
             plane,
@@ -185,10 +181,21 @@ impl Stage {
         self.skeg.ended().await.unwrap();
     }
 
+    /// Stops a skeg that had nothing to do, and checks that nothing was forbidden to it.
+    pub async fn end_without_updates(self) {
+        let (plane, user) = (self.plane, self.release.user.clone());
+        self.stop().await;
+        let forbidden: Vec<_> = asked_by(plane, &user).into_iter().filter(|asked| asked.code == 403).collect();
+        assert!(forbidden.is_empty(), "the chart does not grant every verb: {forbidden:#?}");
+    }
+
     /// Stops skeg, and checks what it asked of the API server.
     pub async fn end(self) {
         let (plane, user) = (self.plane, self.release.user.clone());
         self.stop().await;
+        if !plane.gives(Power::Audit) {
+            return;
+        }
         let asked = asked_by(plane, &user);
         assert!(asked.iter().any(|asked| asked.resource == "imageupdates" && asked.code == 201), "{asked:#?}");
         let forbidden: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();
@@ -217,6 +224,14 @@ impl Stage {
         digest
     }
 
+    /// Another workload like this one, which nothing is declared of in Git and which has no pods.
+    pub async fn copy(&self, name: &str, copy: &str) {
+        let like = self.deployment(name).await;
+        let mut deployment = deployment(copy, &self.running(name).await, &like["metadata"]["annotations"]);
+        deployment["spec"]["replicas"] = 0.into();
+        self.admin.post(&self.deployments(), &deployment).await.is(201);
+    }
+
     async fn deploy(&self, name: &str, annotations: &Value) {
         let deployment = deployment(name, &self.image(name, "1.0.0"), annotations);
         self.admin.post(&self.deployments(), &deployment).await.is(201);
@@ -231,15 +246,17 @@ impl Stage {
         succeeds(command.args(arguments))
     }
 
-    /// `kubectl` as the admin, in the test's namespace.
+    /// `kubectl` as an engineer has it, in the test's namespace.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        succeeds(&mut self.kubectl_command(arguments))
+        succeeds(&mut self.kubectl_as(User::Person, arguments))
     }
 
-    /// The same, not run yet.
-    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(self.plane.kubeconfig());
+    /// The same as somebody else, not run yet.
+    pub fn kubectl_as(&self, user: User, arguments: &[&str]) -> Command {
+        let kubeconfig = self.folder.path().join("kubeconfig-of-one-who-types");
+        std::fs::write(&kubeconfig, self.plane.kubeconfig_with(self.plane.token(user))).unwrap();
+        let mut command = Command::new(self.plane.program("kubectl"));
+        command.env("HOME", self.folder.path()).arg("--kubeconfig").arg(kubeconfig);
         command.args(["--namespace", &self.namespace]).args(arguments);
         command
     }

@@ -9,7 +9,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 # program:package, as in the lists of tests/support
-needed=(git:git openssl:openssl docker-registry:docker-registry skopeo:skopeo nginx:nginx fcgiwrap:fcgiwrap htpasswd:apache2-utils kubectl:kubernetes-client sshd:openssh-server ssh:openssh-client python3:python3)
+needed=(git:git openssl:openssl docker-registry:docker-registry skopeo:skopeo nginx:nginx fcgiwrap:fcgiwrap htpasswd:apache2-utils sshd:openssh-server ssh:openssh-client python3:python3)
 
 # Prints the packages of the programs that are missing.
 missing() {

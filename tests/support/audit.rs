@@ -19,6 +19,8 @@ pub struct Asked {
     pub name: String,
     /// HTTP status of the answer.
     pub code: u64,
+    /// For how long a watch was asked for, in seconds; 0 where nothing was said.
+    pub watch_seconds: u64,
 }
 
 /// The requests that this user has made so far, in the order of their answers; a watch is there from its beginning.
@@ -27,6 +29,10 @@ pub fn asked_by(plane: &ControlPlane, user: &str) -> Vec<Asked> {
     // The last line may be half written; what is looked for was answered before.
     let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     entries.filter(|entry| entry["user"]["username"] == user).filter_map(|entry| asked(&entry)).collect()
+}
+
+fn watch_seconds(uri: &str) -> u64 {
+    uri.split(['?', '&']).find_map(|part| part.strip_prefix("timeoutSeconds=")?.parse().ok()).unwrap_or_default()
 }
 
 fn asked(entry: &Value) -> Option<Asked> {
@@ -45,5 +51,6 @@ fn asked(entry: &Value) -> Option<Asked> {
         namespace: text("/objectRef/namespace"),
         name: text("/objectRef/name"),
         code: entry.pointer("/responseStatus/code")?.as_u64()?,
+        watch_seconds: watch_seconds(&text("/requestURI")),
     })
 }

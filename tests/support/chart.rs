@@ -50,7 +50,7 @@ pub fn applied(plane: &ControlPlane, objects: &str, arguments: &[&str]) -> Strin
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("objects.yaml");
     std::fs::write(&file, objects).unwrap();
-    let mut kubectl = Command::new("kubectl");
+    let mut kubectl = Command::new(plane.program("kubectl"));
     kubectl.env("HOME", folder.path()).arg("--kubeconfig").arg(plane.kubeconfig());
     kubectl.args(["apply", "--validate=strict", "--filename"]).arg(&file).args(arguments).stdin(Stdio::null());
     let output = kubectl.output().unwrap();

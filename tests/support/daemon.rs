@@ -36,6 +36,20 @@ impl Daemon {
 
     /// The same with these variables in its environment.
     pub async fn start_with(config: &Path, variables: &[(&str, &str)]) -> Self {
+        match Self::begin(config, variables, STARTED_WITHIN).await {
+            Ok(daemon) => daemon,
+            Err(log) => panic!("skeg did not start: {log:#?}"),
+        }
+    }
+
+    /// The same for one that is killed when it does not listen in time.
+    #[allow(dead_code, reason = "one test binary uses it, the other does not")]
+    pub async fn start_within(config: &Path, limit: Duration) -> Option<Self> {
+        Self::begin(config, &[], limit).await.ok()
+    }
+
+    /// Starts it; if it does not listen in time it is killed, and this is what it has said.
+    async fn begin(config: &Path, variables: &[(&str, &str)], limit: Duration) -> Result<Self, Vec<String>> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
         command
             .args(["run", "--config"])
@@ -53,9 +67,16 @@ impl Daemon {
                 let _ = tell.try_send(["private", "public"].map(|name| line[name].as_str().unwrap().to_owned()));
             }
         });
-        let started = tokio::time::timeout(STARTED_WITHIN, started.recv()).await;
-        let Ok(Some([private, public])) = started else { panic!("skeg did not start: {:#?}", log.lock().unwrap()) };
-        Self { child, private, public, log, audit, told }
+        let lines = || log.lock().unwrap().clone();
+        match tokio::time::timeout(limit, started.recv()).await {
+            Ok(Some([private, public])) => Ok(Self { child, private, public, log, audit, told }),
+            Ok(None) => panic!("skeg ended before it had started: {:#?}", lines()),
+            Err(_) => {
+                // Waited for, so that the next one finds its ports free.
+                let _ = child.kill().await;
+                Err(lines())
+            }
+        }
     }
 
     /// Ends it where it stands, if it has not ended. Gives its whole audit log.
@@ -91,6 +112,11 @@ impl Daemon {
     /// The operating log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// From here on `VmHWM` is the most memory since now (`proc_pid_clear_refs(5)`).
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id().unwrap()), "5").unwrap();
     }
 
     /// A figure of `/proc/PID/status` in bytes (`proc(5)`): `VmRSS` is the memory that is resident now, `VmHWM` the most there ever was.

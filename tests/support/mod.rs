@@ -44,11 +44,17 @@ pub mod noting_desk;
 /// Ports that panic or fail for long where a test asks for it.
 #[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "tests with embedded far ends use the rest"))]
 pub mod outside;
+/// What engineers may do beside skeg.
+#[cfg(feature = "embedded")]
+pub mod people;
 /// Requests written byte by byte.
 pub mod raw_http;
 /// A real registry and a real client of registries.
 #[cfg(feature = "embedded")]
 pub mod registry;
+/// Figures for whoever runs the tests.
+#[cfg(feature = "embedded")]
+pub mod report;
 /// The life of a server script.
 #[cfg(feature = "embedded")]
 pub mod server;

@@ -14,10 +14,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::controlplane::ControlPlane;
 use super::kube_api::{MERGE_PATCH, Server};
 
 const STAGES: &str = "/apis/kwok.x-k8s.io/v1alpha1/stages";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+/// Label and taint of the nodes that kwok plays.
+const NODES: &str = "skeg.dev/test-nodes";
 /// Whom the controllers are to the server (`tests/controlplane/run.sh`).
 const CONTROLLERS: &str = "controllers";
 /// Between two turns of a pod that waits, in milliseconds. It tells the time in seconds, and only a status that changes is a turn.
@@ -47,15 +50,13 @@ pub enum Fate {
 pub struct Nodes {
     server: Server,
     namespace: String,
+    labels: Value,
     /// By repository and tag: the digest, once it was pushed, and what becomes of its pods.
     images: Mutex<BTreeMap<String, (Option<String>, Fate)>>,
 }
 
-/// Puts what controllers and kwok need into a new control plane: rights, a node, the kind by which kwok is told.
-///
-/// The controllers may read everything and change nothing, until a namespace asks for them.
-pub async fn prepare(admin: &Server) {
-    admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &stage_definition()).await.is(201);
+/// Lets the controllers of a control plane of our own read everything. They change nothing until a namespace asks for them.
+pub async fn let_controllers_look(admin: &Server) {
     let rules = json!([
         { "apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"] },
         { "apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["create"] },
@@ -65,27 +66,51 @@ pub async fn prepare(admin: &Server) {
     for role in [CONTROLLERS, "system:kube-scheduler"] {
         admin.post(&format!("{RBAC}/clusterrolebindings"), &binding(role)).await.is(201);
     }
-    admin.post("/api/v1/nodes", &json!({ "metadata": { "name": "node" } })).await.is(201);
-    // A new node is tainted until the controller of nodes, which is not here, has seen it ready.
-    admin.patch("/api/v1/nodes/node", MERGE_PATCH, &json!({ "spec": { "taints": null } })).await.is(200);
+}
+
+/// Puts what kwok needs into the cluster: a node, and the kind by which it is told.
+pub async fn prepare(plane: &ControlPlane, admin: &Server) {
+    let answer = admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &stage_definition()).await;
+    assert!(matches!(answer.code, 201 | 409), "{answer:?}");
+    let node = format!("skeg-test-{}", plane.run());
+    let mut labels = plane.labels();
+    labels[NODES] = "true".into();
+    admin.post("/api/v1/nodes", &json!({ "metadata": { "name": node, "labels": labels } })).await.is(201);
+    // A new node is tainted until the controller of nodes, which is not in a control plane of our own, has seen it ready. In a cluster
+    // that is only visited, other pods keep away.
+    let taint = json!({ "key": NODES, "effect": "NoSchedule" });
+    let taints = if plane.rolls_out_everywhere() { json!([taint]) } else { Value::Null };
+    admin.patch(&format!("/api/v1/nodes/{node}"), MERGE_PATCH, &json!({ "spec": { "taints": taints } })).await.is(200);
     let room = json!({ "cpu": "1k", "memory": "1Ti", "pods": "100k" });
     let status = json!({ "status": {
         "allocatable": room, "capacity": room, "conditions": [{ "type": "Ready", "status": "True", "reason": "KubeletReady" }],
     } });
-    admin.patch("/api/v1/nodes/node/status", MERGE_PATCH, &status).await.is(200);
+    admin.patch(&format!("/api/v1/nodes/{node}/status"), MERGE_PATCH, &status).await.is(200);
     let deadline = Instant::now() + SERVED_MAX;
     while !admin.answers(STAGES).await {
         assert!(Instant::now() < deadline, "the kind Stage is not served");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for stage in [ended("Pod"), ended("Node"), waiting()] {
+    for mut stage in [ended("Pod"), ended("Node"), waiting()] {
+        let name = format!("{}-{}", stage["metadata"]["name"].as_str().unwrap(), plane.run());
+        stage["metadata"] = json!({ "name": name, "labels": plane.labels() });
         admin.post(STAGES, &stage).await.is(201);
     }
 }
 
+/// What a pod says of where it may run: on the nodes that kwok plays.
+#[cfg(feature = "embedded")]
+pub fn place(pod: &mut Value) {
+    pod["nodeSelector"] = json!({ NODES: "true" });
+    pod["tolerations"] = json!([{ "key": NODES, "operator": "Exists" }]);
+}
+
 /// Has the controllers bring about rollouts in this namespace.
 #[cfg(feature = "embedded")]
-pub async fn bring_about_rollouts(admin: &Server, namespace: &str) {
+pub async fn bring_about_rollouts(plane: &ControlPlane, admin: &Server, namespace: &str) {
+    if plane.rolls_out_everywhere() {
+        return;
+    }
     for role in ["deployment-controller", "replicaset-controller", "generic-garbage-collector"] {
         let binding = binding(&format!("system:controller:{role}"));
         admin.post(&format!("{RBAC}/namespaces/{namespace}/rolebindings"), &binding).await.is(201);
@@ -95,8 +120,8 @@ pub async fn bring_about_rollouts(admin: &Server, namespace: &str) {
 #[cfg(feature = "embedded")]
 impl Nodes {
     /// The nodes as a namespace sees them; `server` is asked as somebody who may do everything.
-    pub fn of(server: Server, namespace: &str) -> Self {
-        Self { server, namespace: namespace.to_owned(), images: Mutex::default() }
+    pub fn of(plane: &ControlPlane, server: Server, namespace: &str) -> Self {
+        Self { server, namespace: namespace.to_owned(), labels: plane.labels(), images: Mutex::default() }
     }
 
     /// From now on a node that pulls this image (`repository:tag`) gets this digest.
@@ -121,11 +146,12 @@ impl Nodes {
         (&self.namespace, image).hash(&mut hasher);
         let name = format!("image-{:016x}", hasher.finish());
         let path = format!("{STAGES}/{name}");
-        let Some(stage) = digest.and_then(|digest| of_image(&name, &self.namespace, image, &digest, fate)) else {
+        let Some(mut stage) = digest.and_then(|digest| of_image(&name, &self.namespace, image, &digest, fate)) else {
             let answer = self.server.delete(&path).await;
             assert!(matches!(answer.code, 200 | 404), "{answer:?}");
             return;
         };
+        stage["metadata"]["labels"] = self.labels.clone();
         let answer = self.server.patch(&path, MERGE_PATCH, &stage).await;
         if answer.code == 404 {
             self.server.post(STAGES, &stage).await.is(201);
@@ -169,6 +195,7 @@ fn waiting() -> Value {
     let status = r#"
 phase: Pending
 conditions:
+- { type: Initialized, status: "True" }
 - { type: ContainersReady, status: "False", reason: ContainersNotReady, lastProbeTime: {{ Now | Quote }} }
 containerStatuses:
 {{ range .spec.containers }}
@@ -206,7 +233,8 @@ startTime: "{started:.0}"
 hostIP: {{{{ NodeIPWith .spec.nodeName | Quote }}}}
 podIP: "10.0.0.1"
 conditions:
-{{{{ range $type := list "Initialized" "ContainersReady" "Ready" }}}}
+- {{ type: Initialized, status: "True", lastTransitionTime: {{{{ Now | Quote }}}} }}
+{{{{ range $type := list "ContainersReady" "Ready" }}}}
 - {{ type: {{{{ $type }}}}, status: "{condition}", lastTransitionTime: {{{{ Now | Quote }}}} }}
 {{{{ end }}}}
 containerStatuses:

@@ -19,6 +19,8 @@ pub struct Sets {
     pub old: Vec<Count>,
     /// Whether `new` was made just now.
     pub created: bool,
+    /// Whether the Deployment rolls: it is not paused, and was not scaled just now.
+    pub rolls: bool,
 }
 
 impl Sets {
@@ -58,8 +60,16 @@ pub fn status(deployment: &Value, sets: &Sets, now: Timestamp) -> Value {
     status
 }
 
+/// `spec.paused`
+pub fn is_paused(deployment: &Value) -> bool {
+    deployment.pointer("/spec/paused") == Some(&Value::Bool(true))
+}
+
 /// When the rollout will be too late, if it is under way and nothing more happens.
 pub fn deadline(deployment: &Value) -> Option<Timestamp> {
+    if is_paused(deployment) {
+        return None;
+    }
     let condition = condition(deployment, "Progressing")?;
     let reason = object::text(condition, "/reason")?;
     if matches!(reason, "NewReplicaSetAvailable" | "ProgressDeadlineExceeded") {
@@ -86,6 +96,12 @@ fn progressing(deployment: &Value, status: &Value, sets: &Sets, now: Timestamp) 
     let subject = sets.subject(deployment);
     let is = |reason: &str| present.is_some_and(|condition| object::text(condition, "/reason") == Some(reason));
     let say = |status: &str, reason: &str, message: String| Some(changed(deployment, "Progressing", status, reason, &message, now));
+    if is_paused(deployment) && !is("ProgressDeadlineExceeded") {
+        return say("Unknown", "DeploymentPaused", "Deployment is paused".to_owned());
+    }
+    if !sets.rolls {
+        return present.cloned();
+    }
     if sets.created {
         return say("True", "NewReplicaSetCreated", format!("Created new replica set {:?}", sets.new.as_ref()?.0));
     }
@@ -102,6 +118,9 @@ fn progressing(deployment: &Value, status: &Value, sets: &Sets, now: Timestamp) 
     }
     if deadline(deployment).is_some_and(|deadline| now >= deadline) {
         return say("False", "ProgressDeadlineExceeded", format!("{subject} has timed out progressing."));
+    }
+    if is("DeploymentPaused") {
+        return say("Unknown", "DeploymentResumed", "Deployment is resumed".to_owned());
     }
     match (present, &sets.new) {
         (Some(condition), _) => Some(condition.clone()),
@@ -162,11 +181,11 @@ mod tests {
     }
 
     fn sets(new: Option<Count>, old: Count, created: bool) -> Sets {
-        Sets { new: new.map(|count| ("web-1".into(), count)), old: vec![old], created }
+        Sets { new: new.map(|count| ("web-1".into(), count)), old: vec![old], created, rolls: true }
     }
 
     fn count(present: i64, ready: i64) -> Count {
-        Count { wanted: present, present, ready, available: ready }
+        Count { wanted: present, present, ready, available: ready, ..Count::default() }
     }
 
     /// The reason of `Progressing` and of `Available` after each step of a rollout.

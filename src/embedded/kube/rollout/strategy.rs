@@ -30,6 +30,10 @@ pub struct Count {
     pub ready: i64,
     /// `status.availableReplicas`
     pub available: i64,
+    /// `spec.replicas` of the Deployment when this one was last scaled, from an annotation of the ReplicaSet.
+    pub desired: Option<i64>,
+    /// The same with the surge: how many pods there might be of all ReplicaSets together.
+    pub most: Option<i64>,
 }
 
 impl Limits {
@@ -38,7 +42,8 @@ impl Limits {
         let replicas = object::number(deployment, "/spec/replicas").unwrap_or(1);
         let recreate = object::text(deployment, "/spec/strategy/type") == Some("Recreate");
         if recreate {
-            return Self { replicas, surge: 0, unavailable: replicas, recreate };
+            // MaxUnavailable: as few as none for the condition `Available`, though all of them are for a while.
+            return Self { replicas, surge: 0, unavailable: 0, recreate };
         }
         let bound = |field: &str, round_up: bool| {
             let value = deployment.pointer("/spec/strategy/rollingUpdate").and_then(|rolling| rolling.get(field));
@@ -56,6 +61,64 @@ impl Limits {
     pub fn available_min(self) -> i64 {
         self.replicas - self.unavailable
     }
+}
+
+/// Whether the Deployment was scaled since its `ReplicaSets` were: `isScalingEvent`.
+pub fn is_rescaled(limits: Limits, sets: &[Count]) -> bool {
+    sets.iter().any(|set| set.wanted > 0 && set.desired.is_some_and(|desired| desired != limits.replicas))
+}
+
+/// What each ReplicaSet should want when the Deployment was scaled or is paused, which is no rollout: `scale`. The new one is last,
+/// if there is one, the old ones before it are from the oldest to the youngest.
+pub fn scale_all(limits: Limits, sets: &[Count], has_new: bool) -> Vec<i64> {
+    let mut wanted: Vec<i64> = sets.iter().map(|set| set.wanted).collect();
+    let mut active: Vec<usize> = (0..sets.len()).filter(|place| wanted.get(*place).is_some_and(|wanted| *wanted > 0)).collect();
+    if active.len() < 2 {
+        let place = active.first().copied().or_else(|| sets.len().checked_sub(1));
+        if let Some(only) = place.and_then(|place| wanted.get_mut(place)) {
+            *only = limits.replicas;
+        }
+        return wanted;
+    }
+    let new = sets.last().filter(|_| has_new);
+    let all = |count: i64| count == limits.replicas;
+    if new.is_some_and(|new| all(new.wanted) && new.desired.is_some_and(all) && all(new.available)) {
+        let old = wanted.len() - 1;
+        wanted.iter_mut().take(old).for_each(|wanted| *wanted = 0);
+        return wanted;
+    }
+    if limits.recreate {
+        return wanted;
+    }
+    let allowed = if limits.replicas > 0 { limits.replicas + limits.surge } else { 0 };
+    let room = allowed - wanted.iter().sum::<i64>();
+    // The largest first; of the same size the youngest where pods are added, the oldest where they go.
+    active.sort_by_key(|place| {
+        let size = wanted.get(*place).copied().unwrap_or_default();
+        (-size, if room > 0 { sets.len() - place } else { *place })
+    });
+    let mut left = room;
+    for place in &active {
+        let (Some(set), Some(wanted)) = (sets.get(*place), wanted.get_mut(*place)) else { continue };
+        let share = share(limits, *set);
+        let share = if room > 0 { share.min(left) } else { share.max(left) };
+        *wanted += share;
+        left -= share;
+    }
+    if let Some(first) = active.first().and_then(|place| wanted.get_mut(*place)) {
+        *first = (*first + left).max(0);
+    }
+    wanted
+}
+
+/// How much a ReplicaSet grows so that it keeps its part of the whole: `getReplicaSetFraction`.
+fn share(limits: Limits, set: Count) -> i64 {
+    if limits.replicas == 0 {
+        return -set.wanted;
+    }
+    let before = set.most.filter(|most| *most > 0).unwrap_or(limits.replicas + limits.surge);
+    // Rounded to the nearest, a half away from zero; all counts are positive.
+    (2 * set.wanted * (limits.replicas + limits.surge) + before) / (2 * before) - set.wanted
 }
 
 /// What the new ReplicaSet should want, given what it and the old ones want now.
@@ -134,7 +197,27 @@ mod tests {
     }
 
     fn count(wanted: i64, available: i64) -> Count {
-        Count { wanted, present: wanted, ready: available, available }
+        Count { wanted, present: wanted, ready: available, available, ..Count::default() }
+    }
+
+    /// What the sets want after a Deployment was scaled from one size to another.
+    #[track_caller]
+    fn check_scaled(surge: (i64, i64), from: i64, to: i64, before: &[i64], after: &[i64]) {
+        let set = |wanted: &i64| Count { desired: Some(from), most: Some(from + surge.0), ..count(*wanted, 0) };
+        let sets: Vec<Count> = before.iter().map(set).collect();
+        let limits = Limits { replicas: to, surge: surge.1, unavailable: 0, recreate: false };
+        assert!(is_rescaled(limits, &sets));
+        assert_eq!(scale_all(limits, &sets, true), after, "{before:?} from {from} to {to}");
+    }
+
+    #[test]
+    fn a_scaled_deployment_shares_the_difference_out() {
+        check_scaled((1, 1), 2, 4, &[0, 2], &[0, 4]);
+        check_scaled((1, 1), 2, 0, &[0, 2], &[0, 0]);
+        check_scaled((3, 5), 10, 15, &[8, 5], &[12, 8]);
+        check_scaled((3, 3), 10, 5, &[8, 5], &[5, 3]);
+        check_scaled((1, 3), 4, 10, &[3, 2], &[8, 5]);
+        check_scaled((1, 1), 2, 0, &[2, 1], &[0, 0]);
     }
 
     /// One step of a rollout: what new and old want after it.
@@ -172,7 +255,7 @@ mod tests {
     fn recreate_waits_until_every_old_pod_is_gone() {
         let limits = Limits { replicas: 2, surge: 0, unavailable: 2, recreate: true };
         check_step(limits, count(0, 0), count(2, 2), (0, 0));
-        check_step(limits, count(0, 0), Count { wanted: 0, present: 1, ready: 0, available: 0 }, (0, 0));
+        check_step(limits, count(0, 0), Count { present: 1, ..Count::default() }, (0, 0));
         check_step(limits, count(0, 0), count(0, 0), (2, 0));
     }
 
