@@ -132,7 +132,7 @@ async fn secrets_are_mounted_as_files_and_a_digest_wins_over_a_tag() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_are_spread_replaced_one_by_one_and_never_both_evicted() {
     let Some((plane, admin)) = plane().await else { return };
-    let own = namespace(&admin, true).await;
+    let own = namespace(plane, &admin, true).await;
     let kinds = |replicas: Value| {
         let mut values = values(&[&own], CONFIG);
         values["replicas"] = replicas;

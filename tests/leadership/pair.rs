@@ -16,7 +16,6 @@ use crate::support::daemon::Daemon;
 use crate::support::fault_proxy::FaultProxy;
 use crate::support::gate::Gate;
 use crate::support::kube_api::Server;
-use crate::support::needs::{Program, all_there};
 
 const API_TOKEN: &str = "token-of-ops";
 /// The names of the replicas.
@@ -69,12 +68,9 @@ impl Pair {
                 (Server::new(&kube.url(), None, None), "shop".to_owned(), "skeg".to_owned(), to, String::new(), Some(kube), None)
             }
             Plane::Real => {
-                if !all_there(&[Program("kubectl", "kubernetes-client")]) {
-                    return None;
-                }
                 let plane = controlplane::shared().await?;
                 let admin = plane.server(User::Admin);
-                let (namespace, own) = (cluster::namespace(&admin, false).await, cluster::namespace(&admin, true).await);
+                let (namespace, own) = (cluster::namespace(plane, &admin, false).await, cluster::namespace(plane, &admin, true).await);
                 cluster::serve_image_updates(&admin, &namespace).await;
                 let mut values = chart::values(&[&namespace], "");
                 values["replicas"] = json!(2);

@@ -10,6 +10,8 @@
 mod start;
 
 use std::collections::BTreeMap;
+#[cfg(feature = "embedded")]
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin};
