@@ -74,7 +74,7 @@ impl ClusterLease {
             object: self.object.clone(),
             detail: format!("a record carries the epoch {}, which no lease can reach: mend its status.epoch", record.transitions - 1),
         })?;
-        let annotations = record.peer.map(|peer| json!({PUBLIC: peer.public, PRIVATE: peer.private}));
+        let annotations = record.peer.map_or_else(|| json!({}), |peer| json!({PUBLIC: peer.public, PRIVATE: peer.private}));
         Ok(json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
