@@ -15,6 +15,7 @@ mod endpoint;
 mod events;
 mod index;
 mod object;
+mod opening;
 mod patch;
 mod pauses;
 mod rollout;
