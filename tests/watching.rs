@@ -128,6 +128,25 @@ async fn nothing_is_missed_when_the_watch_ends_and_its_history_is_gone() {
     assert_eq!(watching.watches.all().len(), 3);
 }
 
+/// A server that hangs takes a watch on and never begins it, which must not look like a watch on which nothing happens.
+#[tokio::test]
+async fn a_watch_that_never_begins_is_told_and_given_up() {
+    let cluster = Cluster::start().await;
+    cluster.kube.apply(deployment("web", "nginx:1.25", &managed())).unwrap();
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+    cluster.kube.fail_next(Matcher::any().path("watch=true"), Fault::Hang, u32::MAX);
+    cluster.kube.end_watches();
+    let is_told = |state: &skeg::adapters::cluster::WatchState| {
+        state.trouble.as_ref().is_some_and(|trouble| trouble.error.contains("did not begin within 10 s"))
+    };
+    watching.until_state(is_told).await;
+    cluster.kube.clear_faults();
+    cluster.kube.apply(deployment("web", "nginx:1.26", &managed())).unwrap();
+    watching.until(|watches| image(watches, &id("web")).as_deref() == Some("nginx:1.26")).await;
+    watching.until_state(|state| state.trouble.is_none()).await;
+}
+
 #[tokio::test]
 async fn a_server_that_fails_at_first_is_a_state_that_passes() {
     let cluster = Cluster::start().await;

@@ -44,17 +44,17 @@ async fn check_done_once(stage: &Stage, tag: &str) {
     assert_eq!(revision, "2", "one rollout");
 }
 
-/// KU-01: an autoscaler writes the replicas all the time.
+/// KU-01: an autoscaler writes the replicas all the time, at first more often than anybody can read and patch in between, then less.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_autoscaler_that_writes_meanwhile_keeps_its_replicas() {
     let Some(stage) = raise().await else { return };
     let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", stage.namespace);
     let (admin, scaled) = (stage.admin.clone(), path.clone());
     let autoscaler = tokio::spawn(async move {
-        for replicas in (2..=4).cycle() {
+        for (replicas, pause) in (2..=4).cycle().zip(5..) {
             let scale = json!({ "spec": { "replicas": replicas } });
             admin.patch(&format!("{scaled}/scale"), MERGE_PATCH, &scale).await.is(200);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     });
     stage.push("web", "1.0.1").await;
@@ -65,6 +65,9 @@ async fn an_autoscaler_that_writes_meanwhile_keeps_its_replicas() {
     stage.admin.patch(&format!("{path}/scale"), MERGE_PATCH, &json!({ "spec": { "replicas": 3 } })).await.is(200);
     check_done_once(&stage, "1.0.1").await;
     assert_eq!(stage.deployment("web").await["spec"]["replicas"], 3);
+    let patches = stage.proxy().passed("PATCH", "/deployments/web");
+    report(&format!("KU-01: {} patches, of which {} met a change", patches.len(), patches.len() - 1));
+    assert!(patches.iter().rev().skip(1).all(|patch| patch.status == 409), "{patches:#?}");
     stage.end().await;
 }
 

@@ -53,6 +53,8 @@ struct State {
     passed: Mutex<Vec<Passed>>,
     /// Changes when every open answer is to be cut off.
     cuts: watch::Sender<u32>,
+    /// Changes when nothing fails any more.
+    mended: watch::Sender<u32>,
 }
 
 impl FaultProxy {
@@ -66,6 +68,7 @@ impl FaultProxy {
             faults: Mutex::default(),
             passed: Mutex::default(),
             cuts: watch::Sender::new(0),
+            mended: watch::Sender::new(0),
         });
         let passing = Arc::clone(&state);
         let handler = move |request| {
@@ -86,9 +89,10 @@ impl FaultProxy {
         self.state.faults.lock().unwrap().push((matcher, fault, times));
     }
 
-    /// Nothing fails any more.
+    /// Nothing fails any more, and what hangs is closed.
     pub fn clear_faults(&self) {
         self.state.faults.lock().unwrap().clear();
+        self.state.mended.send_modify(|times| *times += 1);
     }
 
     /// Cuts the connections of all answers that are not at their end: watches above all.
@@ -116,7 +120,11 @@ impl State {
         let response = match self.fault(&method, &path) {
             Some(Fault::Status(code, retry_after)) => refused(code, retry_after),
             Some(Fault::Close) => return closed(),
-            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Hang) => {
+                // Until the server is well again: whoever mends one ends what hangs on it.
+                let _ = self.mended.subscribe().changed().await;
+                return closed();
+            }
             Some(Fault::LoseAnswer) => {
                 let _ = self.pass(request, &path, place).await;
                 return closed();

@@ -66,6 +66,14 @@ pub async fn let_controllers_look(admin: &Server) {
     for role in [CONTROLLERS, "system:kube-scheduler"] {
         admin.post(&format!("{RBAC}/clusterrolebindings"), &binding(role)).await.is(201);
     }
+    // Who is refused at the start comes back later each time.
+    let review =
+        json!({ "spec": { "user": CONTROLLERS, "resourceAttributes": { "verb": "list", "group": "apps", "resource": "deployments" } } });
+    let deadline = Instant::now() + SERVED_MAX;
+    while admin.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await.is(201)["status"]["allowed"] != true {
+        assert!(Instant::now() < deadline, "the controllers may not look");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Puts what kwok needs into the cluster: a node, and the kind by which it is told.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use kube::client::Body;
+use kube::client::{Body, ClientBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::answer::{self, Asked};
 use super::connection::{ConnectError, Connection, configuration};
 use super::endpoint::Endpoint;
+use super::opening::Opening;
 use crate::ports::cluster::ClusterError;
 
 /// Time for one call, its whole answer included: two admission webhooks that take their default of 10 s each, and reserve.
@@ -117,7 +118,8 @@ impl ApiServer {
         let url = &config.cluster_url;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let address = format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default()).into();
-        Ok(Self { client: kube::Client::try_from(config).map_err(unusable)?, calls: Arc::new(Semaphore::new(CALLS_MAX)), address })
+        let client = ClientBuilder::try_from(config).map_err(unusable)?.with_layer(&Opening).build();
+        Ok(Self { client, calls: Arc::new(Semaphore::new(CALLS_MAX)), address })
     }
 
     /// The same server with turns of its own, for calls that must not wait behind others.

@@ -16,6 +16,7 @@ mod events;
 mod index;
 mod lease;
 mod object;
+mod opening;
 mod patch;
 mod pauses;
 mod rollout;

@@ -39,9 +39,9 @@ pub(super) const WATCH_SECONDS: u32 = 120;
 const PAGE: u32 = 100;
 /// Time for the next step of a listing; the API server gives up a request after 60 s itself.
 const PAGE_DEADLINE: Duration = Duration::from_mins(1);
-/// After a failure, how long a stream must go on without another one to be called well again. A server that is away shows sooner than
-/// this: a connection has 10 s.
-const WELL_AFTER: Duration = Duration::from_secs(20);
+/// After a failure, how long a stream must go on without another one to be called well again. A server that is away or hangs shows sooner
+/// than this: a connection has 10 s, and so has the beginning of a watch.
+const WELL_AFTER: Duration = Duration::from_secs(25);
 /// How often a stream lists again. Rare enough to cost nothing, often enough that whatever a silent watch missed is not missed for a day.
 const LIST_EVERY: Duration = Duration::from_mins(30);
 /// The longest pause between tries: the API server's cap (`docs/ARCHITECTURE.md`), so that the index is true again soon after the
