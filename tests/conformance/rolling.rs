@@ -173,7 +173,7 @@ impl Scope {
         last
     }
 
-    /// Deployment, ReplicaSets and pods in a few lines.
+    /// Deployment, `ReplicaSets` and pods in a few lines.
     async fn shown(&self) -> String {
         let web = self.server.get(&self.deployment("web")).await.is(200);
         let sets = self.server.get(&format!("/apis/apps/v1/namespaces/{}/replicasets", self.namespace)).await.is(200);

@@ -112,12 +112,11 @@ impl Asked {
             }
             let same = |other: &&Patch| other.workload == patch.workload;
             let next = self.patches[place + 1..].iter().filter(same).find(|other| other.fate == Fate::Done);
-            let mark = match next {
-                Some(next) => next.found.clone(),
-                None => {
-                    let workload = stage.workloads.iter().find(|workload| workload.name == patch.workload).unwrap();
-                    stage.deployment(workload).await["metadata"]["annotations"][Mark::KEY].as_str().map(str::to_owned)
-                }
+            let mark = if let Some(next) = next {
+                next.found.clone()
+            } else {
+                let workload = stage.workloads.iter().find(|workload| workload.name == patch.workload).unwrap();
+                stage.deployment(workload).await["metadata"]["annotations"][Mark::KEY].as_str().map(str::to_owned)
             };
             // Each tests what it found, so that of two alike one at most is carried out.
             let is_alone = !self.patches.iter().filter(same).any(|other| other.fate == Fate::Done && other.mark == patch.mark);

@@ -107,7 +107,9 @@ async fn killed_at_random_moments_every_update_ends_once_in_cluster_and_git() {
     let story = story::tell(&stage, &asked);
     wrong.extend(checker::check(&story).iter().map(ToString::to_string));
     if !wrong.is_empty() {
-        story.iter().for_each(|told| println!("{told}"));
+        for told in &story {
+            println!("{told}");
+        }
     }
     assert!(wrong.is_empty(), "{SEED}={seed}: {} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -62,7 +62,7 @@ fn workload_id(stage: &Stage, name: &str) -> WorkloadId {
 // === what people and machines noted ===
 
 fn deeds(stage: &Stage) -> Vec<Told> {
-    let mut votes: Vec<(u64, UpdateId, Ballot)> = Vec::new();
+    let mut ballots: Vec<(u64, UpdateId, Ballot)> = Vec::new();
     let mut story = Vec::new();
     for (at, deed) in stage.deeds() {
         let fact = match deed {
@@ -82,11 +82,11 @@ fn deeds(stage: &Stage) -> Vec<Told> {
                 let verdict = if approves { Verdict::Approve } else { Verdict::Reject };
                 let voter = Voter::Caller(crate::people::APPROVERS[0].into());
                 let ballot = Ballot { voter, verdict, content: None, reason: None };
-                votes.push((number, update.clone(), ballot.clone()));
+                ballots.push((number, update.clone(), ballot.clone()));
                 Fact::Voted { number, update, ballot }
             }
             Deed::VoteAnswered { number, code } => {
-                let (_, update, ballot) = votes.iter().find(|(vote, ..)| *vote == number).unwrap().clone();
+                let (_, update, ballot) = ballots.iter().find(|(known, ..)| *known == number).unwrap().clone();
                 Fact::VoteAnswered { number, update, ballot, counts: Some(code == 200), told: code.to_string() }
             }
             Deed::Began { life } => Fact::Replica { process: Process { replica: 0, start: life }, what: "starts".to_owned() },

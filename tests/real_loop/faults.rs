@@ -65,9 +65,9 @@ async fn an_autoscaler_that_writes_meanwhile_keeps_its_replicas() {
     stage.admin.patch(&format!("{path}/scale"), MERGE_PATCH, &json!({ "spec": { "replicas": 3 } })).await.is(200);
     check_done_once(&stage, "1.0.1").await;
     assert_eq!(stage.deployment("web").await["spec"]["replicas"], 3);
-    let patches = stage.proxy().passed("PATCH", "/deployments/web");
-    report(&format!("KU-01: {} patches, of which {} met a change", patches.len(), patches.len() - 1));
-    assert!(patches.iter().rev().skip(1).all(|patch| patch.status == 409), "{patches:#?}");
+    let sent = stage.proxy().passed("PATCH", "/deployments/web");
+    report(&format!("KU-01: {} patches, of which {} met a change", sent.len(), sent.len() - 1));
+    assert!(sent.iter().rev().skip(1).all(|patch| patch.status == 409), "{sent:#?}");
     stage.end().await;
 }
 

@@ -32,7 +32,7 @@ pub struct Count {
     pub available: i64,
     /// `spec.replicas` of the Deployment when this one was last scaled, from an annotation of the ReplicaSet.
     pub desired: Option<i64>,
-    /// The same with the surge: how many pods there might be of all ReplicaSets together.
+    /// The same with the surge: how many pods there might be of all `ReplicaSets` together.
     pub most: Option<i64>,
 }
 
