@@ -265,7 +265,7 @@ async fn a_cluster_that_is_not_there_is_a_degraded_state_and_no_crash() {
     assert_eq!(exchange(address, &get("/readyz")).await.status, 503);
     let private = private.as_str();
     let told = skeg(&["resume", "Deployment/web", "-n", "shop", "--server", private]).env("SKEG_TOKEN", "s3cret").output().await.unwrap();
-    check(&told, 1, "", "error: still starting: the records are not loaded yet; try again later\n");
+    check(&told, 1, "", "error: no replica leads at the moment\n");
     let status = skeg(&["status", "--server", private]).env("SKEG_TOKEN", "s3cret").output().await.unwrap();
     assert!(out(&status).contains("failed to perform initial object list: cannot connect: Connection refused"), "{}", out(&status));
 

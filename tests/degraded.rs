@@ -154,15 +154,15 @@ async fn an_api_server_that_goes_away_in_the_middle_of_an_update_doubles_nothing
     agent.until("the watches are well again", async || !is_told().await).await;
 }
 
-/// When the update of a record was past `Held` and open, from and until.
-fn in_flight(record: &Value) -> (Timestamp, Timestamp) {
+/// When the update of a record was rolling out, from and until.
+fn rolled_out(record: &Value) -> (Timestamp, Timestamp) {
     let history = record["status"]["history"].as_array().unwrap();
     let at = |event: &str| history.iter().find(|entry| entry["event"] == event).map(|entry| text(entry, "/at").parse().unwrap());
-    (at("applying").unwrap(), at("closed").unwrap())
+    (at("applying").unwrap(), at("healthy").unwrap())
 }
 
 #[tokio::test]
-async fn no_more_updates_are_in_flight_than_the_limit_says() {
+async fn no_more_updates_roll_out_at_once_than_the_limit_says() {
     let names = ["web", "api", "job", "bot"];
     let workloads = names.map(|name| Workload::new(name, "shop/web", "1.0.0"));
     let agent = Agent::start(Setup { more: "[limits]\nin_flight = 1", ..Setup::of(workloads) }).await;
@@ -170,7 +170,7 @@ async fn no_more_updates_are_in_flight_than_the_limit_says() {
     for name in names {
         agent.wait_for_workload(name, "Done").await;
     }
-    let mut spans: Vec<_> = agent.records().iter().map(in_flight).collect();
+    let mut spans: Vec<_> = agent.records().iter().map(rolled_out).collect();
     spans.sort();
     assert_eq!(spans.len(), names.len());
     assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:#?}");

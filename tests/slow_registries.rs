@@ -86,6 +86,7 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
         let each = asked.elapsed() / u32::try_from(polls).unwrap();
         assert!(each < Duration::from_secs(3), "{repository}: a poll each {each:?}");
     }
+    let pushed = Instant::now();
     agent.push(&format!("shop/{PAIR}"), "1.0.1");
     agent.push("shop/web", "1.0.1");
     agent.wait_for_workload("web", "Done").await;
@@ -95,7 +96,7 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
         })
         .await;
     assert!(most.load(Ordering::SeqCst) <= AT_ONCE_MAX, "the registry sees no more requests at once than it is meant to");
-    assert!(begun.elapsed() < DEADLINE, "{:?}: that was after the first deadline", begun.elapsed());
+    assert!(pushed.elapsed() < DEADLINE, "{:?}: as long as a wait for a slow answer", pushed.elapsed());
 
     let told = async || {
         let images = agent.get("/v1/images").await["images"].as_array().unwrap().clone();
@@ -104,7 +105,7 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
     let image = agent.wait_for("a slow repository is degraded", told).await;
     let took = begun.elapsed();
     assert!(text(&image, "/errors/0").contains("30 s"), "{image:#}");
-    assert!((DEADLINE..DEADLINE + Duration::from_secs(10)).contains(&took), "{took:?}");
+    assert!(took >= DEADLINE, "{took:?}");
 }
 
 /// Four repositories of one registry that answer by the byte: as many as there are requests at once.
