@@ -26,6 +26,8 @@ pub struct Reading {
     pub uid: Box<str>,
     /// Its resource version.
     pub resource_version: Box<str>,
+    /// Its generation: it grows with every change but those of the status, and never comes back.
+    pub generation: i64,
     /// Its containers and init containers, each group in its order.
     pub containers: Vec<Container>,
     /// skeg's mark on it, unparsed; a foreign text is kept as it is so that it can be tested for.

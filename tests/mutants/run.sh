@@ -9,7 +9,8 @@ cd "$(dirname "$0")/../.."
 
 # Seeds that a mutant may take. Most are found within ten.
 readonly SEEDS=${SKEG_MUTANT_SEEDS:-600}
-# What is built here shares the dependencies with every other build of this checkout.
+# What is built here shares the dependencies with every other build of this checkout, and has a version of its own below: cargo would take
+# the one package for the other.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # A mutant changes one file, so here it pays.
 export CARGO_INCREMENTAL=1
@@ -30,6 +31,8 @@ git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock sr
         [ ! -e "$file" ] || cmp --quiet "$file" "$tree/$file" || install -D "$file" "$tree/$file"
     done
 cd "$tree"
+sed -i '0,/^version = .*/s//version = "0.0.0-mutant"/' Cargo.toml
+sed -i '/^name = "skeg"$/{n;s/.*/version = "0.0.0-mutant"/}' Cargo.lock
 
 simulation() { # prints the path of the simulator, built
     local built

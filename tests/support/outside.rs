@@ -172,7 +172,7 @@ impl Outside {
     fn reading(&self) -> Reading {
         let Workload { id, uid, containers, .. } = self.workload();
         let mark = self.state.lock().unwrap().mark.clone();
-        Reading { id, uid, resource_version: "1".into(), containers, mark, has_annotations: true }
+        Reading { id, uid, resource_version: "1".into(), generation: 1, containers, mark, has_annotations: true }
     }
 }
 

@@ -66,6 +66,7 @@ impl Eq for ById {}
 struct Last {
     seen: Seen,
     resource_version: Box<str>,
+    generation: i64,
 }
 
 /// Where and when a workload was seen last.
@@ -101,8 +102,14 @@ impl Index {
         self.directives.retain(|shared| Arc::strong_count(shared) > 1);
     }
 
-    /// A workload is as given, at this resource version; `None` when it is not managed.
-    pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>, resource_version: Box<str>) {
+    /// A workload is as given, at this resource version and generation; `None` when it is not managed.
+    pub(super) fn apply(
+        &mut self,
+        scope: usize,
+        id: WorkloadId,
+        workload: Option<Workload>,
+        (resource_version, generation): (Box<str>, i64),
+    ) {
         let seen = self.now(scope);
         let Some(mut workload) = workload else {
             self.forget(&id);
@@ -111,7 +118,7 @@ impl Index {
         };
         self.unmanaged.remove(&hash(&id));
         let is_known = self.managed.get_key_value(&id).is_some_and(|(known, _)| *known.0 == workload);
-        let last = Last { seen, resource_version };
+        let last = Last { seen, resource_version, generation };
         if is_known && let Some(before) = self.managed.get_mut(&id) {
             *before = last;
             return;
@@ -154,6 +161,7 @@ impl Index {
             id: workload.id.clone(),
             uid: workload.uid.clone(),
             resource_version: last.resource_version.clone(),
+            generation: last.generation,
             containers: workload.containers.clone(),
             // A text that skeg did not write is not kept, so the version has to do.
             mark: workload.mark.as_ref().map(|mark| mark.to_string().into()),
@@ -248,7 +256,7 @@ mod tests {
     }
 
     fn apply(index: &mut Index, scope: usize, name: &str, images: &[&str]) {
-        index.apply(scope, id(name), Some(workload(name, images)), "1".into());
+        index.apply(scope, id(name), Some(workload(name, images)), ("1".into(), 1));
     }
 
     fn changed(index: &mut Index) -> Vec<String> {
@@ -298,12 +306,12 @@ mod tests {
     #[test]
     fn a_write_that_changes_nothing_here_is_no_change_and_moves_the_version() {
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), "7".into());
+        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), ("7".into(), 7));
         assert_eq!(changed(&mut index), ["web"]);
-        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), "8".into());
+        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), ("8".into(), 8));
         assert_eq!(changed(&mut index), [""; 0]);
         let reading = index.reading(&id("web")).unwrap();
-        assert_eq!((&*reading.resource_version, &*reading.containers[0].image), ("8", "nginx:1"));
+        assert_eq!((&*reading.resource_version, reading.generation, &*reading.containers[0].image), ("8", 8, "nginx:1"));
         assert_eq!(index.reading(&id("api")), None);
     }
 
@@ -312,8 +320,8 @@ mod tests {
         let directives = || skeg::parse([("skeg.dev/policy", "minor")], &[], &Defaults::default()).unwrap().unwrap();
         let managed = |name: &str| Workload { directives: Ok(directives()), ..workload(name, &["nginx:1"]) };
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(managed("web")), "1".into());
-        index.apply(0, id("api"), Some(managed("api")), "1".into());
+        index.apply(0, id("web"), Some(managed("web")), ("1".into(), 1));
+        index.apply(0, id("api"), Some(managed("api")), ("1".into(), 1));
         let kept = |index: &Index, name: &str| index.get(&id(name)).unwrap().directives.clone().unwrap();
         assert!(Arc::ptr_eq(&kept(&index, "web"), &kept(&index, "api")));
         index.begin(0);
@@ -337,7 +345,7 @@ mod tests {
         let mut index = Index::new(2);
         apply(&mut index, 0, "a", &["nginx:1"]);
         apply(&mut index, 1, "b", &["nginx:1"]);
-        index.apply(1, id("plain"), None, "1".into());
+        index.apply(1, id("plain"), None, ("1".into(), 1));
         index.begin(0);
         index.end(0);
         assert_eq!(names(&index.all()), ["b"]);
@@ -348,12 +356,12 @@ mod tests {
     fn unmanaged_workloads_are_counted_and_nothing_else() {
         let mut index = Index::new(1);
         for name in ["a", "b", "a"] {
-            index.apply(0, id(name), None, "1".into());
+            index.apply(0, id(name), None, ("1".into(), 1));
         }
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec![]));
         apply(&mut index, 0, "a", &["nginx:1"]);
         assert_eq!((index.unmanaged(), changed(&mut index)), (1, vec!["a".to_owned()]));
-        index.apply(0, id("a"), None, "1".into());
+        index.apply(0, id("a"), None, ("1".into(), 1));
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec!["a".to_owned()]), "no longer managed is a change");
         assert!(index.get(&id("a")).is_none() && index.is_there(&id("a")), "not managed is not gone");
         index.delete(&id("b"));

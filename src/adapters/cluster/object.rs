@@ -61,12 +61,18 @@ impl WorkloadObject {
         self.metadata.resource_version.as_deref().unwrap_or_default().into()
     }
 
+    /// Its generation; 0 when it has none.
+    pub(super) fn generation(&self) -> i64 {
+        self.metadata.generation.unwrap_or_default()
+    }
+
     /// What a patch is decided on.
     pub(super) fn into_reading(self, id: WorkloadId) -> Reading {
         Reading {
             id,
             uid: self.uid(),
             resource_version: self.resource_version(),
+            generation: self.generation(),
             mark: self.mark().map(Into::into),
             has_annotations: self.has_annotations,
             containers: self.containers,
@@ -119,6 +125,7 @@ struct SentMetadata {
     namespace: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
+    generation: Option<i64>,
     annotations: Option<Keys>,
     labels: Option<Keys>,
 }
@@ -163,6 +170,7 @@ impl From<Sent> for WorkloadObject {
                 namespace: sent.metadata.namespace,
                 uid: sent.metadata.uid,
                 resource_version: sent.metadata.resource_version,
+                generation: sent.metadata.generation,
                 ..ObjectMeta::default()
             },
             has_annotations: annotations.is_any,

@@ -5,11 +5,13 @@
 //! | --- | --- |
 //! | uid | a workload deleted and made again under the same name |
 //! | name and image of each container | a person's `kubectl set image`, containers in another order |
-//! | the mark, or without one the resource version | another writer of skeg; any change at all |
+//! | the mark and the generation, or without a mark the resource version | another writer of skeg; any change at all |
 //!
-//! Where there is a mark, a change beside the images (replicas by an autoscaler, an environment variable) does not disturb the patch, and
-//! the patch does not disturb it. Where there is none, the resource version is *replaced by the one read*: the server answers 409 when it
-//! is not the current one, which says more than the 422 of a failed `test` (`docs/api-server.md`).
+//! The mark alone would not do: `kubectl rollout undo` brings back image and mark of before, and a patch that was sent before and arrives
+//! late would fit again. A generation never comes back. Where there is a mark, changes of the status, of which a rollout makes many, do not
+//! disturb the patch; after any other one (replicas by an autoscaler, an environment variable) it is decided anew. Where there is none, the
+//! resource version is *replaced by the one read*: the server answers 409 when it is not the current one, which says more than the 422 of a
+//! failed `test` (`docs/api-server.md`).
 
 use serde_json::{Value, json};
 
@@ -21,7 +23,7 @@ use crate::ports::cluster::ImagePatch;
 /// The operations of the patch; `None` when it names a container that was not read.
 pub(super) fn operations(patch: &ImagePatch) -> Option<Value> {
     let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": patch.on.uid})];
-    operations.push(fence(&patch.on));
+    operations.extend(fence(&patch.on));
     for (name, image) in &patch.images {
         operations.extend(set_image(&patch.on, name, image)?);
     }
@@ -29,10 +31,13 @@ pub(super) fn operations(patch: &ImagePatch) -> Option<Value> {
     Some(Value::Array(operations))
 }
 
-fn fence(on: &Reading) -> Value {
+fn fence(on: &Reading) -> Vec<Value> {
     match &on.mark {
-        Some(mark) => json!({"op": "test", "path": mark_path(), "value": mark}),
-        None => json!({"op": "replace", "path": "/metadata/resourceVersion", "value": on.resource_version}),
+        Some(mark) => vec![
+            json!({"op": "test", "path": "/metadata/generation", "value": on.generation}),
+            json!({"op": "test", "path": mark_path(), "value": mark}),
+        ],
+        None => vec![json!({"op": "replace", "path": "/metadata/resourceVersion", "value": on.resource_version})],
     }
 }
 
@@ -81,6 +86,7 @@ mod tests {
             id: WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() },
             uid: "u1".into(),
             resource_version: "7".into(),
+            generation: 4,
             containers: vec![container("sidecar", false), container("web", false), container("first", true), container("init", true)],
             mark: mark.map(Into::into),
             has_annotations,
@@ -107,12 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_with_a_mark_is_fenced_by_it_so_that_other_changes_do_not_disturb() {
+    fn a_workload_with_a_mark_is_fenced_by_it_and_by_its_generation_so_that_its_status_does_not_disturb() {
         check(
             reading(Some("web-9876543210 2"), true),
             &["web"],
             &[
                 ("test", "/metadata/uid", "u1"),
+                ("test", "/metadata/generation", "4"),
                 ("test", "/metadata/annotations/skeg.dev~1last-update", "web-9876543210 2"),
                 ("test", "/spec/template/spec/containers/1/name", "web"),
                 ("test", "/spec/template/spec/containers/1/image", "web:1"),

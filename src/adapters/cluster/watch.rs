@@ -221,9 +221,9 @@ impl Watches {
 
     fn apply(&self, scope: usize, object: WorkloadObject) {
         let Some(id) = self.scopes.get(scope).and_then(|followed| object.id(followed.kind)) else { return };
-        let version = object.resource_version();
+        let (version, generation) = (object.resource_version(), object.generation());
         let workload = convert::workload(&id, object, &self.defaults);
-        self.state().index.apply(scope, id, workload, version);
+        self.state().index.apply(scope, id, workload, (version, generation));
     }
 
     async fn pause(&self, scope: usize, failures: &mut u32) {

@@ -69,6 +69,7 @@ fn reading(images: &[(&str, &str)], mark: Option<&str>) -> Reading {
         id: workload(),
         uid: "u1".into(),
         resource_version: "7".into(),
+        generation: 3,
         containers: images.iter().map(container).collect(),
         mark: mark.map(Into::into),
         has_annotations: true,

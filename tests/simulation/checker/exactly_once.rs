@@ -23,6 +23,9 @@ impl Promise for ExactlyOnce {
     }
 
     fn see(&mut self, told: &Told, past: &Past) -> Result<(), String> {
+        if let Some(undone) = past.undone_without_a_trace(&told.fact) {
+            self.patches.retain(|(update, ..), _| *update != undone);
+        }
         if let Some(patch) = patch(&told.fact) {
             let admitted = past.ever.get(&patch.update).map(|update| update.created).unwrap_or_default();
             let count = self.patches.entry((patch.update.clone(), admitted, patch.restores())).or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use skeg::core::image::{Digest, Repository, Tag};
-use skeg::core::update::{Mark, Update, UpdateId};
+use skeg::core::update::{Mark, Phase, Update, UpdateId};
 use skeg::core::workload::WorkloadId;
 
 use crate::history::{By, Fact, Moved, Process, Told};
@@ -152,6 +152,19 @@ impl Past {
             | Fact::Weather { .. }
             | Fact::Calm => {}
         }
+    }
+
+    /// The update whose patch is undone by this without a trace, if one is.
+    ///
+    /// `kubectl rollout undo` brings back the image and the mark of before. Where the outcome of the patch was never recorded, because skeg
+    /// died first, nothing that skeg reads differs then from a patch that was never made: this one alone may be made again.
+    pub fn undone_without_a_trace(&self, fact: &Fact) -> Option<UpdateId> {
+        let Fact::Images { id, by: By::Person("kubectl rollout undo"), mark, .. } = fact else { return None };
+        let before = self.workloads.get(id)?.mark.as_ref()?;
+        let update = UpdateId { namespace: id.namespace.clone(), name: before.update.clone() };
+        let is_unrecorded = matches!(self.ever.get(&update)?.phase, Phase::Applying(_));
+        let is_marked = mark.as_deref().and_then(Mark::parse).is_some_and(|mark| mark.update == update.name);
+        (is_unrecorded && !is_marked).then_some(update)
     }
 
     fn asks(&mut self, id: &WorkloadId, at: Timestamp, annotations: &[(String, String)]) {

@@ -77,6 +77,7 @@ impl Promise for TakenBack {
 
     fn see(&mut self, told: &Told, past: &Past) -> Result<(), String> {
         match &told.fact {
+            fact if past.undone_without_a_trace(fact).is_some() => {}
             Fact::Images { id, by: By::Person(_), .. } => self.moved_away(id, told, past),
             Fact::Deleted { id, .. } => self.lift(|of, _| of == id),
             // Who asks skeg to go on gets what was held back, from the moment of asking.
@@ -89,6 +90,10 @@ impl Promise for TakenBack {
                     marked(workload).is_some_and(|mark: Mark| mark.update == bound.update.name && mark.restored.contains(&bound.digest))
                 };
                 self.lift(|workload, bound| bound.update == *id && !tells(workload, bound));
+                // A mark names digests and no tags: what is older it cannot tell.
+                for bound in self.bound.values_mut().flatten().filter(|bound| bound.update == *id) {
+                    bound.image = Box::default();
+                }
             }
             Fact::VoteAnswered { update, ballot, counts: Some(true), .. } if ballot.verdict == Verdict::Reject => {
                 let is_rejected = |update: &&Arc<Update>| matches!(update.phase, Phase::Closed(_));

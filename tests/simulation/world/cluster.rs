@@ -30,6 +30,8 @@ pub struct Object {
     pub uid: Box<str>,
     /// Its resource version.
     pub version: u64,
+    /// Its generation.
+    pub generation: i64,
     /// Its annotations, skeg's mark included.
     pub annotations: BTreeMap<String, String>,
     /// The containers of its pod template.
@@ -57,6 +59,7 @@ impl Object {
             id: id.clone(),
             uid: self.uid.clone(),
             resource_version: self.version.to_string().into(),
+            generation: self.generation,
             containers: self.containers.clone(),
             mark: self.mark(),
             has_annotations: !self.annotations.is_empty(),
@@ -82,6 +85,7 @@ impl World {
         let object = Object {
             uid: uid.clone(),
             version: 0,
+            generation: 0,
             annotations,
             containers: containers.clone(),
             owner: None,
@@ -161,6 +165,7 @@ impl World {
         let version = self.cluster.version;
         if let Some(object) = self.cluster.by_id.get_mut(id) {
             object.version = version;
+            object.generation += 1;
             let now = Revision { containers: object.containers.clone(), annotations: object.annotations.clone() };
             object.revisions.retain(|revision| revision.containers != now.containers);
             object.revisions.push(now);
@@ -168,7 +173,7 @@ impl World {
         self.show(id);
     }
 
-    /// A JSON Patch as the adapter sends it: uid, mark or version, name and image of each container are tested.
+    /// A JSON Patch as the adapter sends it: uid, mark and generation or version, name and image of each container are tested.
     fn patch(&mut self, patch: &ImagePatch, sent: Sent) -> Result<Reading, ClusterError> {
         let id = &patch.on.id;
         let told = id.to_string();
@@ -179,6 +184,8 @@ impl World {
             Some("the uid is another".to_owned())
         } else if patch.on.mark.is_some() && object.mark() != patch.on.mark {
             Some("the mark is another".to_owned())
+        } else if patch.on.mark.is_some() && object.generation != patch.on.generation {
+            Some("the generation is another".to_owned())
         } else if patch.on.mark.is_none() && *object.version.to_string() != *patch.on.resource_version {
             Some("the resource version is another".to_owned())
         } else {

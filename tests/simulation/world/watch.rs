@@ -44,11 +44,16 @@ struct Shown {
     /// `None` for one that is not managed.
     workload: Option<Arc<Workload>>,
     version: u64,
+    generation: i64,
 }
 
 impl Watch {
     fn take(&mut self, id: &WorkloadId, object: Option<&Object>) {
-        let shown = object.map(|object| Shown { workload: workload(id, object).map(Arc::new), version: object.version });
+        let shown = object.map(|object| Shown {
+            workload: workload(id, object).map(Arc::new),
+            version: object.version,
+            generation: object.generation,
+        });
         let managed = |shown: Option<&Shown>| shown.and_then(|shown| shown.workload.clone());
         let is_news = managed(self.shown.get(id)) != managed(shown.as_ref());
         match shown {
@@ -185,6 +190,7 @@ impl Workloads for Link {
                 id: workload.id.clone(),
                 uid: workload.uid.clone(),
                 resource_version: shown.version.to_string().into(),
+                generation: shown.generation,
                 containers: workload.containers.clone(),
                 mark: workload.mark.as_ref().map(|mark| mark.to_string().into()),
                 has_annotations: true,
