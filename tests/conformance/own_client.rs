@@ -94,10 +94,14 @@ async fn an_image_is_set_beside_other_changes_and_never_over_a_person(scope: &Sc
     assert_eq!(admitted.images(&update.spec).unwrap(), [NEW.into()]);
     assert_eq!(decide(&update).await.unwrap_err(), Weighed::AlreadySet { applied: vec![NEW.into()] });
 
-    // With the mark of the update before: only what matters is tested.
+    // With the mark of the update before: a change of the status does not disturb, any other one has it decided anew.
     let next = update_of(&scope.server.get(&scope.deployment("web")).await.is(200), NEW, "team/web:1.0.2", &update.spec.changes[0].digest);
     let patch = decide(&next).await.unwrap();
     scale(6).await;
+    assert!(matches!(api.patch(&patch).await, Err(ClusterError::Conflict { .. })));
+    let patch = decide(&next).await.unwrap();
+    let status = json!({"status": {"observedGeneration": 1}});
+    scope.server.patch(&format!("{}/status", scope.deployment("web")), MERGE_PATCH, &status).await.is(200);
     api.patch(&patch).await.unwrap();
     assert!(matches!(api.patch(&patch).await, Err(ClusterError::Conflict { .. })), "the same patch twice");
     let stored = scope.server.get(&scope.deployment("web")).await.is(200);
