@@ -95,9 +95,10 @@ mv "$dir/kubeconfig.part" "$dir/kubeconfig"
 while true; do
     if read -r -t 1 order; then
         case "$order" in
-            # As run.sh: the node and the kind Stage are there by now. Other nodes are not kwok's to play.
+            # As run.sh: the node and the kind Stage are there by now. Other nodes are not kwok's to play. It asks as whoever let us in: our own
+            # accounts go first in the end, and kwok has to see its pods off.
             controllers)
-                HOME="$dir" "$programs/kwok" --kubeconfig="$dir/kubeconfig" --manage-all-nodes=false \
+                HOME="$dir" "$programs/kwok" --kubeconfig="$source_config" --manage-all-nodes=false \
                     --manage-nodes-with-label-selector="$label" --enable-crds=Stage --node-lease-duration-seconds=40 \
                     </dev/null >"$dir/kwok.log" 2>&1 &
                 kwok_pid=$!
