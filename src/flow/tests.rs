@@ -437,10 +437,13 @@ fn no_more_updates_than_allowed_are_in_flight() {
     assert_eq!(in_flight(&world), 2, "the next one takes the free place");
 }
 
+/// Has an update get stuck.
+type GetStuck = fn(&mut World, &UpdateId);
+
 /// Two may roll out at once; a commit that hangs, a registry that is away and a record that nobody takes roll nothing out.
 #[test]
 fn what_only_waits_takes_no_room_from_what_could_roll_out() {
-    let stuck: [(&str, fn(&mut World, &UpdateId)); 3] = [
+    let stuck: [(&str, GetStuck); 3] = [
         ("committing", |world, id| {
             world.outcome(id, patched("ghcr.io/acme/web:1.0.1"));
             world.outcome(id, Input::Followed(Followed::Healthy));
@@ -464,7 +467,9 @@ fn what_only_waits_takes_no_room_from_what_could_roll_out() {
         for _ in 0..3 {
             let waiting: Vec<UpdateId> =
                 world.engine.updates().filter(|update| update.phase.as_str() == "Applying").map(|update| update.id.clone()).collect();
-            waiting.iter().for_each(|id| get_stuck(&mut world, id));
+            for id in &waiting {
+                get_stuck(&mut world, id);
+            }
             if what != "not recorded" {
                 world.run();
             }

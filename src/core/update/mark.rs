@@ -32,6 +32,7 @@ impl Mark {
     const LIFTED: &'static str = "lifted";
 
     /// The mark that takes the place of this one when a person lifts what it holds back.
+    #[must_use]
     pub fn lifted(&self) -> Self {
         Self { update: Self::LIFTED.into(), epoch: self.epoch, restored: Vec::new() }
     }
