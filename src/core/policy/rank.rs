@@ -40,7 +40,7 @@ impl Refusal {
 pub struct Judgement {
     /// Why each tag does not qualify, in the order of the list; `None` for those that do.
     pub refusals: Vec<Option<Refusal>>,
-    /// The places in the list of those that qualify, the highest first; at most [`BEST_MAX`].
+    /// The places in the list of those that qualify, the highest first; at most `BEST_MAX`.
     pub best: Vec<usize>,
 }
 
