@@ -10,7 +10,7 @@
 
 # Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
 test: needs controlplane
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 3))} cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} cargo test --locked
 
 test-long: needs controlplane
 	SKEG_TEST_KILLS=$${SKEG_TEST_KILLS:-200} SKEG_TEST_QUIET=$${SKEG_TEST_QUIET:-250} \
