@@ -74,6 +74,8 @@ async fn an_older_tag_that_is_told_of_later_leads_nobody_back() {
     held(&agent, "careful", "1.0.2").await;
     assert_eq!(requests(&agent, before), ["HEAD 1.0.2", "HEAD 1.0.3"]);
     held(&agent, "web", "1.0.3").await;
+    // The records, which are behind what the API shows for a moment.
+    agent.until("both are recorded", async || agent.records().len() >= 2).await;
     assert_eq!(agent.records().len(), 2, "nothing was superseded: {:#?}", agent.records());
 }
 

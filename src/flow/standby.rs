@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{Either, select};
 use futures::lock::Mutex;
 
 use super::Ports;
@@ -18,6 +20,9 @@ use crate::http::view::{ImageState, ImageView, ReasonView, WorkloadView};
 
 /// How long a listing is shown. A person who looks again has turned around meanwhile.
 const SHOWN_FOR: Duration = Duration::from_secs(5);
+
+/// How long a listing is waited for. Who asks while the API server hangs is shown what was listed before.
+const LISTED_WITHIN: Duration = Duration::from_secs(3);
 
 /// The records as they were last listed.
 #[derive(Default)]
@@ -33,7 +38,12 @@ impl Shelf {
         {
             return Arc::clone(updates);
         }
-        match guarded(ports, "listing the records", ports.journal.all()).await {
+        let listing = guarded(ports, "listing the records", ports.journal.all()).boxed();
+        let listed = match select(listing, ports.clock.sleep_until_steady(now + LISTED_WITHIN)).await {
+            Either::Left((listed, _)) => listed,
+            Either::Right(_) => None,
+        };
+        match listed {
             Some(Ok(records)) => {
                 let updates = Arc::new(records.kept.into_iter().map(|kept| kept.update).collect());
                 *kept = Some((now, Arc::clone(&updates)));

@@ -191,7 +191,12 @@ password_file = "git"
     pub async fn approve(&self, name: &str, tag: &str) {
         let held = self.in_phase(name, tag, "Held").await;
         self.until("people are asked", async || (self.requests_for(tag) > 0).then_some(())).await;
-        let url = format!("http://{}/v1/updates/{NAMESPACE}/{}/approve", self.skeg().private, text(&held, "/name"));
+        self.vote(&held);
+    }
+
+    /// Approves the update by the API, whatever becomes of that.
+    pub fn vote(&self, update: &Value) {
+        let url = format!("http://{}/v1/updates/{NAMESPACE}/{}/approve", self.skeg().private, text(update, "/name"));
         let vote = self.client.post(url).bearer_auth(API_TOKEN).json(&json!({})).send();
         tokio::spawn(vote);
     }
