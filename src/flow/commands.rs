@@ -12,8 +12,7 @@ use crate::core::hold::approval::{self, Admitted, VoteRefused};
 use crate::core::hold::binding;
 use crate::core::hold::voter::Ballot;
 use crate::core::pause::{Pause, Scope};
-use crate::core::update::{self, Event, Input, Outcome, Phase, Trigger, Update, UpdateId};
-use crate::core::workload::Workload;
+use crate::core::update::{self, Drift, Event, Input, Outcome, Phase, Trigger, Update, UpdateId};
 
 /// What a person wants, and who is to be answered.
 pub enum Command {
@@ -167,8 +166,7 @@ impl Engine {
                 Ok(id)
             }
             Outcome::RolledBack | Outcome::Rejected | Outcome::Expired | Outcome::Superseded | Outcome::Failed => {
-                self.feed(&update.id, &Input::Lift { by: by.into() }, now);
-                self.acts.push(Act::Hint(update.repositories(), Trigger::Command));
+                self.lift(update, by, now);
                 Ok(update.id.clone())
             }
         }
@@ -206,8 +204,7 @@ impl Engine {
         let answer = Box::new(move |durable: Result<(), CommandRefused>| reply(durable.map(|()| lifted)));
         let mut parts = in_parts(bound.len() + marked.len() + 1, answer).into_iter();
         for (update, part) in bound.iter().zip(&mut parts) {
-            self.feed(&update.id, &Input::Lift { by: by.into() }, now);
-            self.acts.push(Act::Hint(update.repositories(), Trigger::Command));
+            self.lift(update, by, now);
             if let Some(slot) = self.slots.get_mut(&update.id) {
                 slot.answer_when_durable(part);
                 self.unsettled.insert(update.id.clone());
@@ -222,9 +219,24 @@ impl Engine {
 
     /// Whether the update binds, or its image was moved away and that was not noticed.
     fn holds_back(&self, update: &Update) -> bool {
-        let is_moved =
-            |workload: &Workload| binding::moved_away(workload, &self.known(&workload.id)).any(|left| left.update.id == update.id);
-        update.binding().is_some() || self.workloads.get(&update.spec.workload).is_some_and(|workload| is_moved(&workload))
+        update.binding().is_some() || self.moved_away(update).is_some()
+    }
+
+    /// Takes from a closed update what it holds back, also what it would once a move of its image is noticed.
+    fn lift(&mut self, update: &Update, by: &str, now: Timestamp) {
+        if let Some(drift) = self.moved_away(update) {
+            self.feed(&update.id, &Input::Drift(drift), now);
+        }
+        self.feed(&update.id, &Input::Lift { by: by.into() }, now);
+        self.acts.push(Act::Hint(update.repositories(), Trigger::Command));
+    }
+
+    fn moved_away(&self, update: &Update) -> Option<Drift> {
+        let workload = self.workloads.get(&update.spec.workload)?;
+        let known = self.known(&workload.id);
+        let moved = binding::moved_away(&workload, &known).find(|left| left.update.id == update.id)?;
+        let found = workload.container(&moved.change.container).map_or_else(|| "nothing".into(), |container| container.image.clone());
+        Some(Drift::ImageMoved { found })
     }
 
     pub(super) fn save_pauses_that_are_due(&mut self, now: Timestamp) {

@@ -166,6 +166,29 @@ async fn a_message_that_somebody_deleted_is_posted_anew_while_votes_are_needed()
 }
 
 #[tokio::test]
+async fn a_message_that_took_the_place_of_a_deleted_one_is_found_after_a_kill() {
+    let slack = FakeSlack::start();
+    let mut agent = start(&slack, votes_needed("2")).await;
+    agent.push("shop/web", "1.0.1");
+    let message = request(&agent, &slack, "1.0.1").await;
+    agent.kill().await;
+    slack.delete(&message.ts);
+
+    // The next message is posted, and its place cannot be recorded.
+    let writes = skeg::embedded::kube::Matcher::any().method("PUT").path("/imageupdates/");
+    agent.stage.kube.fail_next(writes, skeg::embedded::kube::Fault::Status(503, None), u32::MAX);
+    agent.begin_and_wait().await;
+    agent.until("it is posted anew", async || slack.messages().len() == 1).await;
+    agent.kill().await;
+    assert!(prompts(&agent).iter().all(|prompt| prompt.contains(&message.ts)), "{:#?}", agent.records());
+
+    agent.stage.kube.clear_faults();
+    agent.begin_and_wait().await;
+    agent.until("its place is recorded", async || prompts(&agent).iter().all(|prompt| !prompt.contains(&message.ts))).await;
+    assert_eq!((slack.messages().len(), slack.calls("chat.postMessage")), (1, 2));
+}
+
+#[tokio::test]
 async fn the_end_is_shown_after_a_restart_when_slack_was_away() {
     let slack = FakeSlack::start();
     let mut agent = start(&slack, votes_needed("1")).await;

@@ -144,23 +144,29 @@ impl Slack {
 
     /// Shows the update in the message that is known, or posts it.
     async fn bring_about(&self, update: &Update, message: Message) -> Result<Option<Prompt>, SlackError> {
-        let known = match &update.prompt {
-            Some(prompt) => Some(prompt.clone()),
-            None => self.earlier(update).await?,
-        };
         let asks = blocks::asks(update);
-        if let Some(prompt) = known {
-            match self.api.edit(&prompt, message.clone()).await {
-                Err(error) if is_gone(&error) && asks => {}
-                // Nobody can be shown anything in it any more.
-                Err(error) if is_gone(&error) => return Ok(Some(Prompt { ended: !update.is_open(), ..prompt })),
-                edited => return edited.map(|()| Some(Prompt { ended: !update.is_open(), ..prompt })),
-            }
+        if let Some(known) = &update.prompt
+            && (self.edit(known, &message).await? || !asks)
+        {
+            return Ok(Some(Prompt { ended: !update.is_open(), ..known.clone() }));
+        }
+        if let Some(found) = self.earlier(update).await?
+            && (self.edit(&found, &message).await? || !asks)
+        {
+            return Ok(Some(Prompt { ended: !update.is_open(), ..found }));
         }
         if asks { self.api.say(&self.channel, &update.id, message).await.map(Some) } else { Ok(None) }
     }
 
-    /// The message that was posted before its place could be recorded, where the app may look for it.
+    /// Whether there is still a message to edit. Where there is none, nobody can be shown anything in it any more.
+    async fn edit(&self, prompt: &Prompt, message: &Message) -> Result<bool, SlackError> {
+        match self.api.edit(prompt, message.clone()).await {
+            Err(error) if is_gone(&error) => Ok(false),
+            edited => edited.map(|()| true),
+        }
+    }
+
+    /// The message that was posted, also in place of one that is gone, before its place could be recorded; where the app may look for it.
     async fn earlier(&self, update: &Update) -> Result<Option<Prompt>, SlackError> {
         let identity = match self.known_identity() {
             Some(identity) => identity,

@@ -33,10 +33,10 @@ fn by_move(workload: &Workload, selection: &Selection, change: &Change, known: &
     is_held.then(|| Reason::Bound { update: left.update.id.name.clone(), because: because.into() })
 }
 
-/// What closed updates left in the workload and it does not show, unless somebody has lifted that.
+/// What closed updates left in the workload and it does not show, where that was not noticed yet.
 pub fn moved_away<'a>(workload: &Workload, known: &[&'a Update]) -> impl Iterator<Item = Left<'a>> {
     let shows = |left: &Left<'_>| workload.container(&left.change.container).is_some_and(|container| *container.image == *left.image);
-    let is_moved = move |left: &Left<'_>| !left.update.is_open() && !left.update.was_lifted() && !shows(left);
+    let is_moved = move |left: &Left<'_>| !left.update.is_open() && !left.update.was_set_back() && !shows(left);
     left(&workload.uid, workload.mark.as_ref(), known).into_iter().filter(is_moved)
 }
 

@@ -1,5 +1,5 @@
-//! Inputs when closed: the phase is final, only what it holds back may change. What was lifted once stays lifted: the next attempt at the
-//! change is what a person may set back then.
+//! Inputs when closed: the phase is final, only what it holds back may change. What was set back and lifted stays lifted: the next attempt
+//! at the change is what a person may set back then.
 
 use jiff::Timestamp;
 
@@ -8,11 +8,11 @@ use super::{Binding, Closed, Drift, Event, Input, Phase, Update};
 
 pub(super) fn step(update: &Update, closed: &Closed, input: &Input, now: Timestamp) -> Step {
     match input {
-        Input::Lift { by } if closed.binding.is_some() || (closed.rollout.is_some() && !update.was_lifted()) => {
+        Input::Lift { by } if closed.binding.is_some() => {
             let lifted = Closed { binding: None, ..closed.clone() };
             moves(update, Phase::Closed(lifted), Event::Lifted, format!("by {by}"), &[], now)
         }
-        Input::Drift(drift @ Drift::ImageMoved { .. }) if closed.binding.is_none() && !update.was_lifted() => {
+        Input::Drift(drift @ Drift::ImageMoved { .. }) if !update.was_set_back() => {
             let reason = drift.reason().to_string();
             let binding = Binding { reason: reason.as_str().into(), at: now, by: None };
             let bound = Closed { binding: Some(binding), ..closed.clone() };

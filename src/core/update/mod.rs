@@ -209,9 +209,14 @@ impl Update {
         }
     }
 
-    /// Whether somebody has said that it holds nothing back any more.
-    pub fn was_lifted(&self) -> bool {
-        self.history.iter().any(|entry| &*entry.event == Event::Lifted.as_str())
+    /// Whether a person is known to have taken back what it set. What its containers show after that is no affair of its any more.
+    pub fn was_set_back(&self) -> bool {
+        let has = |event: Event| self.history.iter().any(|entry| &*entry.event == event.as_str());
+        match &self.phase {
+            // Of those only what a person did makes one bind.
+            Phase::Closed(closed) if closed.outcome == Outcome::Superseded => closed.binding.is_some() || has(Event::Lifted),
+            _ => has(Event::SetBack),
+        }
     }
 
     /// The repositories of its images, each once.

@@ -282,6 +282,29 @@ fn a_resume_lifts_what_was_set_back_and_not_what_will_be() {
     assert_eq!((world.ends(&first), world.ends(&again)), (("Done", false), ("Done", true)));
 }
 
+/// What failed and was left running is somebody's to take back, also after the failure was lifted.
+#[test]
+fn what_a_resume_lifted_while_it_runs_is_held_back_once_it_is_set_back() {
+    let mut world = World::new(settings());
+    let stays: &[(&str, &str)] = &[("skeg.dev/policy", "all"), ("skeg.dev/rollback", "off")];
+    world.show("web", OLD, stays, None);
+    let id = world.apply(WEB, &["1.0.1"]);
+    world.show("web", &web("1.0.1"), stays, Some(mark(&id)));
+    world.outcome(&id, Input::Followed(Followed::Failed { why: "crash".into() }));
+    world.run();
+    assert_eq!(world.ends(&id), ("Failed", true));
+    world.send(Message::Command(Command::Resume { scope: crate::core::pause::Scope::All, by: "user:ann".into(), reply: Box::new(|_| ()) }));
+    world.run();
+    assert_eq!(world.ends(&id), ("Failed", false));
+
+    world.restart();
+    world.run();
+    world.show("web", OLDER, stays, Some(mark(&id)));
+    world.run();
+    assert_eq!(world.ends(&id), ("Failed", true));
+    world.leaves_alone(WEB, &["1.0.1"]);
+}
+
 #[test]
 fn after_a_rollout_that_was_put_back_the_other_container_is_still_judged() {
     let mut world = World::new(settings());

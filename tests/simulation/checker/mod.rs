@@ -60,7 +60,7 @@ fn promises() -> Vec<Box<dyn Promise>> {
         Box::new(people_win::PeopleWin::default()),
         Box::new(taken_back::TakenBack::default()),
         Box::new(durable_first::DurableFirst::default()),
-        Box::new(votes_last::VotesLast),
+        Box::new(votes_last::VotesLast::default()),
         Box::new(asked_once::AskedOnce::default()),
         Box::new(paused::Paused::default()),
         Box::new(one_writer::OneWriter::default()),

@@ -154,7 +154,7 @@ impl Past {
         }
     }
 
-    /// The update whose patch is undone by this without a trace, if one is.
+    /// The update whose patch, that set its images or put them back, is undone by this without a trace, if one is.
     ///
     /// `kubectl rollout undo` brings back the image and the mark of before. Where the outcome of the patch was never recorded, because skeg
     /// died first, nothing that skeg reads differs then from a patch that was never made: this one alone may be made again.
@@ -162,9 +162,13 @@ impl Past {
         let Fact::Images { id, by: By::Person("kubectl rollout undo"), mark, .. } = fact else { return None };
         let before = self.workloads.get(id)?.mark.as_ref()?;
         let update = UpdateId { namespace: id.namespace.clone(), name: before.update.clone() };
-        let is_unrecorded = matches!(self.ever.get(&update)?.phase, Phase::Applying(_));
-        let is_marked = mark.as_deref().and_then(Mark::parse).is_some_and(|mark| mark.update == update.name);
-        (is_unrecorded && !is_marked).then_some(update)
+        let after = mark.as_deref().and_then(Mark::parse).filter(|mark| mark.update == update.name);
+        let is_undone = match self.ever.get(&update)?.phase {
+            Phase::Applying(_) => after.is_none(),
+            Phase::Restoring(_) => after.is_some_and(|after| !before.restored.is_empty() && after.restored.is_empty()),
+            Phase::Held(_) | Phase::Verifying(_) | Phase::Recording(_) | Phase::Closed(_) => false,
+        };
+        is_undone.then_some(update)
     }
 
     fn asks(&mut self, id: &WorkloadId, at: Timestamp, annotations: &[(String, String)]) {

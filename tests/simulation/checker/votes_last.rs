@@ -1,15 +1,21 @@
 //! A vote that was answered counts for good: it is in the record when the answer is given, and in every later one.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use skeg::core::update::Update;
+use jiff::Timestamp;
+use skeg::core::update::{Update, UpdateId};
 
 use super::Promise;
 use super::past::Past;
 use crate::history::{Fact, Told};
 
-/// Compares the records.
-pub struct VotesLast;
+/// The votes of which somebody was told that they count, by the update, when it was admitted (a name may come again) and the voter.
+///
+/// One whose record came through after skeg had died was never answered, and may go with it.
+#[derive(Default)]
+pub struct VotesLast {
+    acknowledged: BTreeSet<(UpdateId, Timestamp, Box<str>)>,
+}
 
 fn has_voted(update: &Update, voter: &str) -> bool {
     update.votes.iter().any(|vote| *vote.voter == *voter)
@@ -24,16 +30,15 @@ impl Promise for VotesLast {
         match &told.fact {
             Fact::VoteAnswered { update, ballot, counts: Some(true), .. } => {
                 let voter = ballot.voter.name();
-                let is_recorded = past.ever.get(update).is_some_and(|update| has_voted(update, &voter));
-                if !is_recorded {
+                let Some(recorded) = past.ever.get(update).filter(|update| has_voted(update, &voter)) else {
                     return Err(format!("{voter} was told that the vote on {} counts, and the record does not have it", update.name));
-                }
+                };
+                self.acknowledged.insert((update.clone(), recorded.created, voter));
             }
             Fact::Written { update, .. } => {
-                let before: Option<&Arc<Update>> = past.ever.get(&update.id).filter(|before| before.created == update.created);
-                let lost = before.into_iter().flat_map(|before| &before.votes).find(|vote| !has_voted(update, &vote.voter));
-                if let Some(vote) = lost {
-                    return Err(format!("the vote of {} is gone from the record of {}", vote.voter, update.id.name));
+                let of = |(id, created, _): &&(UpdateId, Timestamp, Box<str>)| *id == update.id && *created == update.created;
+                if let Some((_, _, voter)) = self.acknowledged.iter().filter(of).find(|(_, _, voter)| !has_voted(update, voter)) {
+                    return Err(format!("the vote of {voter} is gone from the record of {}", update.id.name));
                 }
             }
             _ => {}

@@ -54,22 +54,20 @@ impl Approver for Link {
         "chat"
     }
 
-    /// As Slack's adapter does it: the known message, or the one found by the update's name, is edited; else one is posted while it asks.
+    /// As Slack's adapter does it: the known message, or else the one found by the update's name, is edited; else one is posted while it
+    /// asks.
     async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
         let message = Message { update: update.id.clone(), content: update.content().into(), asks: asks(update) };
-        let known = match &update.prompt {
-            Some(prompt) => Some(prompt.clone()),
-            None => self.find(&update.id).await?,
-        };
-        if let Some(prompt) = known {
-            let number: u64 = prompt.message.parse().unwrap_or_default();
-            let edited = message.clone();
-            let what = format!("editing the message of {}", update.id.name);
-            let asked = self.ask(Far::Chat, (Does::Write, &what), move |world, _| world.edit(number, edited));
-            let is_there = asked.await.map_err(silent)?;
-            if is_there || !message.asks {
-                return Ok(Some(Prompt { ended: !update.is_open(), ..prompt }));
-            }
+        let ended = !update.is_open();
+        if let Some(known) = &update.prompt
+            && (self.edit(known, &message).await? || !message.asks)
+        {
+            return Ok(Some(Prompt { ended, ..known.clone() }));
+        }
+        if let Some(found) = self.find(&update.id).await?
+            && (self.edit(&found, &message).await? || !message.asks)
+        {
+            return Ok(Some(Prompt { ended, ..found }));
         }
         if !message.asks {
             return Ok(None);
@@ -83,6 +81,12 @@ impl Approver for Link {
 }
 
 impl Link {
+    async fn edit(&self, prompt: &Prompt, message: &Message) -> Result<bool, Failure> {
+        let number: u64 = prompt.message.parse().unwrap_or_default();
+        let (edited, what) = (message.clone(), format!("editing the message of {}", message.update.name));
+        self.ask(Far::Chat, (Does::Write, &what), move |world, _| world.edit(number, edited)).await.map_err(silent)
+    }
+
     async fn find(&self, update: &UpdateId) -> Result<Option<Prompt>, Failure> {
         let wanted = update.clone();
         let asked = self.ask(Far::Chat, (Does::Read, "looking for a message"), move |world, _| {

@@ -39,6 +39,8 @@ pub struct Setup {
     pub settle: &'static str,
     /// `[cluster] mode`.
     pub mode: &'static str,
+    /// Whether anything becomes of a patch: pods and a status, as controllers and nodes make them.
+    pub rolls_out: bool,
     /// Who may use the registry; skeg is given the login, if there is one.
     pub access: Access,
     /// The password that skeg has for the registry, if not the right one.
@@ -53,7 +55,17 @@ impl Setup {
     /// These workloads, polled every second, decided at once.
     pub fn of(workloads: impl IntoIterator<Item = Workload>) -> Self {
         let workloads = workloads.into_iter().collect();
-        Self { workloads, poll: "1s", settle: "0s", mode: "act", access: Access::Anonymous, registry_password: None, more: "", slack: None }
+        Self {
+            workloads,
+            poll: "1s",
+            settle: "0s",
+            mode: "act",
+            rolls_out: true,
+            access: Access::Anonymous,
+            registry_password: None,
+            more: "",
+            slack: None,
+        }
     }
 
     /// One workload, `web`, that runs `shop/web:1.0.0` and needs one approval.
@@ -109,8 +121,8 @@ impl Stage {
         let repository = BareRepository::create(folder.path().join("fleet.git"), files).unwrap();
         let remote = GitRemote::serve(repository, Some(Login::new("skeg", "git-password"))).unwrap();
         let broken: Arc<Mutex<HashSet<String>>> = Arc::default();
-        let rollouts = Rollouts::new(resolver(Arc::clone(&registry), Arc::clone(&broken)));
-        let kube = EmbeddedKube::start(Options { rollouts: Some(rollouts), ..Options::default() }).unwrap();
+        let rollouts = setup.rolls_out.then(|| Rollouts::new(resolver(Arc::clone(&registry), Arc::clone(&broken))));
+        let kube = EmbeddedKube::start(Options { rollouts, ..Options::default() }).unwrap();
         kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skeg"}})).unwrap();
         for workload in &setup.workloads {
             kube.apply(workload.object(&host)).unwrap();
