@@ -1,6 +1,7 @@
 # make test        passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
-# make test-long   passes those again that a few seconds show little of, for minutes: skeg is killed 200 times, and left alone.
-#                  SKEG_TEST_KILLS, SKEG_TEST_SEED and SKEG_TEST_QUIET (seconds) say how often, when and for how long.
+# make test-long   passes those again that a few seconds show little of, for minutes: skeg is killed 200 times and left alone, and two
+#                  replicas hand over 50 times. SKEG_TEST_KILLS, SKEG_TEST_SEED, SKEG_TEST_QUIET (seconds) and SKEG_TEST_HANDOVERS say
+#                  how often, when and for how long.
 # make simulate    searches simulated worlds for a broken promise, for two minutes: make simulate [FOR=seconds] [FROM=seed]
 #
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
@@ -13,8 +14,9 @@ test: needs controlplane
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} cargo test --locked
 
 test-long: needs controlplane
-	SKEG_TEST_KILLS=$${SKEG_TEST_KILLS:-200} SKEG_TEST_QUIET=$${SKEG_TEST_QUIET:-250} \
-	    cargo test --locked --test main --test random_kills -- --nocapture killed_at_random a_quiet_skeg
+	SKEG_TEST_KILLS=$${SKEG_TEST_KILLS:-200} SKEG_TEST_QUIET=$${SKEG_TEST_QUIET:-250} SKEG_TEST_HANDOVERS=$${SKEG_TEST_HANDOVERS:-50} \
+	    cargo test --locked --test main --test random_kills -- --nocapture killed_at_random a_quiet_skeg on_a_real_api_server_hands_over \
+	    killed_on_a_real_api_server
 
 simulate:
 	cargo test --locked --test simulation -- search $${FOR:-120} $${FROM:-1}

@@ -15,6 +15,12 @@ use crate::support::gate::{Passing, Point};
 
 /// How often a hand-over is measured.
 const RUNS: usize = 50;
+/// Says how often it is on a real API server, one after another.
+const REAL_RUNS: &str = "SKEG_TEST_HANDOVERS";
+
+fn real_runs() -> usize {
+    std::env::var(REAL_RUNS).ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
 
 fn is_patch(passing: &Passing) -> bool {
     passing.method == "PATCH" && passing.path.contains("/deployments/")
@@ -105,7 +111,7 @@ async fn a_replica_that_ends_hands_over_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_on_a_real_api_server_hands_over_at_once() {
-    let Some(took) = planned(Plane::Real, 10).await else { return };
+    let Some(took) = planned(Plane::Real, real_runs()).await else { return };
     let most = told("a planned hand-over on a real API server", took);
     assert!(most < Duration::from_secs(7), "half of the lease: {most:?}");
 }
@@ -138,7 +144,7 @@ async fn a_replica_that_is_killed_is_followed_when_its_lease_has_run_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_is_killed_on_a_real_api_server_is_followed() {
-    let Some(took) = killed(Plane::Real, 10).await else { return };
+    let Some(took) = killed(Plane::Real, real_runs()).await else { return };
     let most = told("after a kill on a real API server, with a lease of 1 s", took);
     assert!(most < Duration::from_secs(10), "{most:?}");
 }

@@ -33,6 +33,8 @@ use drain::UnderWay;
 const INBOX_MAX: usize = 1_024;
 /// When a repository that is being read is looked at again for a hint that came meanwhile.
 const LOOK_AFTERWARDS: Duration = Duration::from_secs(1);
+/// How old the gauges may be.
+const GAUGES_AFTER: Duration = Duration::from_secs(1);
 
 /// Looks at the engine and tells whoever asked.
 type Reading = Box<dyn FnOnce(&Engine, Timestamp) + Send>;
@@ -86,8 +88,8 @@ pub struct Agent {
     under_way: Arc<AtomicUsize>,
     reader: Arc<Reader>,
     is_stopping: bool,
-    /// Whether the gauges of workloads are to be brought up to date.
-    is_gauge_old: bool,
+    /// When the gauges are to be brought up to date, if something has moved since they were.
+    gauges_due: Option<Timestamp>,
     /// Whether the last hint found no room.
     is_queue_full: bool,
 }
@@ -108,7 +110,7 @@ impl Agent {
             under_way: Arc::default(),
             reader: Arc::default(),
             is_stopping: false,
-            is_gauge_old: false,
+            gauges_due: None,
             is_queue_full: false,
             ports,
         };
@@ -208,18 +210,11 @@ impl Agent {
         let now = self.ports.clock.now();
         let has_looked = matches!(message, Message::Changed(_) | Message::Observed(_) | Message::Loaded { .. });
         let acts = self.engine.handle(message, now);
-        let has_moved = acts.iter().any(|act| matches!(act, Act::Audit(_)));
+        if has_looked || acts.iter().any(|act| matches!(act, Act::Audit(_))) {
+            self.gauges_due.get_or_insert(after(now, GAUGES_AFTER));
+        }
         for act in acts {
             self.carry_out(act, now);
-        }
-        if has_moved {
-            audit::gauge_updates(&self.ports, &self.engine);
-        }
-        // Every workload is counted, so of many messages the last one pays for it.
-        self.is_gauge_old |= has_looked;
-        if self.is_gauge_old && self.inbox.is_empty() {
-            self.is_gauge_old = false;
-            audit::gauge_workloads(&self.ports, &self.engine);
         }
     }
 
@@ -228,12 +223,15 @@ impl Agent {
         if !self.engine.is_loaded() {
             return None;
         }
-        [self.engine.deadline(), self.polls.next_due(), self.hints.next_due()].into_iter().flatten().min()
+        [self.engine.deadline(), self.polls.next_due(), self.hints.next_due(), self.gauges_due].into_iter().flatten().min()
     }
 
-    /// Deadlines have passed: of the engine, of polls, of hints.
+    /// Deadlines have passed: of the engine, of polls, of hints, of the gauges.
     fn wake(&mut self) {
         let now = self.ports.clock.now();
+        if self.gauges_due.take_if(|due| *due <= now).is_some() {
+            audit::gauge(&self.ports, &self.engine);
+        }
         self.handle(Message::Tick);
         for repository in self.polls.take_due(now) {
             self.hint(Hint::whole(repository, Trigger::Poll), now);

@@ -83,8 +83,14 @@ fn count(ports: &Ports, line: &AuditLine) {
     }
 }
 
-/// Brings the gauges of updates up to date: open ones by phase, those that wait for votes.
-pub fn gauge_updates(ports: &Ports, engine: &Engine) {
+/// Brings the gauges up to date. Everything is counted for them, so that is not done at every move.
+pub fn gauge(ports: &Ports, engine: &Engine) {
+    gauge_updates(ports, engine);
+    gauge_workloads(ports, engine);
+}
+
+/// Open updates by phase, and those that wait for votes.
+fn gauge_updates(ports: &Ports, engine: &Engine) {
     let mut open: BTreeMap<&'static str, usize> = BTreeMap::new();
     for update in engine.updates().filter(|update| update.is_open()) {
         *open.entry(update.phase.as_str()).or_default() += 1;
@@ -93,8 +99,8 @@ pub fn gauge_updates(ports: &Ports, engine: &Engine) {
     ports.metrics.set_approvals_waiting(engine.updates().filter(|update| waits_for_votes(update)).count());
 }
 
-/// Brings the gauges of workloads up to date, by namespace: wrong directives, and tags that qualify and do not run.
-pub fn gauge_workloads(ports: &Ports, engine: &Engine) {
+/// By namespace: workloads with wrong directives, and tags that qualify and do not run.
+fn gauge_workloads(ports: &Ports, engine: &Engine) {
     let (mut wrong, mut behind): (BTreeMap<Box<str>, usize>, BTreeMap<Box<str>, usize>) = Default::default();
     for workload in ports.workloads.all() {
         if workload.directives.is_err() {

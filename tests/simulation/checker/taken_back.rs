@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use skeg::core::image::{Digest, Repository};
+use skeg::core::image::{Digest, ImageRef, Repository};
 use skeg::core::update::{Change, Mark, Phase, Update, UpdateId, Verdict};
 use skeg::core::workload::WorkloadId;
 
@@ -54,6 +54,20 @@ impl TakenBack {
         }
     }
 
+    /// A person who goes back from something else to a tag that was taken back has chosen it anew.
+    fn chosen_again(&mut self, id: &WorkloadId, told: &Told) {
+        let Fact::Images { moved, .. } = &told.fact else { return };
+        for moved in moved {
+            let (Ok(before), Ok(after)) = (moved.before.parse::<ImageRef>(), moved.after.parse::<ImageRef>()) else { continue };
+            let is_chosen = |bound: &Bound| {
+                let bound = bound.image.parse::<ImageRef>().ok();
+                bound.is_some_and(|bound| bound.effective_tag() == after.effective_tag() && bound.effective_tag() != before.effective_tag())
+            };
+            let bounds = self.bound.entry((id.clone(), moved.container.clone())).or_default();
+            bounds.retain(|bound| bound.repository != *after.repository() || !is_chosen(bound));
+        }
+    }
+
     /// An image that skeg set was moved away by a person.
     fn moved_away(&mut self, id: &WorkloadId, told: &Told, past: &Past) {
         let Fact::Images { moved, .. } = &told.fact else { return };
@@ -78,11 +92,17 @@ impl Promise for TakenBack {
     fn see(&mut self, told: &Told, past: &Past) -> Result<(), String> {
         match &told.fact {
             fact if past.undone_without_a_trace(fact).is_some() => {}
-            Fact::Images { id, by: By::Person(_), .. } => self.moved_away(id, told, past),
+            Fact::Images { id, by: By::Person(_), .. } => {
+                self.chosen_again(id, told);
+                self.moved_away(id, told, past);
+            }
             Fact::Deleted { id, .. } => self.lift(|of, _| of == id),
-            // Who asks skeg to go on gets what was held back, from the moment of asking.
-            Fact::Ordered { order: Order::Resume { scope }, .. } => self.lift(|id, _| scope.covers(id)),
-            Fact::Ordered { order: Order::Retry { workload, .. }, .. } => self.lift(|id, _| id == workload),
+            // Who asks skeg to go on gets what was held back, from the moment of asking, and also what is until it is answered.
+            Fact::Ordered { order, .. } | Fact::OrderAnswered { order, .. } => match order {
+                Order::Resume { scope } => self.lift(|id, _| scope.covers(id)),
+                Order::Retry { workload, .. } => self.lift(|id, _| id == workload),
+                Order::Pause { .. } => {}
+            },
             // Without its record only the mark on the workload tells, and that of the newest update only.
             Fact::Removed { id, by: By::Person(_) } => {
                 let marked = |workload: &WorkloadId| past.workloads.get(workload).and_then(|seen| seen.mark.clone());
