@@ -156,6 +156,9 @@ impl Agent {
                 }
                 ports.health.ready();
                 mailbox.send(Message::Loaded { records, pauses }).await;
+                if acts {
+                    mailbox.send(Message::FoundLate(journal::load_late(&ports).await)).await;
+                }
             }
             .boxed(),
         );

@@ -63,6 +63,8 @@ pub enum Message {
         /// What it is now; `None` when there is none any more.
         found: Option<Result<Box<Kept>, Unreadable>>,
     },
+    /// The open records as they are some minutes after the start.
+    FoundLate(Vec<Kept>),
     /// A mark was taken off a workload, or not.
     MarkTakenOff {
         /// The workload.
@@ -225,6 +227,7 @@ impl Engine {
             }
             Message::Written { id, result } => self.written(&id, result, now),
             Message::ReadAgain { id, found } => self.read_again(&id, found, now),
+            Message::FoundLate(records) => self.found_late(records, now),
             Message::MarkTakenOff { workload, result } => self.taken_off(&workload, result),
             Message::PausesSaved(result) => self.pauses_saved(result, now),
             Message::Command(command) => self.obey(command, now),

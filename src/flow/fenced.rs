@@ -124,9 +124,7 @@ impl Approver for Fenced<dyn Approver> {
     }
 
     async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
-        if !self.term.may_act() {
-            return Err(Failure::transient(OVER));
-        }
-        self.port.show(update).await
+        // It looks for an earlier message before it posts one.
+        self.term.meanwhile(self.port.show(update)).await.unwrap_or_else(|| Err(Failure::transient(OVER)))
     }
 }

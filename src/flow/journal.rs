@@ -7,13 +7,15 @@ use super::engine::Written;
 use super::guard::{self, guarded};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::pause::{Change, Pause};
-use crate::core::schedule::backoff;
+use crate::core::schedule::{after, backoff};
 use crate::core::update::{Update, UpdateId};
 use crate::ports::cluster::ClusterError;
 use crate::ports::journal::{Kept, Records, Unreadable, Version};
 
 /// The longest wait between two tries to read the records at the start.
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
+/// How long a request may be under way: an API server ends it after a minute unless it is told otherwise, and there may be proxies before it.
+const LATE_MAX: Duration = Duration::from_mins(3);
 /// Readings of one write. A record that somebody keeps editing is written at the next try.
 const READINGS_MAX: u32 = 3;
 
@@ -128,6 +130,16 @@ pub async fn load(ports: &Ports) -> (Records, Vec<Pause>) {
         tracing::warn!(error = trouble, attempt = tries, "records cannot be read, will be read again");
         ports.health.not_ready(trouble);
         ports.clock.sleep_until(backoff(ports.clock.now(), tries, BACKOFF_CAP, "load", None)).await;
+    }
+}
+
+/// Reads the open records once more, some minutes after the start: what a skeg that is no more had sent may have come through since.
+pub async fn load_late(ports: &Ports) -> Vec<Kept> {
+    loop {
+        ports.clock.sleep_until(after(ports.clock.now(), LATE_MAX)).await;
+        if let Some(Ok(records)) = guarded(ports, "reading the records", ports.journal.load()).await {
+            return records.kept;
+        }
     }
 }
 

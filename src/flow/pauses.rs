@@ -1,7 +1,7 @@
 //! The pauses that are on, and what of them is durable.
 //!
-//! A pause counts from the moment it is asked for, and one that is lifted counts until its end is recorded. One write is under way at a
-//! time; what is asked for meanwhile goes into the next one.
+//! A pause counts from the moment it is asked for, and one that is lifted counts until its end is recorded. One that has ended by itself
+//! does not begin again when the clock is set back. One write is under way at a time; what is asked for meanwhile goes into the next one.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct PauseBook {
     pauses: Vec<Pause>,
     /// What the record holds.
     durable: Vec<Pause>,
+    /// What of that has ended by itself and leaves the record with the next write.
+    ended: Vec<Pause>,
     /// Who is to be answered when what is wanted now is durable.
     waiting: Vec<WhenDurable>,
     state: SaveState,
@@ -106,6 +108,7 @@ impl PauseBook {
                 self.tries = 0;
                 // What was asked for meanwhile stays wanted, on top of what others have kept.
                 self.pauses = Change::between(&wanted, &self.pauses).made(kept.clone());
+                self.ended.retain(|pause| kept.contains(pause));
                 self.durable = kept;
                 (answers, Ok(()))
             }
@@ -131,7 +134,8 @@ impl PauseBook {
             return Some("skeg.dev/pause is set on the workload".into());
         }
         let covers = |pause: &&Pause| pause.is_on(now) && pause.scope.covers(id);
-        self.pauses.iter().chain(&self.durable).find(covers).map(|pause| pause.to_string().into())
+        let durable = self.durable.iter().filter(|pause| !self.ended.contains(pause));
+        self.pauses.iter().chain(durable).find(covers).map(|pause| pause.to_string().into())
     }
 
     /// When the next pause ends by itself, or a failed write is to be tried again.
@@ -145,9 +149,9 @@ impl PauseBook {
 
     /// Drops pauses that have ended; whether there were any. They leave the record with its next write.
     pub fn drop_ended(&mut self, now: Timestamp) -> bool {
-        let before = self.pauses.len();
-        self.pauses.retain(|pause| pause.is_on(now));
-        self.pauses.len() != before
+        let before = self.ended.len();
+        self.ended.extend(self.pauses.extract_if(.., |pause| !pause.is_on(now)));
+        self.ended.len() != before
     }
 }
 
@@ -159,4 +163,25 @@ pub enum Due {
     Answers(Vec<WhenDurable>),
     /// This change is to be written.
     Save(Change),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::workload::WorkloadKind;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_pause_that_has_ended_does_not_begin_again_when_the_clock_is_set_back() {
+        let web = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+        let mut book = PauseBook::default();
+        book.load(vec![Pause { scope: Scope::All, until: Some(at(100)), by: "user:ann".into(), at: at(0), reason: None }]);
+        assert!(book.over(&web, None, at(99)).is_some());
+        assert!(book.drop_ended(at(100)), "it has ended");
+        assert_eq!(book.over(&web, None, at(50)), None);
+        assert!(!book.drop_ended(at(200)), "once");
+    }
 }

@@ -4,8 +4,11 @@
 //! about to leave from leaving late. What the check does ensure is that whatever leaves late was decided on what was read *before* the
 //! term was over; and who leads then has made sure that such a request meets a changed world (`apply`), so that it is refused.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -66,6 +69,13 @@ impl Term {
             self.end();
         }
         !self.0.over.is_cancelled()
+    }
+
+    /// Does this while the term may act; `None` when that ends first. Whoever is stopped between two requests, and goes on when the term is
+    /// over, sends no second one.
+    pub async fn meanwhile<T>(&self, doing: impl Future<Output = T>) -> Option<T> {
+        let mut doing = pin!(doing);
+        poll_fn(|context| if self.may_act() { doing.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }).await
     }
 
     fn has_lease(&self) -> bool {
@@ -175,6 +185,20 @@ mod tests {
         clock.0.store(11, Ordering::SeqCst);
         assert!(!term.extend(Duration::from_secs(99)) && !term.may_act(), "over is over");
         assert!(term.ended().now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_has_more_than_one_step_ends_with_the_term() {
+        let clock = Arc::new(At::default());
+        let term = Term::until(clock.clone(), 3, Duration::from_secs(10));
+        let (answer, answered) = futures::channel::oneshot::channel();
+        let steps = async { answered.await.is_ok() };
+        let mut meanwhile = std::pin::pin!(term.meanwhile(steps));
+        assert!(meanwhile.as_mut().now_or_never().is_none());
+        clock.0.store(10, Ordering::SeqCst);
+        answer.send(()).unwrap();
+        assert_eq!(meanwhile.now_or_never(), Some(None), "the step after the answer is not taken");
+        assert_eq!(Term::alone(clock).meanwhile(async { 1 }).now_or_never(), Some(Some(1)));
     }
 
     #[test]

@@ -708,6 +708,30 @@ fn a_new_record_that_waits_for_an_older_one_does_not_wake_the_engine() {
 }
 
 #[test]
+fn a_record_that_was_written_after_the_start_is_taken_up() {
+    let mut world = World::new(settings());
+    world.show("web", OLD, &[("skeg.dev/policy", "all"), ("skeg.dev/approvals", "1")], None);
+    world.observe(&[("1.0.1", "1.0.1")]);
+    world.run();
+    let late = world.durable.remove(&world.open()).expect("its record").0;
+    world.restart();
+    world.run();
+    assert_eq!(world.phases(), []);
+
+    let kept = |update: &Update| Kept { update: update.clone(), version: Version("7".into()) };
+    let gone = Phase::Closed(Closed::with(Outcome::Superseded, Drift::Gone.reason()));
+    let closed = Update { id: UpdateId { name: "web-closed".into(), ..late.id.clone() }, phase: gone.clone(), ..late.clone() };
+    world.durable.insert(late.id.clone(), (late.clone(), 7));
+    world.send(Message::FoundLate(vec![kept(&closed), kept(&late)]));
+    world.run();
+    assert_eq!(world.phases(), [("1.0.1".to_owned(), "Held")], "and only what is open");
+    world.send(Message::FoundLate(vec![kept(&late)]));
+    world.vote(&late.id, Verdict::Approve);
+    world.run();
+    assert_eq!(world.phases(), [("1.0.1".to_owned(), "Applying")]);
+}
+
+#[test]
 fn an_end_that_nobody_takes_is_given_up_when_the_workload_is_gone_and_only_then() {
     for (is_gone, is_managed) in [(true, false), (false, false), (false, true)] {
         let mut world = World::new(settings());

@@ -90,6 +90,18 @@ impl Engine {
         self.slots.insert(Slot::loaded(kept.update, kept.version));
     }
 
+    /// Takes up open records that were written after the records had been read.
+    pub(super) fn found_late(&mut self, records: Vec<Kept>, now: Timestamp) {
+        for kept in records.into_iter().filter(|kept| kept.update.is_open()) {
+            if self.slots.get(&kept.update.id).is_none() {
+                tracing::warn!(update.id = %kept.update.id, "record was written late and is taken up");
+                let workload = kept.update.spec.workload.clone();
+                self.adopt(kept);
+                self.compare_with_cluster(&[workload], now);
+            }
+        }
+    }
+
     /// Forgets an update that was never recorded, and tells whoever waited for an answer about it.
     pub(super) fn withdraw(&mut self, id: &UpdateId, why: &str) {
         for answer in self.slots.remove(id).map(Slot::into_waiting).unwrap_or_default().answers {

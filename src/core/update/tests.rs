@@ -553,7 +553,11 @@ fn what_is_set_back_while_it_is_recorded_binds_however_it_ends_until_it_is_lifte
             let is_moved = matches!(input, Input::Drift(Drift::ImageMoved { .. }));
             let to = match step(&update, &input, at(round * 60)) {
                 Step::Waits(_) => {
-                    assert!(!is_moved || is_set_back || update.was_set_back(), "seed {seed}: a set-back is overlooked in {:?}", update.phase);
+                    assert!(
+                        !is_moved || is_set_back || update.was_set_back(),
+                        "seed {seed}: a set-back is overlooked in {:?}",
+                        update.phase
+                    );
                     continue;
                 }
                 Step::Retries { to, effects } => {

@@ -83,6 +83,8 @@ impl Promise for Approved {
                     known.counts |= known.voter == voter && known.verdict == ballot.verdict;
                 }
             }
+            // With its record the rejection is forgotten.
+            Fact::Removed { id, .. } => self.ballots.entry(id.clone()).or_default().iter_mut().for_each(|ballot| ballot.counts = false),
             fact => {
                 let Some(patch) = patch(fact).filter(|patch| !patch.restores()) else { return Ok(()) };
                 let Some(update) = past.ever.get(&patch.update) else { return Ok(()) };

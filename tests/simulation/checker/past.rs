@@ -41,8 +41,10 @@ pub type Declared = (Box<str>, WorkloadId, Box<str>);
 pub struct Seen {
     /// Its uid.
     pub uid: Box<str>,
-    /// The image of each container, and who set it last.
+    /// The image of each container, and who set it last. What skeg puts back is whose it was before.
     pub images: BTreeMap<Box<str>, (Box<str>, By)>,
+    /// Whose the images were that skeg replaced last.
+    replaced: BTreeMap<Box<str>, By>,
     /// Its annotations, and those it had before with the time they came.
     pub annotations: Vec<(Timestamp, BTreeMap<String, String>)>,
     /// skeg's mark.
@@ -96,14 +98,19 @@ impl Past {
                 let by = By::Person("kubectl apply");
                 let images = containers.iter().map(|one| (one.name.clone(), (one.image.clone(), by))).collect();
                 let annotations = vec![(told.at, annotations.iter().cloned().collect())];
-                self.workloads.insert(id.clone(), Seen { uid: uid.clone(), images, annotations, mark: None });
+                self.workloads.insert(id.clone(), Seen { uid: uid.clone(), images, annotations, mark: None, replaced: BTreeMap::new() });
             }
             Fact::Deleted { id, .. } => drop(self.workloads.remove(id)),
             Fact::Annotated { id, annotations } => self.asks(id, told.at, annotations),
             Fact::Images { id, by, moved, mark, annotations, .. } => {
+                let restores = patch(&told.fact).is_some_and(|patch| patch.restores());
                 if let Some(seen) = self.workloads.get_mut(id) {
-                    for moved in moved {
-                        seen.images.insert(moved.container.clone(), (moved.after.clone(), *by));
+                    for Moved { container, after, .. } in moved {
+                        let owner = if restores { seen.replaced.get(container).copied().unwrap_or(*by) } else { *by };
+                        let before = seen.images.insert(container.clone(), (after.clone(), owner));
+                        if let (By::Skeg(..), false, Some((_, owner))) = (by, restores, before) {
+                            seen.replaced.insert(container.clone(), owner);
+                        }
                     }
                     seen.mark = mark.as_deref().and_then(Mark::parse);
                 }

@@ -27,8 +27,12 @@ impl Promise for Paused {
                 self.on.retain(|(paused, ..)| paused != scope);
                 self.on.push((scope.clone(), told.at, *until));
             }
-            // From the moment of asking it may go on, and the one who asks may never be answered.
-            Fact::Ordered { order: Order::Resume { scope }, .. } => self.on.retain(|(paused, ..)| paused != scope),
+            // From the moment of asking it may go on, and the one who asks may never be answered. A pause that was asked for before and is
+            // answered after that goes with the answer.
+            Fact::Ordered { order: Order::Resume { scope }, .. }
+            | Fact::OrderAnswered { order: Order::Resume { scope }, is_done: true, .. } => {
+                self.on.retain(|(paused, ..)| paused != scope);
+            }
             // A pause that takes the place of one may be shorter.
             Fact::Ordered { order: Order::Pause { scope, .. }, .. } => self.on.retain(|(paused, ..)| paused != scope),
             fact => {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use skeg::core::image::{Digest, ImageRef, Repository};
 use skeg::core::update::{Change, Mark, Phase, Update, UpdateId, Verdict};
 use skeg::core::workload::WorkloadId;
@@ -12,6 +12,9 @@ use skeg::core::workload::WorkloadId;
 use super::Promise;
 use super::past::{Past, patch, version};
 use crate::history::{By, Fact, Order, Told, short};
+
+/// How long an order may be under way: replicas are frozen, and records are written late.
+const ORDERS_TAKE: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is held back in each container.
 #[derive(Default)]
@@ -21,6 +24,8 @@ pub struct TakenBack {
     applied: BTreeMap<(WorkloadId, Box<str>), UpdateId>,
     /// Rejections that were told of; one that is told again says nothing new.
     rejected: BTreeSet<(UpdateId, Timestamp)>,
+    /// Orders that were not answered yet, and when they were given.
+    ordered: Vec<(u64, Timestamp, Order)>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +40,11 @@ struct Bound {
 
 impl TakenBack {
     fn bind(&mut self, update: &Update, containers: impl Fn(&Change) -> bool, since: Timestamp, why: &'static str) {
+        // Who asks skeg to go on gets what was held back, from the moment of asking, and also what is until that is answered.
+        let is_under_way = |at: &Timestamp| since.duration_since(*at) < ORDERS_TAKE;
+        if self.ordered.iter().any(|(_, at, order)| is_under_way(at) && passes(order, &update.spec.workload)) {
+            return;
+        }
         for change in update.spec.changes.iter().filter(|change| containers(change)) {
             let bound = Bound {
                 repository: change.repository.clone(),
@@ -97,12 +107,11 @@ impl Promise for TakenBack {
                 self.moved_away(id, told, past);
             }
             Fact::Deleted { id, .. } => self.lift(|of, _| of == id),
-            // Who asks skeg to go on gets what was held back, from the moment of asking, and also what is until it is answered.
-            Fact::Ordered { order, .. } | Fact::OrderAnswered { order, .. } => match order {
-                Order::Resume { scope } => self.lift(|id, _| scope.covers(id)),
-                Order::Retry { workload, .. } => self.lift(|id, _| id == workload),
-                Order::Pause { .. } => {}
-            },
+            Fact::Ordered { number, order } => {
+                self.lift(|id, _| passes(order, id));
+                self.ordered.push((*number, told.at, order.clone()));
+            }
+            Fact::OrderAnswered { number, .. } => self.ordered.retain(|(asked, ..)| asked != number),
             // Without its record only the mark on the workload tells, and that of the newest update only.
             Fact::Removed { id, by: By::Person(_) } => {
                 let marked = |workload: &WorkloadId| past.workloads.get(workload).and_then(|seen| seen.mark.clone());
@@ -126,6 +135,13 @@ impl Promise for TakenBack {
             fact => {
                 let Some(patch) = patch(fact) else { return Ok(()) };
                 let Some(update) = past.ever.get(&patch.update).cloned() else { return Ok(()) };
+                // A mark that another update writes over tells nothing any more of one whose record was deleted.
+                self.lift(|id, bound| {
+                    id == patch.workload
+                        && bound.update != patch.update
+                        && past.removed_by_people.contains(&bound.update)
+                        && !past.records.contains_key(&bound.update)
+                });
                 if patch.restores() {
                     self.bind(&update, |_| true, told.at, "put back");
                     return Ok(());
@@ -148,6 +164,15 @@ impl Promise for TakenBack {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether an order lifts what is held back of this workload.
+fn passes(order: &Order, id: &WorkloadId) -> bool {
+    match order {
+        Order::Resume { scope } => scope.covers(id),
+        Order::Retry { workload, .. } => id == workload,
+        Order::Pause { .. } => false,
     }
 }
 
