@@ -12,7 +12,7 @@ use crate::core::hold::approval::{self, Admitted, VoteRefused};
 use crate::core::hold::binding;
 use crate::core::hold::voter::Ballot;
 use crate::core::pause::{Pause, Scope};
-use crate::core::update::{self, Drift, Event, Input, Outcome, Phase, Trigger, Update, UpdateId};
+use crate::core::update::{self, Event, Input, Outcome, Phase, Trigger, Update, UpdateId};
 
 /// What a person wants, and who is to be answered.
 pub enum Command {
@@ -224,19 +224,18 @@ impl Engine {
 
     /// Takes from a closed update what it holds back, also what it would once a move of its image is noticed.
     fn lift(&mut self, update: &Update, by: &str, now: Timestamp) {
-        if let Some(drift) = self.moved_away(update) {
-            self.feed(&update.id, &Input::Drift(drift), now);
+        if let Some(taken_back) = self.moved_away(update) {
+            self.feed(&update.id, &taken_back, now);
         }
         self.feed(&update.id, &Input::Lift { by: by.into() }, now);
         self.acts.push(Act::Hint(update.repositories(), Trigger::Command));
     }
 
-    fn moved_away(&self, update: &Update) -> Option<Drift> {
+    fn moved_away(&self, update: &Update) -> Option<Input> {
         let workload = self.workloads.get(&update.spec.workload)?;
         let known = self.known(&workload.id);
-        let moved = binding::moved_away(&workload, &known).find(|left| left.update.id == update.id)?;
-        let found = workload.container(&moved.change.container).map_or_else(|| "nothing".into(), |container| container.image.clone());
-        Some(Drift::ImageMoved { found })
+        let moved = binding::moved_away(&workload, &known).filter(|left| left.update.id == update.id);
+        update::taken_back(&workload, moved).pop().map(|(_, taken_back)| taken_back)
     }
 
     pub(super) fn save_pauses_that_are_due(&mut self, now: Timestamp) {

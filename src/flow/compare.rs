@@ -75,8 +75,8 @@ impl Engine {
         let Some(workload) = self.workloads.get(workload) else { return };
         self.note_shown(&workload);
         let is_shown = |update: &Update| self.slots.get(&update.id).is_some_and(|slot| slot.is_shown);
-        for (id, drift) in update::set_back(&self.known(&workload.id), &workload, is_shown) {
-            self.feed(&id, &Input::Drift(drift), now);
+        for (id, taken_back) in update::set_back(&self.known(&workload.id), &workload, is_shown) {
+            self.feed(&id, &taken_back, now);
         }
     }
 

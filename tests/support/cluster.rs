@@ -129,6 +129,7 @@ pub fn update_of(deployment: &Value, from: &str, to: &str, digest: &Digest) -> U
         created: now,
         votes: Vec::new(),
         prompt: None,
+        taken_back: Vec::new(),
         epoch: 0,
         history: History::default(),
     }

@@ -204,6 +204,7 @@ fn status() -> Value {
             "trouble": text(DETAIL_CHARS_MAX),
             "commit": commit(),
             "prompt": prompt(),
+            "takenBack": list(0, CHANGES_MAX, text(LABEL_CHARS_MAX)),
             "epoch": epoch(),
             "binding": binding(),
             "history": list(0, HISTORY_MAX, event()),

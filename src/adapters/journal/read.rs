@@ -44,9 +44,10 @@ fn update(resource: resource::Resource, id: UpdateId) -> Result<Update, String> 
     let votes = std::mem::take(&mut status.votes).into_iter().map(vote).collect();
     let history = std::mem::take(&mut status.history).into_iter().map(entry).collect();
     let prompt = status.prompt.take().map(prompt);
+    let taken_back = std::mem::take(&mut status.taken_back);
     let (since, created, epoch) = (status.since, status.created_at, status.epoch);
     let phase = phase(status, &spec.changes)?;
-    Ok(Update { id, spec: spec.into(), phase, since, created, votes, prompt, epoch, history })
+    Ok(Update { id, spec: spec.into(), phase, since, created, votes, prompt, taken_back, epoch, history })
 }
 
 fn spec(spec: resource::Spec, id: &UpdateId) -> Result<Spec, String> {

@@ -119,6 +119,8 @@ pub(super) struct Status {
     pub(super) commit: Option<Commit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) prompt: Option<Prompt>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) taken_back: Vec<Box<str>>,
     pub(super) epoch: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) binding: Option<Binding>,

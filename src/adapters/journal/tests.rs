@@ -230,6 +230,7 @@ fn any_update(rng: &mut Rng) -> Update {
         created: time(rng),
         votes: (0..rng.usize(..=votes_max)).map(|_| vote(rng)).collect(),
         prompt: maybe(rng, |rng| Prompt { channel: word(rng).into(), message: text(rng, 30).into(), ended: rng.bool() }),
+        taken_back: (0..rng.usize(..=count)).map(|number| format!("{}-{number}", word(rng)).into()).collect(),
         epoch: rng.u64(..1 << 40),
         history: (0..rng.usize(..HISTORY_MAX)).map(|_| Entry { at: time(rng), event: word(rng).into(), detail: sentence(rng) }).collect(),
     }

@@ -105,6 +105,7 @@ fn status(update: &Update) -> resource::Status {
         trouble: None,
         commit: None,
         prompt: update.prompt.as_ref().map(prompt),
+        taken_back: update.taken_back.clone(),
         epoch: update.epoch,
         binding: None,
         history: update.history.iter().map(entry).collect(),

@@ -35,8 +35,8 @@ fn by_move(workload: &Workload, selection: &Selection, change: &Change, known: &
 
 /// What closed updates left in the workload and it does not show, where that was not noticed yet.
 pub fn moved_away<'a>(workload: &Workload, known: &[&'a Update]) -> impl Iterator<Item = Left<'a>> {
-    let shows = |left: &Left<'_>| workload.container(&left.change.container).is_some_and(|container| *container.image == *left.image);
-    let is_moved = move |left: &Left<'_>| !left.update.is_open() && !left.update.was_set_back() && !shows(left);
+    let is_known = |left: &Left<'_>| left.update.was_taken_back(&left.change.container);
+    let is_moved = move |left: &Left<'_>| !left.update.is_open() && !is_known(left) && !left.is_shown_by(workload);
     left(&workload.uid, workload.mark.as_ref(), known).into_iter().filter(is_moved)
 }
 

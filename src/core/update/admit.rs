@@ -137,5 +137,16 @@ fn fresh(spec: Spec, phase: Phase, now: Timestamp) -> Update {
     let tags: Vec<String> = spec.changes.iter().map(|change| format!("{} to {}", change.container, change.tag)).collect();
     let mut history = History::default();
     history.push(Entry { at: now, event: Event::Admitted.as_str().into(), detail: tags.join(", ").into() });
-    Update { id, spec: Arc::new(spec), phase, since: now, created: now, votes: Vec::new(), prompt: None, epoch: 0, history }
+    Update {
+        id,
+        spec: Arc::new(spec),
+        phase,
+        since: now,
+        created: now,
+        votes: Vec::new(),
+        prompt: None,
+        taken_back: Vec::new(),
+        epoch: 0,
+        history,
+    }
 }

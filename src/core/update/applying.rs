@@ -29,6 +29,7 @@ pub(super) fn step(update: &Update, applying: &Applying, input: &Input, now: Tim
         Input::Look(_)
         | Input::Vote(_)
         | Input::Drift(_)
+        | Input::TakenBack { .. }
         | Input::Supersede(_)
         | Input::Followed(_)
         | Input::Restored(_)

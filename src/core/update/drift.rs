@@ -1,10 +1,11 @@
 //! How the workload of an update differs from what the update started from, or from what it left behind.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Change, Drift, Mark, Outcome, Phase, Plan, Update, UpdateId};
+use super::{Change, Drift, Input, Mark, Outcome, Phase, Plan, Update, UpdateId};
 use crate::core::directives::Directives;
 use crate::core::image::Pin;
 use crate::core::schedule::after;
@@ -86,22 +87,39 @@ pub fn left<'a>(uid: &str, mark: Option<&Mark>, known: &[&'a Update]) -> Vec<Lef
     all
 }
 
-/// The updates among `known` whose image a person has moved away from the workload.
+/// The updates among `known` whose images a person has moved away from the workload, and what they are to be told.
 ///
 /// The watch may lag behind skeg's own patches, so only a workload that shows the newest of them, or what came after, is judged. It does
 /// when it carries skeg's mark of it, and also without when the watch has shown it before (`is_shown`): `kubectl rollout undo` brings back
 /// the mark of the revision that it goes back to.
-pub fn set_back(known: &[&Update], workload: &Workload, is_shown: impl Fn(&Update) -> bool) -> Vec<(UpdateId, Drift)> {
+pub fn set_back(known: &[&Update], workload: &Workload, is_shown: impl Fn(&Update) -> bool) -> Vec<(UpdateId, Input)> {
     if !is_up_to_date(known, workload, is_shown) {
         return Vec::new();
     }
-    let moved = |left: &Left<'_>| {
-        let found = &workload.container(&left.change.container)?.image;
-        (**found != *left.image).then(|| (left.update.id.clone(), Drift::ImageMoved { found: found.clone() }))
-    };
     // While its own rollout is followed or put back, that tells of its images.
-    let is_settled = |left: &&Left<'_>| matches!(left.update.phase, Phase::Recording(_) | Phase::Closed(_));
-    left(&workload.uid, workload.mark.as_ref(), known).iter().filter(is_settled).filter_map(moved).collect()
+    let is_settled = |left: &Left<'_>| matches!(left.update.phase, Phase::Recording(_) | Phase::Closed(_));
+    let moved =
+        left(&workload.uid, workload.mark.as_ref(), known).into_iter().filter(|left| is_settled(left) && !left.is_shown_by(workload));
+    taken_back(workload, moved)
+}
+
+/// What the updates are to be told from which a person has taken these back.
+pub fn taken_back<'a>(workload: &Workload, moved: impl Iterator<Item = Left<'a>>) -> Vec<(UpdateId, Input)> {
+    let mut told: BTreeMap<&UpdateId, (Vec<Box<str>>, Box<str>)> = BTreeMap::new();
+    for left in moved {
+        // A container that is not there any more was not set back.
+        let Some(container) = workload.container(&left.change.container) else { continue };
+        let (containers, _) = told.entry(&left.update.id).or_insert_with(|| (Vec::new(), container.image.clone()));
+        containers.push(container.name.clone());
+    }
+    told.into_iter().map(|(id, (containers, found))| (id.clone(), Input::TakenBack { containers, found })).collect()
+}
+
+impl Left<'_> {
+    /// Whether the workload shows it.
+    pub fn is_shown_by(&self, workload: &Workload) -> bool {
+        workload.container(&self.change.container).is_some_and(|container| *container.image == *self.image)
+    }
 }
 
 /// Whether the workload shows every patch that skeg has made to it. An update that was recorded by a later attempt has the time of the

@@ -16,9 +16,13 @@ pub(super) fn step(update: &Update, held: &Held, input: &Input, now: Timestamp) 
         Input::Vote(ballot) => cast(update, held, ballot, now),
         Input::Drift(drift) => supersede(update, drift.reason(), now),
         Input::Supersede(reason) => supersede(update, reason.clone(), now),
-        Input::Applied(_) | Input::Followed(_) | Input::Restored(_) | Input::Recorded(_) | Input::Prompted(_) | Input::Lift { .. } => {
-            Step::Waits(held.waits.clone())
-        }
+        Input::Applied(_)
+        | Input::Followed(_)
+        | Input::Restored(_)
+        | Input::Recorded(_)
+        | Input::Prompted(_)
+        | Input::TakenBack { .. }
+        | Input::Lift { .. } => Step::Waits(held.waits.clone()),
     }
 }
 

@@ -15,6 +15,13 @@ pub enum Input {
     Vote(Ballot),
     /// The workload is not what it was.
     Drift(Drift),
+    /// Containers do not show any more what was set in them: a person took that back.
+    TakenBack {
+        /// Which, and not only those that were so before.
+        containers: Vec<Box<str>>,
+        /// What one of them shows.
+        found: Box<str>,
+    },
     /// A newer decision takes its place.
     Supersede(Reason),
     /// What came of [`Effect::Apply`](super::Effect::Apply) or [`Effect::LookOnly`](super::Effect::LookOnly).

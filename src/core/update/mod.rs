@@ -42,7 +42,7 @@ use crate::core::workload::{Workload, WorkloadId};
 
 pub use admit::{Admission, Decided, admit, again};
 pub use again::{FORBIDDEN_MAX, PANICS_MAX};
-pub use drift::{Left, disowned, drift, left, not_running, patched_last, set_back};
+pub use drift::{Left, disowned, drift, left, not_running, patched_last, set_back, taken_back};
 pub use effect::Effect;
 pub use event::{Entry, Event, HISTORY_MAX, History};
 pub use id::UpdateId;
@@ -77,6 +77,8 @@ pub struct Update {
     pub votes: Vec<Vote>,
     /// Where people see the request; `None` until it is known to be there, and where nobody is asked in a chat.
     pub prompt: Option<Prompt>,
+    /// Containers whose image a person has taken back after the update had set it, as far as that was noticed.
+    pub taken_back: Vec<Box<str>>,
     /// The lease's transition count of the writer that moved it last; 0 while there is no lease.
     pub epoch: u64,
     /// What happened to it, the newest last, bounded.
@@ -209,14 +211,19 @@ impl Update {
         }
     }
 
-    /// Whether a person is known to have taken back what it set. What its containers show after that is no affair of its any more.
-    pub fn was_set_back(&self) -> bool {
-        let has = |event: Event| self.history.iter().any(|entry| &*entry.event == event.as_str());
-        match &self.phase {
-            // Of those only what a person did makes one bind.
-            Phase::Closed(closed) if closed.outcome == Outcome::Superseded => closed.binding.is_some() || has(Event::Lifted),
-            _ => has(Event::SetBack),
-        }
+    /// Whether a person is known to have taken back what it set in the container. What that shows afterwards is no affair of its any more.
+    pub fn was_taken_back(&self, container: &str) -> bool {
+        // What a person found in its way while it was applied or followed, closed it, with everything that it set.
+        let is_superseded = || matches!(&self.phase, Phase::Closed(closed) if closed.outcome == Outcome::Superseded);
+        let was_lifted = || self.history.iter().any(|entry| &*entry.event == Event::Lifted.as_str());
+        self.taken_back.iter().any(|taken| **taken == *container) || (is_superseded() && (self.binding().is_some() || was_lifted()))
+    }
+
+    /// The update with these containers, too, taken back.
+    fn with_taken_back(&self, containers: &[Box<str>]) -> Self {
+        let mut taken = self.clone();
+        taken.taken_back.extend(containers.iter().filter(|container| !self.taken_back.contains(container)).cloned());
+        taken
     }
 
     /// The repositories of its images, each once.

@@ -23,7 +23,9 @@ pub(super) fn step(update: &Update, recording: &Recording, input: &Input, now: T
         Input::Recorded(Recorded::Committed(commit)) => committed(update, recording, commit, now),
         Input::Recorded(Recorded::Unrecordable(reason)) => unrecorded(update, recording, reason.clone(), now),
         Input::Recorded(Recorded::Failed(failure)) => again(update, recording, failure, now),
-        Input::Drift(drift @ Drift::ImageMoved { .. }) if recording.set_back.is_none() => set_back(update, recording, drift, now),
+        Input::TakenBack { containers, found } if containers.iter().any(|container| !update.was_taken_back(container)) => {
+            set_back(&update.with_taken_back(containers), recording, found, now)
+        }
         Input::Look(_) if recording.retry_at.is_some_and(|at| at <= now) => {
             let to = Update { phase: Phase::Recording(Recording { retry_at: None, ..recording.clone() }), ..update.clone() };
             Step::Retries { to, effects: vec![Effect::WriteBack] }
@@ -31,6 +33,7 @@ pub(super) fn step(update: &Update, recording: &Recording, input: &Input, now: T
         Input::Look(_)
         | Input::Vote(_)
         | Input::Drift(_)
+        | Input::TakenBack { .. }
         | Input::Supersede(_)
         | Input::Applied(_)
         | Input::Followed(_)
@@ -56,8 +59,8 @@ fn unrecorded(update: &Update, recording: &Recording, reason: Reason, now: Times
     closes(update, Closed { rollout, binding, ..Closed::with(Outcome::Unrecorded, reason) }, now)
 }
 
-fn set_back(update: &Update, recording: &Recording, drift: &Drift, now: Timestamp) -> Step {
-    let reason = drift.reason().to_string();
+fn set_back(update: &Update, recording: &Recording, found: &str, now: Timestamp) -> Step {
+    let reason = Drift::ImageMoved { found: found.into() }.reason().to_string();
     let binding = Binding { reason: reason.as_str().into(), at: now, by: None };
     let next = Recording { set_back: Some(binding), ..recording.clone() };
     // An image that was taken back is not written to Git any more. The last try may have been carried out though its answer was lost.

@@ -45,6 +45,7 @@ pub(super) fn step(update: &Update, verifying: &Verifying, input: &Input, now: T
         Input::Look(_)
         | Input::Vote(_)
         | Input::Drift(_)
+        | Input::TakenBack { .. }
         | Input::Supersede(_)
         | Input::Applied(_)
         | Input::Restored(_)
@@ -132,6 +133,7 @@ pub(super) fn step_restoring(update: &Update, restoring: &Restoring, input: &Inp
         Input::Look(_)
         | Input::Vote(_)
         | Input::Drift(_)
+        | Input::TakenBack { .. }
         | Input::Supersede(_)
         | Input::Applied(_)
         | Input::Followed(_)

@@ -282,6 +282,38 @@ fn a_resume_lifts_what_was_set_back_and_not_what_will_be() {
     assert_eq!((world.ends(&first), world.ends(&again)), (("Done", false), ("Done", true)));
 }
 
+#[test]
+fn a_resume_after_one_container_was_set_back_lifts_nothing_of_the_other() {
+    const OLD_API: &str = "ghcr.io/acme/api:1.0.0";
+    let mut world = World::new(settings());
+    let show = |world: &mut World, web: &str, api: &str, mark: Option<Mark>| {
+        let both = world.workload("web", &[("web", web), ("api", api)], ALL, mark);
+        world.put(both);
+        world.run();
+    };
+    show(&mut world, OLD, OLD_API, None);
+    let both = [WEB, API].map(|repository| world.observation(repository, Trigger::Poll, &[("1.0.1", "1.0.1")]));
+    world.send(Message::Observed(both.into()));
+    world.run();
+    let first = world.open();
+    let applied = [web("1.0.1"), format!("{API}:1.0.1")];
+    world.outcome(&first, Input::Applied(Applied::Patched { applied: applied.iter().map(|image| image.as_str().into()).collect() }));
+    show(&mut world, &applied[0], &applied[1], Some(mark(&first)));
+    world.finish(&first);
+    show(&mut world, &applied[0], OLD_API, Some(mark(&first)));
+    assert_eq!(world.ends(&first), ("Done", true));
+    world.send(Message::Command(Command::Resume { scope: Scope::All, by: "user:ann".into(), reply: Box::new(|_| ()) }));
+    world.run();
+    assert_eq!(world.ends(&first), ("Done", false));
+
+    let again = world.apply(API, &["1.0.1"]);
+    show(&mut world, &applied[0], &applied[1], Some(mark(&again)));
+    world.finish(&again);
+    show(&mut world, OLD, &applied[1], Some(mark(&again)));
+    assert_eq!((world.ends(&first), world.ends(&again)), (("Done", true), ("Done", false)));
+    world.leaves_alone(WEB, &["1.0.1"]);
+}
+
 /// What failed and was left running is somebody's to take back, also after the failure was lifted.
 #[test]
 fn what_a_resume_lifted_while_it_runs_is_held_back_once_it_is_set_back() {

@@ -125,7 +125,8 @@ impl Promise for TakenBack {
                 }
             }
             Fact::VoteAnswered { update, ballot, counts: Some(true), .. } if ballot.verdict == Verdict::Reject => {
-                let is_rejected = |update: &&Arc<Update>| matches!(update.phase, Phase::Closed(_));
+                let is_there = |update: &Update| past.workloads.get(&update.spec.workload).is_some_and(|seen| seen.uid == update.spec.uid);
+                let is_rejected = |update: &&Arc<Update>| matches!(update.phase, Phase::Closed(_)) && is_there(update);
                 if let Some(update) = past.records.get(update).filter(is_rejected).cloned()
                     && self.rejected.insert((update.id.clone(), update.created))
                 {

@@ -41,6 +41,8 @@ impl Promise for VotesLast {
                     return Err(format!("the vote of {voter} is gone from the record of {}", update.id.name));
                 }
             }
+            // An older write that is still under way may bring it back as it was before the vote.
+            Fact::Removed { id, .. } => self.acknowledged.retain(|(of, ..)| of != id),
             _ => {}
         }
         Ok(())

@@ -51,7 +51,18 @@ fn asked() -> Update {
         granted: None,
     });
     let id = UpdateId { namespace: "shop".into(), name: "web-1".into() };
-    Update { id, spec: Arc::new(spec), phase, since: now, created: now, votes: vec![], prompt: None, epoch: 0, history: History::default() }
+    Update {
+        id,
+        spec: Arc::new(spec),
+        phase,
+        since: now,
+        created: now,
+        votes: vec![],
+        prompt: None,
+        taken_back: vec![],
+        epoch: 0,
+        history: History::default(),
+    }
 }
 
 fn with(update: Update, change: impl FnOnce(&mut Spec)) -> Update {

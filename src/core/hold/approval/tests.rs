@@ -53,6 +53,7 @@ fn asked(approvers: &[&str]) -> Update {
         created: now,
         votes: Vec::new(),
         prompt: Some(Prompt { channel: "C1".into(), message: "1.1".into(), ended: false }),
+        taken_back: Vec::new(),
         epoch: 0,
         history: History::default(),
     }
