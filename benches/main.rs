@@ -5,6 +5,9 @@
 
 #![expect(clippy::cast_precision_loss, clippy::indexing_slicing, reason = "counts are far below 2^52; what is indexed is built here")]
 
+/// What a namespace of the real API server has before skeg comes.
+#[path = "../tests/real_loop/cluster.rs"]
+mod cluster;
 mod daemon;
 mod latency;
 mod memory;
@@ -13,6 +16,17 @@ mod program;
 mod proxy;
 mod quiet;
 mod report;
+/// The far ends of the tests.
+#[path = "../tests/support/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "it is the tests', who use all of it"
+)]
+mod support;
 
 use report::Report;
 
