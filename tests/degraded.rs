@@ -23,7 +23,8 @@ async fn in_observe_mode_the_candidate_is_told_and_nothing_is_written() {
     let candidate = json!({"tag": "1.0.2", "digest": digest});
     agent.until("the newest tag is the candidate", async || agent.image_view("web").await["candidate"] == candidate).await;
     agent.wait_for_image("web", "heldBack").await;
-    assert_eq!(agent.metrics("skeg_tags_behind").await, [r#"skeg_tags_behind{namespace="shop"} 2"#]);
+    let behind = [r#"skeg_tags_behind{namespace="shop"} 2"#];
+    agent.until("it is counted", async || agent.metrics("skeg_tags_behind").await == behind).await;
     agent.polls("shop/web", 2).await;
     let writes: Vec<_> = agent.stage.kube.requests().into_iter().filter(|request| request.method != "GET").collect();
     assert!(writes.is_empty(), "{writes:#?}");
@@ -126,7 +127,8 @@ async fn a_workload_with_a_wrong_directive_is_held_and_the_others_go_on() {
             let view = agent.wait_for_image(name, "degraded").await;
             assert!(view["errors"].to_string().contains(&format!("skeg.dev/{key}")), "{view:#}");
         }
-        assert_eq!(agent.metrics("skeg_directive_errors").await, [r#"skeg_directive_errors{namespace="shop"} 3"#]);
+        let errors = [r#"skeg_directive_errors{namespace="shop"} 3"#];
+        agent.until("they are counted", async || agent.metrics("skeg_directive_errors").await == errors).await;
         agent.kill_and_begin().await;
     }
     agent.wait_for_phase("1.0.2", "Done").await;

@@ -61,8 +61,10 @@ impl PollSchedule {
         let arrived = wanted.keys().filter(|repository| !self.plans.contains_key(repository)).count();
         let first_within = FIRST_WITHIN_EACH.saturating_mul(u32::try_from(arrived).unwrap_or(u32::MAX));
         for (repository, interval) in wanted {
-            let first = after(now, first_within.min(interval).mul_f64(share(&repository, 0)));
-            let plan = self.plans.entry(repository).or_insert(Plan { interval, next: first, failures: 0 });
+            let plan = self.plans.entry(repository).or_insert_with_key(|repository| {
+                let next = after(now, first_within.min(interval).mul_f64(share(repository, 0)));
+                Plan { interval, next, failures: 0 }
+            });
             plan.interval = interval;
             // After a failure the registry may have asked to be left alone for longer.
             if plan.failures == 0 {
