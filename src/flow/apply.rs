@@ -38,7 +38,7 @@ async fn set(ports: &Ports, update: &Update) -> Result<Applied, Failure> {
         }
         looked = look(ports, update).await;
     }
-    Err(last.unwrap_or_else(|| kept_writing(&update.spec.workload)).into())
+    Err(last.unwrap_or_else(|| ClusterError::kept_writing(&update.spec.workload)).into())
 }
 
 /// Tells whether an earlier try of the update has set the images, and sets nothing: a pause is on.
@@ -102,7 +102,7 @@ async fn take_over(ports: &Ports, update: &Update) -> Result<bool, ClusterError>
             Err(error) => return Err(error),
         }
     }
-    Err(kept_writing(&update.spec.workload))
+    Err(ClusterError::kept_writing(&update.spec.workload))
 }
 
 /// The workload as the API server has it. One that a newer leader has marked is left alone until the lease is seen to be ours.
@@ -167,10 +167,6 @@ async fn confirm(ports: &Ports, update: &Update) -> Result<Option<Applied>, Regi
     Ok(None)
 }
 
-fn kept_writing(workload: &WorkloadId) -> ClusterError {
-    ClusterError::Conflict { object: workload.to_string(), detail: "others kept writing".to_owned() }
-}
-
 /// What admission made of the patch is what is expected from now on.
 fn shown(admitted: &Reading, update: &Update) -> Applied {
     match admitted.images(&update.spec) {
@@ -193,7 +189,7 @@ pub async fn take_off_mark(ports: &Ports, workload: &WorkloadId, update: &str) -
             Err(error) => return Err(error.into()),
         }
     }
-    Err(last.unwrap_or_else(|| kept_writing(workload)).into())
+    Err(last.unwrap_or_else(|| ClusterError::kept_writing(workload)).into())
 }
 
 /// Puts back what the update replaced, if the workload still shows what the update applied.
@@ -225,5 +221,5 @@ async fn put_back(ports: &Ports, update: &Update, rollout: &Rollout) -> Result<R
             Err(error) => return Err(error),
         }
     }
-    Err(last.unwrap_or_else(|| kept_writing(&update.spec.workload)))
+    Err(last.unwrap_or_else(|| ClusterError::kept_writing(&update.spec.workload)))
 }

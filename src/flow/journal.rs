@@ -74,7 +74,7 @@ async fn try_write(ports: &Ports, update: &Update, version: Option<Version>) -> 
             Err(error) => return Err(error),
         }
     }
-    Err(ClusterError::Conflict { object: update.id.to_string(), detail: "others kept writing".to_owned() })
+    Err(ClusterError::kept_writing(&update.id))
 }
 
 /// The record that is there. One of a newer epoch ends the term.

@@ -39,6 +39,7 @@ mod reader;
 mod recent;
 mod record;
 pub mod seat;
+mod shown;
 mod slot;
 mod slots;
 mod standby;

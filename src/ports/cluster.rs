@@ -145,3 +145,10 @@ pub enum ClusterError {
         detail: String,
     },
 }
+
+impl ClusterError {
+    /// Whatever was read of the object, somebody changed it before it could be written.
+    pub fn kept_writing(object: &impl ToString) -> Self {
+        Self::Conflict { object: object.to_string(), detail: "others kept writing".to_owned() }
+    }
+}
