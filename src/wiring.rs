@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -23,7 +24,7 @@ use crate::adapters::log_approver::LogApprover;
 use crate::adapters::registry::{RegistryClient, Seen};
 use crate::adapters::slack::Slack;
 use crate::adapters::tasks::Tasks;
-use crate::config::{Config, Listen, Mode};
+use crate::config::{Config, Credential, Listen, Mode};
 use crate::core::leadership::{Me, Peer, Timing};
 use crate::core::schedule::{after, backoff};
 use crate::flow::agent::Options;
@@ -117,6 +118,9 @@ impl Skeg {
         serving.spawn(private.serve(routes.routes(), stop.clone()));
         let happened = ports.happened.clone();
         let api_address = api.address().to_owned();
+        if config.cluster.mode == Mode::Act {
+            config.remotes.iter().for_each(|remote| tasks.spawn(greet(Arc::clone(&ports), remote.name.clone())));
+        }
         tasks.spawn(Box::pin(async move { follow(&watches, &api, &ports).await }));
         let agent = tokio::spawn(replica.run(stop.clone()));
         tracing::info!(public = %addresses.0, private = %addresses.1, cluster = api_address, mode = config.cluster.mode.as_str(), "skeg has started");
@@ -220,6 +224,13 @@ async fn follow(watches: &Watches, api: &ApiServer, ports: &Ports) {
     }
 }
 
+fn greet(ports: Arc<Ports>, remote: Box<str>) -> BoxFuture<'static, ()> {
+    async move {
+        guarded(&ports, "asking a Git remote", ports.recorder.greet(&ports, &remote)).await;
+    }
+    .boxed()
+}
+
 async fn bind(key: &str, listen: Listen) -> anyhow::Result<Listener> {
     Listener::bind(listen).await.with_context(|| format!("[server] {key} {listen}"))
 }
@@ -270,7 +281,7 @@ fn options(config: &Config) -> Options {
         history_age: config.history.age,
         history_total: adapt::count(config.history.total),
     };
-    Options { engine, poll_interval: config.poll.interval }
+    Options { engine, poll_interval: config.poll.interval, settle: config.settle.window }
 }
 
 /// Takes hints from webhooks, due when the settle window has passed. Those for repositories that no workload uses are done with at once:
@@ -292,11 +303,11 @@ fn queue(
 fn parts(config: &Config, ports: &Arc<Ports>, watches: &Arc<Watches>, slack: Option<Arc<Slack>>) -> Arc<dyn Fn() -> Parts + Send + Sync> {
     let (ports, watches) = (Arc::clone(ports), Arc::clone(watches));
     let remotes: Vec<Box<str>> = config.remotes.iter().map(|remote| remote.name.clone()).collect();
-    let receivers: Vec<PartView> = config.receivers.iter().map(receiver).collect();
+    let receivers = config.receivers.clone();
     Arc::new(move || Parts {
         watches: watches.states().iter().map(adapt::watch).collect(),
         remotes: remotes.iter().map(|name| remote(name, &ports)).collect(),
-        receivers: receivers.clone(),
+        receivers: receivers.iter().map(receiver).collect(),
         degraded: slack.as_ref().map(|slack| slack.troubles()).unwrap_or_default().into_iter().map(away).collect(),
     })
 }
@@ -306,14 +317,17 @@ fn away((since, why): (Timestamp, Box<str>)) -> PartView {
 }
 
 fn receiver(receiver: &crate::config::Receiver) -> PartView {
-    let is_open = receiver.insecure || receiver.credential.is_some();
-    let (state, detail) = if is_open { (PartState::Ok, "") } else { (PartState::Closed, "no credential is configured") };
-    PartView { name: format!("{} at {}", receiver.source, receiver.path), state, detail: detail.to_owned(), last_ok: None }
+    let closed = match &receiver.credential {
+        None => (!receiver.insecure).then(|| "no credential is configured".to_owned()),
+        Some(Credential::Bearer(secret) | Credential::Basic { password: secret, .. }) => secret.read().err().map(|error| error.to_string()),
+    };
+    let state = if closed.is_some() { PartState::Closed } else { PartState::Ok };
+    PartView { name: format!("{} at {}", receiver.source, receiver.path), state, detail: closed.unwrap_or_default(), last_ok: None }
 }
 
 fn remote(name: &str, ports: &Ports) -> PartView {
     let (state, detail, last_ok): (PartState, String, Option<Timestamp>) = match ports.recorder.answered().remove(name) {
-        None => (PartState::Unknown, "not written to yet".to_owned(), None),
+        None => (PartState::Unknown, "not asked yet".to_owned(), None),
         Some((at, None)) => (PartState::Ok, String::new(), Some(at)),
         Some((at, Some(trouble))) => (PartState::Degraded, format!("since {at:.0}: {trouble}"), None),
     };

@@ -111,6 +111,32 @@ async fn a_git_remote_that_is_away_is_told_and_written_to_when_it_is_back() {
     assert_eq!((agent.patches_done(), agent.commits().len()), (1, 1));
 }
 
+#[tokio::test]
+async fn a_git_remote_that_is_away_from_the_start_is_told_before_anything_is_to_be_written() {
+    let stage = Stage::build(&Setup::at_once());
+    for _ in 0..100 {
+        stage.remote.fail_next(GitRequest::FetchRefs, GitFault::Status(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    let agent = Agent::start_unready(stage).await;
+    let state = async || agent.get("/v1/status").await["remotes"][0]["state"].clone();
+    agent.until("the remote is told to be degraded", async || state().await == "degraded").await;
+    agent.stage.remote.clear_plans();
+    agent.clock.move_on(SignedDuration::from_secs(61));
+    agent.until("the remote is told to be well again", async || state().await == "ok").await;
+    assert_eq!(agent.commits().len(), 0);
+}
+
+#[tokio::test]
+async fn a_receiver_whose_secret_is_lost_is_told_to_be_closed() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let receiver = async || agent.get("/v1/status").await["receivers"][0].clone();
+    assert_eq!(receiver().await["state"], "ok");
+    agent.stage.write("hook", "");
+    let closed = receiver().await;
+    assert_eq!(closed["state"], "closed", "{closed:#}");
+    assert!(text(&closed, "/detail").contains("hook"), "{closed:#}");
+}
+
 /// KU-12: held by name, handled never, the others as ever, and a restart changes nothing.
 #[tokio::test]
 async fn a_workload_with_a_wrong_directive_is_held_and_the_others_go_on() {

@@ -39,6 +39,18 @@ async fn a_delivery_for_a_tag_that_is_not_there_makes_skeg_look_and_nothing_more
 }
 
 #[tokio::test]
+async fn two_repositories_of_a_pod_whose_polls_are_due_within_one_settle_window_make_one_update() {
+    let pod = Workload::new("web", "shop/web", "1.0.0").container("proxy", "shop/proxy", "2.0.0");
+    let agent = Agent::start(Setup { poll: "3s", settle: "4s", ..Setup::of([pod]) }).await;
+    agent.wait_for_image("web", "current").await;
+    agent.push("shop/web", "1.0.1");
+    agent.push("shop/proxy", "2.0.1");
+    let done = agent.wait_for_phase("2.0.1", "Done").await;
+    assert_eq!(done["changes"].as_array().unwrap().len(), 2, "{done:#}");
+    assert_eq!((agent.records().len(), agent.patches_done(), agent.commits().len()), (1, 1, 1));
+}
+
+#[tokio::test]
 async fn two_containers_pushed_within_one_settle_window_are_one_update() {
     let pod = Workload::new("web", "shop/web", "1.0.0").container("proxy", "shop/proxy", "2.0.0");
     let agent = Agent::start(Setup { settle: "2s", ..Setup::of([pod]).without_polls() }).await;

@@ -73,6 +73,8 @@ pub struct Options {
     pub engine: Settings,
     /// Interval of polling where no directive says otherwise.
     pub poll_interval: Duration,
+    /// The settle window: what is due for one workload within it is read together.
+    pub settle: Duration,
 }
 
 /// The running agent, until [`Agent::run`] ends.
@@ -81,6 +83,7 @@ pub struct Agent {
     engine: Engine,
     hints: Arc<HintQueue>,
     polls: PollSchedule,
+    settle: Duration,
     inbox: mpsc::Receiver<Envelope>,
     mailbox: Mailbox,
     tasks: Arc<dyn Spawn>,
@@ -104,6 +107,7 @@ impl Agent {
             engine,
             hints,
             polls: PollSchedule::new(options.poll_interval),
+            settle: options.settle,
             inbox,
             mailbox: mailbox.clone(),
             tasks,
@@ -239,7 +243,12 @@ impl Agent {
         for repository in self.polls.take_due(now) {
             self.hint(Hint::whole(repository, Trigger::Poll), now);
         }
-        for batch in gather(self.hints.take_due(now), &self.hints, &*self.ports.workloads) {
+        let (hints, polls, window) = (&self.hints, &mut self.polls, after(now, self.settle));
+        let early = |repository: &_| {
+            let polled = || polls.take_early(repository, now, window).then(|| Hint::whole(repository.clone(), Trigger::Poll));
+            hints.take(repository).or_else(polled)
+        };
+        for batch in gather(hints.take_due(now), early, &*self.ports.workloads) {
             self.read(batch, now);
         }
     }

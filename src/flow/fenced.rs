@@ -115,6 +115,10 @@ impl Git for Fenced<dyn Git> {
         }
         self.port.write_back(remote, edits).await
     }
+
+    async fn check(&self, remote: &str) -> Result<(), GitError> {
+        self.port.check(remote).await
+    }
 }
 
 #[async_trait]

@@ -1,17 +1,17 @@
 //! Which hints are read together.
 //!
 //! All changes due for a workload in one settle window are one update, so repositories that share a workload are read and decided
-//! together: when one hint is due, the waiting hints of such repositories are taken along.
+//! together: when one hint is due, the waiting hints of such repositories are taken along, and the polls that are due in the window.
 
 use crate::core::image::{ImageRef, Repository};
 use crate::ports::cluster::Workloads;
-use crate::sources::{Hint, HintQueue};
+use crate::sources::Hint;
 
 /// Hints that are read together. A workload has few repositories; more than this are read apart, at worst as two updates.
 const BATCH_MAX: usize = 32;
 
-/// Puts the due hints into batches, and takes waiting ones along.
-pub fn gather(due: Vec<Hint>, queue: &HintQueue, workloads: &dyn Workloads) -> Vec<Vec<Hint>> {
+/// Puts the due hints into batches, and takes along what `early` gives for their neighbours.
+pub fn gather(due: Vec<Hint>, mut early: impl FnMut(&Repository) -> Option<Hint>, workloads: &dyn Workloads) -> Vec<Vec<Hint>> {
     let mut left = due;
     let mut batches = Vec::new();
     while let Some(first) = left.pop() {
@@ -23,7 +23,7 @@ pub fn gather(due: Vec<Hint>, queue: &HintQueue, workloads: &dyn Workloads) -> V
                     continue;
                 }
                 let found = left.iter().position(|hint| hint.repository == neighbour).map(|place| left.swap_remove(place));
-                batch.extend(found.or_else(|| queue.take(&neighbour)));
+                batch.extend(found.or_else(|| early(&neighbour)));
             }
             at += 1;
         }

@@ -19,6 +19,8 @@ use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
 
 /// How long the first write-back of a batch waits for others. Rollouts that started together end within about a second of each other.
 const GATHER: Duration = Duration::from_millis(500);
+/// Between two looks at a remote that was not written to yet and is not well.
+const GREET_EVERY: Duration = Duration::from_mins(1);
 /// The longest list of files that is told: two or three of them whole.
 const TOLD_LENGTH_MAX: usize = 600;
 
@@ -26,7 +28,7 @@ type Waiting = Vec<(GitEdit, Tell)>;
 /// Where the outcome of one edit goes.
 type Tell = oneshot::Sender<Result<GitOutcome, GitError>>;
 
-/// When a remote was last written to, and what was wrong with it then.
+/// When a remote was last asked or written to, and what was wrong with it then.
 type Answered = (Timestamp, Option<String>);
 
 /// The write-backs that wait for their turn, by remote.
@@ -130,6 +132,33 @@ impl Recorder {
         Self { lanes: Mutex::default(), answered: Arc::clone(&self.answered) }
     }
 
+    /// Asks a remote how it is until it answers well or is written to: a wrong address is told before an image waits for its commit.
+    pub async fn greet(&self, ports: &Ports, remote: &str) {
+        let mut told = None;
+        loop {
+            let trouble = ports.git.check(remote).await.err().map(|error| error.to_string());
+            if let Some(trouble) = &trouble {
+                tracing::warn!(git.remote = remote, error = trouble, "the Git remote cannot be read");
+            }
+            let (answer, is_well) = ((ports.clock.now(), trouble.clone()), trouble.is_none());
+            if !self.note_greeting(remote, told.as_ref(), &answer) || is_well {
+                return;
+            }
+            told = Some(answer);
+            ports.clock.sleep_until(after(ports.clock.now(), GREET_EVERY)).await;
+        }
+    }
+
+    /// Notes what a greeting came to, unless something else was noted since the last one.
+    fn note_greeting(&self, remote: &str, told: Option<&Answered>, answer: &Answered) -> bool {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_mine = answered.get(remote) == told;
+        if is_mine {
+            answered.insert(remote.into(), answer.clone());
+        }
+        is_mine
+    }
+
     /// Queues the edit and waits for its outcome. Whoever gets the remote's turn writes everything that waits; the others find their
     /// outcome there.
     async fn write(&self, ports: &Ports, edit: GitEdit) -> Result<GitOutcome, GitError> {
@@ -171,7 +200,7 @@ impl Recorder {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(remote.into(), (ports.clock.now(), trouble));
     }
 
-    /// When each remote was last written to, and what was wrong with it then.
+    /// When each remote was last asked or written to, and what was wrong with it then.
     pub fn answered(&self) -> BTreeMap<Box<str>, Answered> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -87,6 +87,9 @@ pub trait Git: Send + Sync {
     /// Writes all edits of one remote: one commit on the branch's tip, one push that expects that tip; when the push is refused because
     /// the tip has moved, the edits are derived again on the new tip, a bounded number of times. One outcome for each edit, in order.
     async fn write_back(&self, remote: &str, edits: &[GitEdit]) -> Result<Vec<GitOutcome>, GitError>;
+
+    /// Asks the remote whether it is there, lets us in and has the branch. Changes nothing.
+    async fn check(&self, remote: &str) -> Result<(), GitError>;
 }
 
 /// Why a remote could not be read or written. Every message names the remote, is cut and sanitised, and holds no secret.

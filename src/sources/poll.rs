@@ -86,6 +86,13 @@ impl PollSchedule {
         due
     }
 
+    /// Whether the repository is due by `until`; then it is looked at now and gets its next time.
+    pub fn take_early(&mut self, repository: &Repository, now: Timestamp, until: Timestamp) -> bool {
+        let Some(plan) = self.plans.get_mut(repository).filter(|plan| plan.next <= until && plan.failures == 0) else { return false };
+        plan.next = after(now, plan.interval);
+        true
+    }
+
     /// The look at `repository` brought nothing: it is looked at again soon, later each time, and not before `retry_after`. At the latest
     /// after one interval, or the configured one where the repository's own is longer: a lost webhook does not cost a day then.
     pub fn failed(&mut self, repository: &Repository, now: Timestamp, retry_after: Option<Duration>) {

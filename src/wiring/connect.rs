@@ -14,6 +14,7 @@ use crate::adapters::registry::{Greeting, RegistryClient};
 use crate::adapters::slack::Slack;
 use crate::config::{Config, Credential, Registry};
 use crate::ports::clock::Clock;
+use crate::ports::git::Git as _;
 use crate::ports::journal::Journal as _;
 use crate::ports::registry::RegistryError;
 

@@ -169,6 +169,8 @@ password_file = "git"
         skeg.terminate();
         let (status, took) = skeg.ended().await;
         assert_eq!(status.code(), Some(0), "{:#?}", skeg.log());
+        let lease = self.kube.get("coordination.k8s.io/v1", "Lease", "skeg", "skeg").expect("there is a lease");
+        assert_eq!(lease.pointer("/spec/holderIdentity").and_then(Value::as_str).unwrap_or_default(), "", "it is released: {lease:#}");
         self.audit.extend(skeg.kill().await);
         took
     }

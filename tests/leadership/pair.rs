@@ -16,6 +16,7 @@ use crate::support::daemon::Daemon;
 use crate::support::fault_proxy::FaultProxy;
 use crate::support::gate::Gate;
 use crate::support::kube_api::Server;
+use crate::support::report::report;
 
 const API_TOKEN: &str = "token-of-ops";
 /// The names of the replicas.
@@ -239,10 +240,10 @@ fn kubeconfig(at: SocketAddr, token: &str) -> String {
     .to_string()
 }
 
-/// Times of many runs, in milliseconds.
+/// Reports the times of many runs, and gives the longest.
 pub fn told(what: &str, mut took: Vec<Duration>) -> Duration {
     took.sort_unstable();
     let at = |share: usize| took[(took.len() - 1) * share / 100];
-    println!("{what}, {} runs: median {:?}, 90 % within {:?}, at most {:?}", took.len(), at(50), at(90), at(100));
+    report(&format!("{what}, {} runs: median {:.0?}, 90 % within {:.0?}, at most {:.0?}", took.len(), at(50), at(90), at(100)));
     at(100)
 }

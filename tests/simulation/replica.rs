@@ -75,7 +75,7 @@ impl Running {
         let hints = Arc::new(HintQueue::default());
         let engine =
             Settings { acts: true, in_flight: 3, history_per_workload: 3, history_age: Duration::from_hours(720), history_total: 5_000 };
-        let options = Options { engine, poll_interval: POLL_INTERVAL };
+        let options = Options { engine, poll_interval: POLL_INTERVAL, settle: SETTLE };
         let tasks = Arc::new(Tasks { process, starting: Arc::clone(starting) });
         let leads_for = world.lock().leads_for;
         let me = Me { name: format!("skeg-{}", process.replica).into(), process: process.start.to_string().into(), peer: None };

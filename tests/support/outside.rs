@@ -343,6 +343,10 @@ impl Git for Outside {
     async fn write_back(&self, _: &str, edits: &[GitEdit]) -> Result<Vec<GitOutcome>, GitError> {
         Ok(edits.iter().map(|_| GitOutcome::NotDeclared).collect())
     }
+
+    async fn check(&self, _: &str) -> Result<(), GitError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -392,7 +396,7 @@ impl Running {
         };
         let history_age = Duration::from_hours(24_000);
         let engine = Settings { acts: true, in_flight: 10, history_per_workload: 3, history_age, history_total: 100 };
-        let options = Options { engine, poll_interval: Duration::from_hours(1) };
+        let options = Options { engine, poll_interval: Duration::from_hours(1), settle: Duration::ZERO };
         let tasks = Arc::new(Tasks::default());
         let ports = Arc::new(ports);
         let (agent, mailbox) = Agent::new(options, ports.clone(), outside.hints.clone(), tasks.clone());

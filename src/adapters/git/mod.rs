@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::ports::clock::Clock;
 use crate::ports::git::{Git, GitEdit, GitError, GitOutcome};
@@ -39,6 +39,8 @@ use push::Branch;
 /// The configured remotes. Runs on one remote wait for each other; remotes do not.
 pub struct GitRemotes {
     branches: BTreeMap<Box<str>, Mutex<Branch>>,
+    /// The version of the `git` program, once it was found to be new enough.
+    program: OnceCell<(u32, u32)>,
 }
 
 /// The first mistake in the settings of a remote.
@@ -69,13 +71,13 @@ impl GitRemotes {
                 return Err(wrong(RemoteProblem::Twice));
             }
         }
-        Ok(Self { branches })
+        Ok(Self { branches, program: OnceCell::new() })
     }
 
-    /// Asks `remote` whether it is there, lets us in and has the branch. Changes nothing.
-    pub async fn check(&self, remote: &str) -> Result<(), GitError> {
-        let branch = self.branch(remote)?.lock().await;
-        branch.mirror().ask().await.map_err(|trouble| trouble.into_error(remote))
+    /// An older `git` program would pass over settings that keep what is foreign out, without a word.
+    async fn has_program(&self, remote: &str) -> Result<(), GitError> {
+        let broken = |error: GitProgramError| GitError::Broken { remote: remote.to_owned(), detail: error.to_string() };
+        self.program.get_or_try_init(git_version).await.map(|_| ()).map_err(broken)
     }
 
     fn branch(&self, remote: &str) -> Result<&Mutex<Branch>, GitError> {
@@ -86,7 +88,14 @@ impl GitRemotes {
 #[async_trait]
 impl Git for GitRemotes {
     async fn write_back(&self, remote: &str, edits: &[GitEdit]) -> Result<Vec<GitOutcome>, GitError> {
+        self.has_program(remote).await?;
         let branch = self.branch(remote)?.lock().await;
         branch.write_back(edits).await.map_err(|trouble| trouble.into_error(remote))
+    }
+
+    async fn check(&self, remote: &str) -> Result<(), GitError> {
+        self.has_program(remote).await?;
+        let branch = self.branch(remote)?.lock().await;
+        branch.mirror().ask().await.map_err(|trouble| trouble.into_error(remote))
     }
 }

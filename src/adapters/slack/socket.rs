@@ -156,6 +156,10 @@ async fn serve(slack: Arc<Slack>, votes: Arc<dyn Votes>, mut socket: WebSocket, 
             Some(ack) = acknowledged.recv() => Frame::text(ack),
             Some(_) = clicks.join_next(), if !clicks.is_empty() => continue,
             _ = pings.tick() => {
+                // Whoever has too many clicks in hand listens to nothing.
+                if clicks.len() >= CLICKS_MAX {
+                    heard = Instant::now();
+                }
                 if heard.elapsed() > SILENCE_MAX || until.is_some_and(|until| until <= Instant::now()) {
                     break;
                 }

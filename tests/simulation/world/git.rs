@@ -175,6 +175,10 @@ fn message(edits: &[GitEdit], findings: &[Finding]) -> Option<String> {
 
 #[async_trait]
 impl Git for Link {
+    async fn check(&self, _: &str) -> Result<(), GitError> {
+        Ok(())
+    }
+
     async fn write_back(&self, remote: &str, edits: &[GitEdit]) -> Result<Vec<GitOutcome>, GitError> {
         let silent = |error: NoAnswer| match error {
             NoAnswer::Silent => GitError::Unreachable { remote: remote.to_owned(), detail: "no answer".to_owned() },
