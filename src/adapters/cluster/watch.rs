@@ -44,6 +44,8 @@ const PAGE_DEADLINE: Duration = Duration::from_mins(1);
 const WELL_AFTER: Duration = Duration::from_secs(25);
 /// How often a stream lists again. Rare enough to cost nothing, often enough that whatever a silent watch missed is not missed for a day.
 const LIST_EVERY: Duration = Duration::from_mins(30);
+/// The time that each page of a listing pays for: a large cluster is listed more seldom, so that this makes 20 requests an hour at most.
+const A_PAGE_LASTS: Duration = Duration::from_mins(3);
 /// The longest pause between tries: the API server's cap (`docs/ARCHITECTURE.md`), so that the index is true again soon after the
 /// server is, and the server sees at most eleven tries in a bad minute.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -150,17 +152,22 @@ impl Watches {
         mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<WorkloadObject>>>>,
         failures: &mut u32,
     ) {
-        let list_again = Instant::now() + LIST_EVERY;
+        let (begun, mut listed) = (Instant::now(), 0);
         let mut doing = Doing::Listing;
         loop {
             let limit = match doing {
                 Doing::Listing => Instant::now() + PAGE_DEADLINE,
                 Doing::Recovering => Instant::now() + WELL_AFTER,
-                Doing::Following => list_again,
+                Doing::Following => begun + list_after(listed),
             };
             match timeout_at(limit, stream.next()).await {
                 Ok(Some(Ok(event))) => {
                     doing = if matches!(event, Event::Init | Event::InitApply(_)) { Doing::Listing } else { Doing::Following };
+                    listed = match event {
+                        Event::Init => 0,
+                        Event::InitApply(_) => listed + 1,
+                        Event::InitDone | Event::Apply(_) | Event::Delete(_) => listed,
+                    };
                     if self.take(scope, event) {
                         *failures = 0;
                     }
@@ -355,5 +362,24 @@ fn status_code(error: &watcher::Error) -> Option<u16> {
         | watcher::Error::WatchFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => Some(status.code),
         _ => None,
+    }
+}
+
+/// How long after a listing of so many objects the next one is due.
+fn list_after(objects: u32) -> Duration {
+    LIST_EVERY.max(A_PAGE_LASTS * objects.div_ceil(PAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_cost_twenty_requests_an_hour_at_most_however_many_objects_there_are() {
+        for objects in [0, 1, 100, 101, 1_000, 20_000, 1_000_000] {
+            let in_an_hour = objects.div_ceil(PAGE) * 3_600 / u32::try_from(list_after(objects).as_secs()).unwrap();
+            assert!(in_an_hour <= 20, "{objects} objects: {in_an_hour}");
+        }
+        assert_eq!(list_after(500), LIST_EVERY);
     }
 }
