@@ -73,7 +73,11 @@ impl Looked {
         let looks = self.looks.entry(workload.clone()).or_default();
         match looks.iter_mut().find(|(name, _)| **name == *container) {
             Some((_, earlier)) => *earlier = look,
-            None => looks.push((container.into(), look)),
+            None => {
+                // There are as many as workloads, and nearly all have one container.
+                looks.reserve_exact(1);
+                looks.push((container.into(), look));
+            }
         }
     }
 

@@ -19,8 +19,9 @@ use crate::ports::git::{GitEdit, GitError, GitImage, GitOutcome};
 
 /// How long the first write-back of a batch waits for others. Rollouts that started together end within about a second of each other.
 const GATHER: Duration = Duration::from_millis(500);
-/// Between two looks at a remote that was not written to yet and is not well.
-const GREET_EVERY: Duration = Duration::from_mins(1);
+/// When a remote that was not written to yet is looked at, and how often while it is not well. What the last process left to be written is
+/// written by then, and tells more.
+const GREET_EVERY: Duration = Duration::from_secs(30);
 /// The longest list of files that is told: two or three of them whole.
 const TOLD_LENGTH_MAX: usize = 600;
 
@@ -136,6 +137,10 @@ impl Recorder {
     pub async fn greet(&self, ports: &Ports, remote: &str) {
         let mut told = None;
         loop {
+            ports.clock.sleep_until(after(ports.clock.now(), GREET_EVERY)).await;
+            if self.answered().get(remote) != told.as_ref() {
+                return;
+            }
             let trouble = ports.git.check(remote).await.err().map(|error| error.to_string());
             if let Some(trouble) = &trouble {
                 tracing::warn!(git.remote = remote, error = trouble, "the Git remote cannot be read");
@@ -145,7 +150,6 @@ impl Recorder {
                 return;
             }
             told = Some(answer);
-            ports.clock.sleep_until(after(ports.clock.now(), GREET_EVERY)).await;
         }
     }
 
