@@ -118,13 +118,13 @@ async fn a_git_remote_that_is_away_from_the_start_is_told_before_anything_is_to_
         stage.remote.fail_next(GitRequest::FetchRefs, GitFault::Status(StatusCode::SERVICE_UNAVAILABLE));
     }
     let agent = Agent::start_unready(stage).await;
-    let state = async || agent.get("/v1/status").await["remotes"][0]["state"].clone();
+    let shown = async || agent.get("/v1/status").await["remotes"][0]["state"].clone();
     agent.until("skeg is ready", async || agent.is_ready().await).await;
     agent.clock.move_on(SignedDuration::from_secs(31));
-    agent.until("the remote is told to be degraded", async || state().await == "degraded").await;
+    agent.until("the remote is told to be degraded", async || shown().await == "degraded").await;
     agent.stage.remote.clear_plans();
     agent.clock.move_on(SignedDuration::from_secs(31));
-    agent.until("the remote is told to be well again", async || state().await == "ok").await;
+    agent.until("the remote is told to be well again", async || shown().await == "ok").await;
     assert_eq!(agent.commits().len(), 0);
 }
 

@@ -71,13 +71,12 @@ impl Looked {
     /// Notes a look at a container.
     pub fn note(&mut self, workload: &WorkloadId, container: &str, look: Look) {
         let looks = self.looks.entry(workload.clone()).or_default();
-        match looks.iter_mut().find(|(name, _)| **name == *container) {
-            Some((_, earlier)) => *earlier = look,
-            None => {
-                // There are as many as workloads, and nearly all have one container.
-                looks.reserve_exact(1);
-                looks.push((container.into(), look));
-            }
+        if let Some((_, earlier)) = looks.iter_mut().find(|(name, _)| **name == *container) {
+            *earlier = look;
+        } else {
+            // There are as many as workloads, and nearly all have one container.
+            looks.reserve_exact(1);
+            looks.push((container.into(), look));
         }
     }
 
