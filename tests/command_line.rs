@@ -224,6 +224,42 @@ async fn a_configuration_is_checked_with_every_problem_at_once() {
     check(&run(&["check-config", "--config", path]).await, 2, "", &format!("error: {path}:1:6: unclosed table, expected `]`\n"));
 }
 
+#[tokio::test]
+async fn problems_of_a_configuration_are_json_for_whoever_pipes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skeg.toml");
+    let path = file.to_str().unwrap();
+    let checked = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let output = run(&["check-config", "-o", "json", "--config", path]).await;
+        (output.status.code(), serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap())
+    };
+    let (code, wrong) = checked("[limits]\nin_flight = 'ten'\n").await;
+    assert_eq!((code, &wrong["ok"], &wrong["file"]), (Some(2), &false.into(), &path.into()));
+    let problem = serde_json::json!({
+        "line": 2, "column": 13, "key": "limits.in_flight", "what": "is a text", "advice": "write a whole number, without quotes",
+    });
+    assert_eq!(wrong["problems"], serde_json::json!([problem]));
+    let (code, warned) = checked("[server]\ntoken_env = 'SKEG_TEST_UNSET'\n").await;
+    assert_eq!((code, &warned["ok"], &warned["problems"]), (Some(0), &true.into(), &serde_json::json!([])));
+    assert_eq!((&warned["warnings"][0]["key"], &warned["warnings"][0]["line"]), (&"server.token_env".into(), &2.into()));
+}
+
+/// What an editor is told: everything the example shows, and nothing else.
+#[tokio::test]
+async fn the_schema_of_the_configuration_is_that_of_the_example() {
+    let output = run(&["check-config", "--schema"]).await;
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sections = schema["properties"].as_object().unwrap();
+    let mut shown = std::collections::BTreeSet::new();
+    for line in include_str!("../config.example.toml").lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        shown.extend(bare.starts_with('[').then(|| bare.trim_matches(['[', ']'])));
+    }
+    assert_eq!(sections.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), shown);
+    assert_eq!(run(&["check-config", "--schema", "--connect"]).await.status.code(), Some(2));
+}
+
 type Lines = tokio::io::Lines<BufReader<tokio::process::ChildStderr>>;
 
 /// Starts `skeg run` against a cluster that is not there; gives the process, its log, where the public listener is, and the private one's URL.

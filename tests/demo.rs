@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 /// What the demo promises.
@@ -40,4 +41,28 @@ async fn the_demo_tells_both_stories_as_json_and_ends_well() {
     let finished = lines.last().unwrap();
     assert_eq!((&finished["ok"], &finished["error"]), (&Value::Bool(true), &Value::Null));
     assert!(finished["seconds"].as_f64().unwrap() <= begun.elapsed().as_secs_f64());
+}
+
+/// A person who has seen enough.
+#[tokio::test]
+async fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    for signal in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skeg"));
+        command.args(["demo", "-o", "json"]).env("TMPDIR", folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        while !lines.next_line().await.unwrap().expect("it begins").contains("\"pushed\"") {}
+        assert_ne!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it keeps its files there");
+        let kill = format!("kill -{signal} {}", child.id().unwrap());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let mut last = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            last = line;
+        }
+        let last: Value = serde_json::from_str(&last).unwrap();
+        assert_eq!((&last["event"], &last["ok"], &last["error"]), (&"finished".into(), &false.into(), &"stopped before the end".into()));
+        assert_eq!(child.wait().await.unwrap().code(), Some(1));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "SIG{signal} left something behind");
+    }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use super::output::complain;
-use crate::config::{Config, load};
+use crate::config::{Config, Problem, load};
 
 /// Where the configuration is when nothing is said. It may be absent there: every setting has a default.
 const DEFAULT: &str = "/etc/skeg/skeg.toml";
@@ -22,13 +22,17 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// Reads it. Every problem is told, one line each on standard error; warnings are left to the caller.
     pub fn read(&self) -> Result<Config, Failure> {
-        let Some(path) = self.path() else { return Ok(Config::default()) };
-        load(path).map_err(|problems| {
+        self.load().map_err(|problems| {
             for problem in problems {
                 complain(&format!("error: {problem}"));
             }
             Failure::Told(2)
         })
+    }
+
+    /// Reads it; every problem is left to the caller.
+    pub fn load(&self) -> Result<Config, Vec<Problem>> {
+        self.path().map_or_else(|| Ok(Config::default()), load)
     }
 
     /// The file that is read; `None` when none is named and none is at the usual place.

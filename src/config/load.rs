@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::problem::{self, Problem};
+use super::schema::Schema;
 use super::section::{Section, Source, kind};
 use crate::core::nearest::{nearest, shown};
 
@@ -76,22 +77,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
     if !syntax.is_empty() {
         return Err(in_order(source.errors));
     }
-    let mut document = Document { source, unread: table.into_inner(), asked: Vec::new() };
-    let mut config = Config {
-        server: document.single(),
-        cluster: document.single(),
-        poll: document.single(),
-        settle: document.single(),
-        limits: document.single(),
-        registries: document.elements(),
-        approvals: document.single(),
-        slack: document.single(),
-        remotes: document.elements(),
-        receivers: document.elements(),
-        history: document.single(),
-        telemetry: document.single(),
-        warnings: Vec::new(),
-    };
+    let mut document = Document { source, unread: table.into_inner(), asked: Vec::new(), schema: None };
+    let mut config = document.config();
     let source = document.finish();
     if source.errors.is_empty() {
         config.warnings = in_order(source.warnings);
@@ -99,6 +86,14 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
         return Ok(config);
     }
     Err(in_order(source.errors))
+}
+
+/// What may be written into a configuration, as a JSON Schema for editors: made of what reading one asks for.
+pub fn schema() -> serde_json::Value {
+    let source = Source::new(Path::new(""), "");
+    let mut document = Document { source, unread: DeTable::new(), asked: Vec::new(), schema: Some(Schema::default()) };
+    document.config();
+    document.schema.unwrap_or_default().into_json()
 }
 
 /// Approvers whom nobody asks.
@@ -121,9 +116,38 @@ struct Document<'i> {
     source: Source<'i>,
     unread: DeTable<'i>,
     asked: Vec<&'static str>,
+    /// Where it is noted what a section asks for, when that is the question and not what a file says.
+    schema: Option<Schema>,
 }
 
 impl<'i> Document<'i> {
+    fn config(&mut self) -> Config {
+        Config {
+            server: self.single(),
+            cluster: self.single(),
+            poll: self.single(),
+            settle: self.single(),
+            limits: self.single(),
+            registries: self.elements(),
+            approvals: self.single(),
+            slack: self.single(),
+            remotes: self.elements(),
+            receivers: self.elements(),
+            history: self.single(),
+            telemetry: self.single(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Notes what a section asks for when it is read, if that is the question.
+    fn describe<T>(&mut self, name: &'static str, is_list: bool, read: impl FnOnce(&mut Section<'_, 'i>) -> T) {
+        if let Some(schema) = &mut self.schema {
+            let mut section = Section::new(&mut self.source, name.to_owned(), 0..0, DeTable::new());
+            read(&mut section);
+            schema.add(name, is_list, section.into_table());
+        }
+    }
+
     fn take(&mut self, name: &'static str) -> Option<(Range<usize>, DeValue<'i>)> {
         self.asked.push(name);
         let (key, value) = self.unread.remove_entry(name)?;
@@ -131,6 +155,7 @@ impl<'i> Document<'i> {
     }
 
     fn single<T: Single>(&mut self) -> T {
+        self.describe(T::NAME, false, T::read);
         match self.take(T::NAME) {
             None => T::default(),
             Some((span, DeValue::Table(table))) => {
@@ -148,6 +173,7 @@ impl<'i> Document<'i> {
     }
 
     fn elements<T: Element>(&mut self) -> Vec<T> {
+        self.describe(T::NAME, true, T::read);
         let Some((span, value)) = self.take(T::NAME) else { return Vec::new() };
         let DeValue::Array(tables) = value else {
             let advice = format!("write [[{}]] above the settings of each", T::NAME);

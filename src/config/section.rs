@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::problem::{Position, Problem};
+use super::schema::{Shape, Table};
 use super::secret::Secret;
 use crate::core::duration;
 use crate::core::nearest::{nearest, shown};
@@ -40,6 +41,8 @@ pub(super) struct Section<'s, 'i> {
     unread: DeTable<'i>,
     /// The keys asked for, and where they are written.
     asked: Vec<(Cow<'static, str>, Option<Range<usize>>)>,
+    /// What was asked for, as the schema tells it.
+    table: Table,
 }
 
 /// A setting's value and where it is written.
@@ -69,7 +72,12 @@ impl<'i> Source<'i> {
 
 impl<'s, 'i> Section<'s, 'i> {
     pub(super) fn new(source: &'s mut Source<'i>, name: String, span: Range<usize>, table: DeTable<'i>) -> Self {
-        Self { source, name, span, unread: table, asked: Vec::new() }
+        Self { source, name, span, unread: table, asked: Vec::new(), table: Table::default() }
+    }
+
+    /// What was asked for, of a section that was read to learn that.
+    pub(super) fn into_table(self) -> Table {
+        self.table
     }
 
     /// Every key that was not asked for is a mistake.
@@ -106,7 +114,14 @@ impl<'s, 'i> Section<'s, 'i> {
 
     // === plain values; `None` when absent, or wrong and noted ===
 
-    fn take(&mut self, key: impl Into<Cow<'static, str>>) -> Option<Written<'i>> {
+    fn take(&mut self, key: impl Into<Cow<'static, str>>, shape: Shape) -> Option<Written<'i>> {
+        let key = key.into();
+        self.table.add(&key, shape);
+        self.find(key)
+    }
+
+    /// What stands at a key that is no setting, or none yet: so it is not in the schema.
+    fn find(&mut self, key: impl Into<Cow<'static, str>>) -> Option<Written<'i>> {
         let key = key.into();
         let found = self.unread.remove(key.as_ref());
         self.asked.push((key, found.as_ref().map(toml::Spanned::span)));
@@ -126,12 +141,17 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// A text that is not empty.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
-        let (span, value) = self.take(key)?;
+        self.text_of(key, Shape::Text)
+    }
+
+    fn text_of(&mut self, key: &'static str, shape: Shape) -> Option<String> {
+        let (span, value) = self.take(key, shape)?;
         self.as_text(key, &span, value)
     }
 
     /// Notes an error when the key is not written. Does not read it.
     pub(super) fn require(&mut self, key: &'static str, advice: &str) {
+        self.table.require(key);
         if !self.is_written(key) {
             self.error(key, "is missing", advice);
         }
@@ -145,7 +165,7 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// One of a few words.
     pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key)?;
+        let text = self.text_of(key, Shape::word(words.iter().map(|(word, _)| *word)))?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let allowed: Vec<_> = words.iter().map(|(word, _)| quoted(word)).collect();
@@ -156,7 +176,7 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// True or false.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let (span, value) = self.take(key)?;
+        let (span, value) = self.take(key, Shape::Flag)?;
         if let DeValue::Boolean(flag) = value {
             return Some(flag);
         }
@@ -166,7 +186,7 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// A whole number.
     pub(super) fn count(&mut self, key: &'static str, allowed: RangeInclusive<u32>) -> Option<u32> {
-        let (span, value) = self.take(key)?;
+        let (span, value) = self.take(key, Shape::Count(allowed.clone()))?;
         let DeValue::Integer(integer) = &value else {
             self.wrong_type(key, &span, &value, "a whole number, without quotes");
             return None;
@@ -181,7 +201,7 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// A length of time.
     pub(super) fn duration(&mut self, key: &'static str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
-        let (span, value) = self.take(key)?;
+        let (span, value) = self.take(key, Shape::Duration)?;
         if !matches!(value, DeValue::String(_)) {
             self.wrong_type(key, &span, &value, "a duration in quotes, such as \"5m\"");
             return None;
@@ -200,7 +220,7 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// A list of texts, each turned into something by `parse`. Mistakes in single values are noted where they are written.
     pub(super) fn list<T, E: Display>(&mut self, key: &'static str, advice: &str, parse: impl Fn(&str) -> Result<T, E>) -> Option<Vec<T>> {
-        let (span, value) = self.take(key)?;
+        let (span, value) = self.take(key, Shape::List)?;
         let DeValue::Array(values) = value else {
             self.wrong_type(key, &span, &value, "a list of texts: [\"…\", \"…\"]");
             return None;
@@ -236,7 +256,7 @@ impl<'s, 'i> Section<'s, 'i> {
     /// A file or folder. A relative one is taken from the folder that the configuration is in.
     pub(super) fn path(&mut self, key: impl Into<Cow<'static, str>>) -> Option<PathBuf> {
         let key = key.into();
-        let (span, value) = self.take(key.clone())?;
+        let (span, value) = self.take(key.clone(), Shape::Text)?;
         let text = self.as_text(&key, &span, value)?;
         let folder = self.source.file.parent().unwrap_or(Path::new(""));
         Some(folder.join(text))
@@ -249,7 +269,7 @@ impl<'s, 'i> Section<'s, 'i> {
     pub(super) fn secret(&mut self, stem: &'static str, closes: &str) -> Option<Secret> {
         let (file_key, env_key) = (format!("{stem}_file"), format!("{stem}_env"));
         if self.unread.contains_key(stem) {
-            self.take(stem);
+            self.find(stem);
             let advice = format!("put it in a file or an environment variable and name that with {file_key} or {env_key}");
             self.error(stem, "a secret is never written into the configuration", advice);
         }
@@ -266,7 +286,7 @@ impl<'s, 'i> Section<'s, 'i> {
     }
 
     fn variable(&mut self, key: &str) -> Option<Secret> {
-        let (span, value) = self.take(key.to_owned())?;
+        let (span, value) = self.take(key.to_owned(), Shape::Text)?;
         let name = self.as_text(key, &span, value)?;
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if name.bytes().all(is_word) && !name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -281,7 +301,7 @@ impl<'s, 'i> Section<'s, 'i> {
 
     /// A setting that the documentation knows and this version does not have yet.
     pub(super) fn not_yet(&mut self, key: &'static str) {
-        if self.take(key).is_some() {
+        if self.find(key).is_some() {
             self.error(key, "is not available in this version", "remove it");
         }
     }

@@ -16,11 +16,12 @@ mod terminal;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
+use anyhow::{Context as _, anyhow};
 
 use super::Failure;
 use super::output::Form;
 use crate::config::Telemetry;
+use crate::shutdown;
 use crate::telemetry::{self, Audit};
 use crate::wiring::Skeg;
 use narrator::Narrator;
@@ -52,16 +53,18 @@ impl Demo {
     async fn play(&self) -> anyhow::Result<Result<(), Failure>> {
         let narrator = Narrator::new(self.output);
         let has_person = !self.once && self.output == Form::Text && std::io::stdin().is_terminal();
+        // Before the stage has a folder, which a signal is not to leave behind.
+        let stop = shutdown::on_signal().context("signals")?;
         let stage = Arc::new(Stage::build()?);
-        let stop = CancellationToken::new();
         let (asked, requests) = tokio::sync::mpsc::channel(REQUESTS_MAX);
         let skeg = Skeg::start(stage.config()?, Some(Arc::new(Terminal::new(asked))), stop.clone()).await?;
         let answers = if has_person { Answers::Person } else { Answers::Itself };
         let mut story = Story::new(narrator, Arc::clone(&stage), &skeg, requests, answers)?;
         story.open(&skeg);
-        let told = story.tell().await;
+        let told = stop.run_until_cancelled(story.tell()).await.unwrap_or_else(|| Err(anyhow!("stopped before the end")));
         if told.is_ok() && has_person {
-            story.stay(&stage, &skeg).await;
+            story.stay(&stage, &skeg);
+            stop.cancelled().await;
         }
         stop.cancel();
         let ended = skeg.ended().await.map_err(|error| Failure::NotDone(format!("{error:#}")));

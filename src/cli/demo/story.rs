@@ -213,8 +213,8 @@ impl Story {
         Ok(true)
     }
 
-    /// Keeps everything running for a person to look around.
-    pub async fn stay(&self, stage: &Stage, skeg: &Skeg) {
+    /// Tells a person how to look around while everything goes on running.
+    pub fn stay(&self, stage: &Stage, skeg: &Skeg) {
         self.narrator.say(&format!(
             "\nThat was the demo. Everything goes on running until Ctrl-C; look around from another terminal:\n  \
              export SKEG_SERVER=http://{} SKEG_TOKEN={}\n  skeg status; skeg images; skeg updates\n  \
@@ -223,7 +223,6 @@ impl Story {
             stage.tokens().0,
             stage.kubeconfig().display(),
         ));
-        let _ = tokio::signal::ctrl_c().await;
     }
 
     /// Tells how it ended.
