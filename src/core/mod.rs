@@ -12,6 +12,7 @@ pub mod failure;
 pub mod git_address;
 pub mod hold;
 pub mod image;
+pub mod interned;
 pub mod leadership;
 pub mod loopback;
 pub mod manifest;

@@ -1,6 +1,9 @@
 //! What runs images: the parts of a Kubernetes workload that decisions are made from.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::core::directives::{DirectiveError, Directives};
@@ -110,6 +113,42 @@ pub struct Workload {
     /// The GitOps controller that owns the image field, if one does.
     pub owner: Option<GitOpsOwner>,
 }
+
+/// A workload in the order of its id, and found by it in maps and sets.
+#[derive(Clone, Debug)]
+pub struct ById(pub Arc<Workload>);
+
+impl Borrow<WorkloadId> for ById {
+    fn borrow(&self) -> &WorkloadId {
+        &self.0.id
+    }
+}
+
+impl Ord for ById {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
+
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 impl Workload {
     /// The repositories of its images, as far as they can be read.

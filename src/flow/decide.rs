@@ -1,12 +1,13 @@
 //! Observation → candidates → admissions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::engine::{Act, Engine};
-use super::looked::Look;
+use super::looked::{Found, Look, Why, text_hash};
 use super::observe::Observation;
 use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;
@@ -49,7 +50,7 @@ impl Engine {
     }
 
     /// Decides for one workload. Its repositories may have been read for different reasons: each container goes by the one of its own.
-    fn decide_for(&mut self, workload: &Workload, observations: &[&Observation], now: Timestamp) {
+    fn decide_for(&mut self, workload: &Arc<Workload>, observations: &[&Observation], now: Timestamp) {
         let Ok(directives) = &workload.directives else { return };
         let namespace = &workload.id.namespace;
         let observed = |repository: &Repository| {
@@ -87,13 +88,13 @@ impl Engine {
                         self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
                         is_awaited = true;
                     }
-                    let behind = if candidate.is_some() { one.outcome.as_ref().map_or(0, |picked| picked.qualifying) } else { 0 };
-                    let digest = change.as_ref().map(|change| change.digest.clone());
+                    let candidate = candidate.map(|tag| {
+                        let behind = one.outcome.as_ref().map_or(0, |picked| picked.qualifying);
+                        Box::new(Found { tag, digest: change.as_ref().map(|change| change.digest.clone()), behind })
+                    });
                     decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change });
-                    looks.push((
-                        one.container.name.clone(),
-                        Look { at: now, image: one.container.image.clone(), behind, candidate, digest, reason, is_awaited },
-                    ));
+                    let image = text_hash(&one.container.image);
+                    looks.push((one.container.name.clone(), Look { at: now, image, candidate, reason: reason.map(Arc::new), is_awaited }));
                 }
             }
         }
@@ -103,9 +104,9 @@ impl Engine {
         };
         for (container, mut look) in looks {
             if let Some((_, reason)) = admission.waits.iter().find(|(waiting, _)| *waiting == container) {
-                look.reason = Some(told(reason));
+                look.reason = Some(Arc::new(told(reason)));
             }
-            self.looked.note(&workload.id, &container, look);
+            self.looked.note(workload, &container, look);
         }
         if !unread.is_empty() {
             // The workload changed while its repositories were read: look again.
@@ -137,7 +138,7 @@ enum Looking {
     /// Its repository was read, but not the tag it wants now: the workload changed meanwhile.
     Unread(Repository),
     /// It is decided.
-    Decided { candidate: Option<Tag>, reason: Option<(Box<str>, Box<str>)>, change: Option<Change> },
+    Decided { candidate: Option<Tag>, reason: Option<Why>, change: Option<Change> },
 }
 
 fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTreeMap<Tag, Option<Digest>>>) -> Looking {
@@ -147,7 +148,8 @@ fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTree
         // What the last listing came to stands.
         (Err(NotSelected::NotListed | NotSelected::NothingTold), _) | (Ok(_), None) => return Looking::Unasked,
         (Err(reason), _) => {
-            return Looking::Decided { candidate: None, reason: Some(("NotSelected".into(), reason.to_string().into())), change: None };
+            let reason = Why { code: "NotSelected".into(), sentence: reason.to_string().into() };
+            return Looking::Decided { candidate: None, reason: Some(reason), change: None };
         }
         (Ok(picked), Some(image)) => (picked, image),
     };
@@ -164,6 +166,6 @@ fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTree
     }
 }
 
-fn told(reason: &Reason) -> (Box<str>, Box<str>) {
-    (reason.code().into(), reason.to_string().into())
+fn told(reason: &Reason) -> Why {
+    Why { code: reason.code().into(), sentence: reason.to_string().into() }
 }

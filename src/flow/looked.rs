@@ -1,6 +1,7 @@
 //! What the last look at each container found, and which mistakes people were told of.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use super::engine::Act;
 use super::observe::Observation;
 use crate::core::directives::DirectiveError;
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::interned::Interned;
 use crate::core::schedule::after;
-use crate::core::workload::{Container, Workload, WorkloadId};
+use crate::core::workload::{ById, Container, Workload, WorkloadId};
 use crate::ports::events::Told;
 use crate::ports::registry::Access;
 
@@ -20,18 +22,34 @@ use crate::ports::registry::Access;
 pub struct Look {
     /// When.
     pub at: Timestamp,
-    /// The image text that the container had then.
-    pub image: Box<str>,
-    /// How many tags its policy would move to.
-    pub behind: usize,
+    /// A hash of the image text that the container had then.
+    pub image: u64,
     /// The tag that the policy chooses, when it is not the present one.
-    pub candidate: Option<Tag>,
-    /// What that tag points at, when it is there.
-    pub digest: Option<Digest>,
-    /// Why there is no update, when there is none: a code and a sentence.
-    pub reason: Option<(Box<str>, Box<str>)>,
+    pub candidate: Option<Box<Found>>,
+    /// Why there is no update, when there is none.
+    pub reason: Option<Arc<Why>>,
     /// Whether another look is to follow, whatever makes skeg read the repository then.
     pub is_awaited: bool,
+}
+
+/// A tag that a container is behind.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Found {
+    /// The tag.
+    pub tag: Tag,
+    /// What it points at, when it is there.
+    pub digest: Option<Digest>,
+    /// How many tags the policy would move to, this one included.
+    pub behind: usize,
+}
+
+/// Why there is no update.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Why {
+    /// A word for it, which stays.
+    pub code: Box<str>,
+    /// A sentence for people.
+    pub sentence: Box<str>,
 }
 
 /// A container that only webhooks ask for is looked at again at a poll after this: once a day, less what polls are early by.
@@ -51,11 +69,21 @@ pub struct Readings<'a> {
 /// The newest look at each managed container, trouble with repositories, workloads as last shown, and the mistakes told.
 #[derive(Default)]
 pub struct Looked {
-    looks: HashMap<WorkloadId, Vec<(Box<str>, Look)>>,
+    workloads: HashMap<ById, Known>,
+    names: Interned<str>,
+    reasons: Interned<Why>,
     troubles: HashMap<(Repository, Access), (Timestamp, Box<str>)>,
     newest: HashMap<(Repository, Access), Duration>,
-    shown: HashMap<WorkloadId, Arc<Workload>>,
     told: HashMap<WorkloadId, Vec<DirectiveError>>,
+}
+
+/// What is known of one workload. There are as many as workloads, so what they have in common is shared.
+#[derive(Default)]
+struct Known {
+    /// Whether it was shown as the key has it, and not only looked at.
+    is_shown: bool,
+    /// By the name of the container; nearly all workloads have one.
+    looks: Vec<(Arc<str>, Look)>,
 }
 
 impl Looked {
@@ -69,25 +97,27 @@ impl Looked {
     }
 
     /// Notes a look at a container.
-    pub fn note(&mut self, workload: &WorkloadId, container: &str, look: Look) {
-        let looks = self.looks.entry(workload.clone()).or_default();
+    pub fn note(&mut self, workload: &Arc<Workload>, container: &str, mut look: Look) {
+        look.reason = look.reason.map(|reason| self.reasons.share(reason));
+        let looks = &mut self.workloads.entry(ById(Arc::clone(workload))).or_default().looks;
         if let Some((_, earlier)) = looks.iter_mut().find(|(name, _)| **name == *container) {
             *earlier = look;
         } else {
-            // There are as many as workloads, and nearly all have one container.
             looks.reserve_exact(1);
-            looks.push((container.into(), look));
+            looks.push((self.names.of(container), look));
         }
     }
 
     /// The newest look at a container.
     pub fn at(&self, workload: &WorkloadId, container: &str) -> Option<&Look> {
-        self.looks.get(workload)?.iter().find(|(name, _)| **name == *container).map(|(_, look)| look)
+        self.workloads.get(workload)?.looks.iter().find(|(name, _)| **name == *container).map(|(_, look)| look)
     }
 
     /// Something makes another look at the workload necessary: a delivery that led to nothing yet, other directives, the end of an update.
     pub fn expect(&mut self, workload: &WorkloadId) {
-        self.looks.get_mut(workload).into_iter().flatten().for_each(|(_, look)| look.is_awaited = true);
+        if let Some(known) = self.workloads.get_mut(workload) {
+            known.looks.iter_mut().for_each(|(_, look)| look.is_awaited = true);
+        }
     }
 
     /// Whether the last look at a container still holds where only webhooks ask for one.
@@ -97,8 +127,8 @@ impl Looked {
 
     /// How many tags a workload's containers are behind, as they are now.
     pub fn behind(&self, workload: &Workload) -> usize {
-        let look = |container: &Container| self.at(&workload.id, &container.name).filter(|look| look.image == container.image);
-        workload.containers.iter().filter_map(look).map(|look| look.behind).sum()
+        let look = |container: &Container| self.at(&workload.id, &container.name).filter(|look| look.image == text_hash(&container.image));
+        workload.containers.iter().filter_map(look).filter_map(|look| Some(look.candidate.as_ref()?.behind)).sum()
     }
 
     /// Notes that a repository could not be read, or that it could again.
@@ -136,18 +166,19 @@ impl Looked {
         self.troubles.retain(|(repository, access), _| is_used(repository, access));
     }
 
-    /// Takes up how a workload is shown now, and gives how it was shown before.
+    /// Takes up how a workload is shown now, and gives how it was shown before; one that is gone is forgotten.
     pub fn show(&mut self, id: &WorkloadId, workload: Option<&Arc<Workload>>) -> Option<Arc<Workload>> {
-        match workload {
-            Some(workload) => self.shown.insert(id.clone(), Arc::clone(workload)),
-            None => self.shown.remove(id),
+        let (before, known) = self.workloads.remove_entry(id).unzip();
+        let (was_shown, looks) = known.map_or_else(Default::default, |known: Known| (known.is_shown, known.looks));
+        if let Some(workload) = workload {
+            self.workloads.insert(ById(Arc::clone(workload)), Known { is_shown: true, looks });
         }
+        before.filter(|_| was_shown).map(|ById(before)| before)
     }
 
-    /// Tells the mistakes in a workload's directives on the object, each set of mistakes once; forgets a workload that is gone.
+    /// Tells the mistakes in a workload's directives on the object, each set of mistakes once; forgets those of a workload that is gone.
     pub fn tell_mistakes(&mut self, workload: Option<&Workload>, id: &WorkloadId, acts: &mut Vec<Act>) {
         let Some(workload) = workload else {
-            self.looks.remove(id);
             self.told.remove(id);
             return;
         };
@@ -169,4 +200,11 @@ impl Looked {
             Err(_) => {}
         }
     }
+}
+
+/// What a look keeps of an image text, to know whether it is still the same.
+pub fn text_hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }

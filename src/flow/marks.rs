@@ -1,9 +1,11 @@
 //! Marks that hold something back by themselves, because the record they name is lost: a resume takes them off the workload.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::commands::CommandRefused;
 use super::engine::{Act, Engine};
+use super::looked::Why;
 use super::slot::WhenDurable;
 use crate::core::failure::Failure;
 use crate::core::pause::Scope;
@@ -30,7 +32,7 @@ impl Engine {
         let mark = workload.mark.as_ref()?;
         let id = UpdateId { namespace: workload.id.namespace.clone(), name: mark.update.clone() };
         let reasons = || workload.containers.iter().filter_map(|container| self.looked.at(&workload.id, &container.name)?.reason.as_ref());
-        let binds = |(code, told): &(Box<str>, Box<str>)| &**code == "Bound" && told.contains(&*mark.update);
+        let binds = |why: &Arc<Why>| &*why.code == "Bound" && why.sentence.contains(&*mark.update);
         let holds_back = self.slots.get(&id).is_none() && (!mark.restored.is_empty() || reasons().any(binds));
         holds_back.then_some(id)
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::desk::Parts;
 use super::engine::Engine;
-use super::looked::Readings;
+use super::looked::{Found, Readings, Why};
 use super::standby;
 use crate::core::image::ImageRef;
 use crate::core::update::{Phase, Update};
@@ -44,10 +44,11 @@ fn image(engine: &Engine, workload: &Workload, container: &Container) -> Option<
 fn judge(engine: &Engine, workload: &Workload, container: &Container, view: &mut ImageView) {
     if let Some(look) = engine.looked.at(&workload.id, &container.name) {
         view.listed = Some(look.at);
-        let digest = look.digest.as_ref().map(ToString::to_string);
-        view.candidate = look.candidate.as_ref().map(|tag| CandidateView { tag: tag.to_string(), digest });
+        let shown = |found: &Found| CandidateView { tag: found.tag.to_string(), digest: found.digest.as_ref().map(ToString::to_string) };
+        view.candidate = look.candidate.as_deref().map(shown);
         view.state = if look.candidate.is_some() { ImageState::HeldBack } else { ImageState::Current };
-        view.reason = look.reason.as_ref().map(|(code, message)| ReasonView { code: code.to_string(), message: message.to_string() });
+        let told = |why: &Why| ReasonView { code: why.code.to_string(), message: why.sentence.to_string() };
+        view.reason = look.reason.as_deref().map(told);
     }
     let changes = |update: &&Update| update.spec.changes.iter().any(|change| change.container == container.name);
     if let Some(update) = engine.known(&workload.id).into_iter().filter(|update| update.is_open()).find(changes) {

