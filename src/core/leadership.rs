@@ -12,106 +12,15 @@
 //! So the leader has stopped before another begins, as long as two clocks agree on how long fifteen seconds are within a third. Each term
 //! has a number of its own, the *epoch*, which goes into records and marks: what a stopped leader wakes up to send is told by it.
 
-use std::net::SocketAddr;
+mod lease;
+mod timing;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The longest length that a lease is believed to have. A record that somebody wrote by hand must not keep everyone waiting for days.
-pub const LASTS_MAX: Duration = Duration::from_hours(1);
-/// The shortest length: the record counts whole seconds.
-pub const LASTS_MIN: Duration = Duration::from_secs(1);
-
-/// The times of a lease, all of them shares of its length.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timing {
-    lasts: Duration,
-}
-
-impl Default for Timing {
-    /// The lease lasts 15 s, is renewed every 5 s, and its holder acts for 10 s after it has sent a renewal.
-    fn default() -> Self {
-        Self { lasts: Duration::from_secs(15) }
-    }
-}
-
-impl Timing {
-    /// The times of a lease of this length, within [`LASTS_MIN`] and [`LASTS_MAX`].
-    pub fn lasting(lasts: Duration) -> Self {
-        Self { lasts: lasts.clamp(LASTS_MIN, LASTS_MAX) }
-    }
-
-    /// How long another replica waits after it has last seen the lease change.
-    pub fn lasts(self) -> Duration {
-        self.lasts
-    }
-
-    /// How often the leader renews it: two renewals may fail before the leader has to stop.
-    pub fn renewed_every(self) -> Duration {
-        self.lasts / 3
-    }
-
-    /// How long the leader may act after it has *sent* a renewal that was taken.
-    pub fn acts_for(self) -> Duration {
-        self.lasts * 2 / 3
-    }
-
-    /// How long one call about the lease may take. A call that hangs must leave time for another one before the leader has to stop.
-    pub fn call_lasts(self) -> Duration {
-        self.lasts / 8
-    }
-
-    /// The wait after so many calls in a row have failed: short at first, because a term may hang on it, and at most what passes between two
-    /// renewals.
-    fn pause(self, failures: u32) -> Duration {
-        let first = self.lasts / 30;
-        first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(self.renewed_every())
-    }
-
-    /// After how long without news the lease is read, where a watch should have told of a renewal.
-    fn silence_max(self) -> Duration {
-        self.lasts / 2
-    }
-}
-
-/// What the lease says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LeaseRecord {
-    /// Who holds it; `None` when it was released.
-    pub holder: Option<Box<str>>,
-    /// Where the holder is reached, when it says so.
-    pub peer: Option<Peer>,
-    /// How often it has passed to a new term: the epoch of the present one.
-    pub transitions: u64,
-    /// How long it holds after a renewal.
-    pub lasts: Duration,
-    /// When the term began, by the holder's clock: for people.
-    pub acquired: Timestamp,
-    /// When it was last renewed, by the holder's clock: for people.
-    pub renewed: Timestamp,
-}
-
-/// Where a replica is reached by others.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Peer {
-    /// Webhooks and probes.
-    pub public: SocketAddr,
-    /// The API.
-    pub private: SocketAddr,
-}
-
-/// The version of the lease, for compare-and-swap.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LeaseVersion(pub Box<str>);
-
-/// The lease as it was read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeptLease {
-    /// What it says.
-    pub record: LeaseRecord,
-    /// Its version.
-    pub version: LeaseVersion,
-}
+pub use lease::{KeptLease, LeaseRecord, LeaseVersion, Peer};
+pub use timing::{LASTS_MAX, LASTS_MIN, Timing};
 
 /// This replica.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,9 +11,11 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Act, Engine, Message, Settings};
+use super::engine::{Engine, Settings};
+
 use super::gather::gather;
 use super::guard::guarded;
+use super::message::{Act, Message};
 use super::observe::Observation;
 use super::reader::Reader;
 use super::{Ports, apply, audit, effects, journal};

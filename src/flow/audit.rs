@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Ports;
-use super::engine::{AuditLine, Engine};
+use super::engine::Engine;
+use super::message::AuditLine;
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::notice;
 use crate::core::schedule::backoff;

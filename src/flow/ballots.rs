@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::agent::Mailbox;
 use super::commands::{Command, CommandRefused};
-use super::engine::Message;
+use super::message::Message;
 use crate::core::hold::voter::Ballot;
 use crate::core::schedule::after;
 use crate::core::update::{Update, UpdateId};

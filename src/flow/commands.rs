@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Answer, AuditLine, Engine};
+use super::engine::Engine;
+
+use super::message::{Act, Answer, AuditLine};
 use super::pauses::Due;
 use super::slot::WhenDurable;
 use crate::core::failure::Failure;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Engine};
+use super::engine::Engine;
+
+use super::message::Act;
 use crate::core::hold::binding;
 use crate::core::image::{ImageRef, Repository};
 use crate::core::update::{self, Applied, Drift, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Engine};
+use super::engine::Engine;
+
 use super::looked::{Found, Look, Why, text_hash};
+use super::message::Act;
 use super::observe::Observation;
 use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;

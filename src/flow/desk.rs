@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Ports;
 use super::commands::{Command, CommandRefused, Reply};
-use super::engine::Message;
+use super::message::Message;
 use super::order::Order;
 use super::seat::{Seat, Standing};
 use super::shown::{by_phase, images, listed, status, wrong};

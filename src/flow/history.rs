@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Engine};
+use super::engine::Engine;
+
+use super::message::Act;
 use crate::core::schedule::after;
 use crate::core::update::{Update, UpdateId, left};
 use crate::core::workload::WorkloadId;

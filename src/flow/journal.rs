@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Ports;
-use super::engine::Written;
 use super::guard::{self, guarded};
+use super::message::Written;
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::pause::{Change, Pause};
 use crate::core::schedule::{after, backoff};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::engine::Act;
+use super::message::Act;
 use super::observe::Observation;
 use crate::core::directives::DirectiveError;
 use crate::core::image::{Digest, Repository, Tag};

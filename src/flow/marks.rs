@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::commands::CommandRefused;
-use super::engine::{Act, Engine};
+use super::engine::Engine;
 use super::looked::Why;
+use super::message::Act;
 use super::slot::WhenDurable;
 use crate::core::failure::Failure;
 use crate::core::pause::Scope;

@@ -32,6 +32,7 @@ pub mod leadership;
 mod listings;
 mod looked;
 mod marks;
+pub mod message;
 pub mod observe;
 mod order;
 mod pauses;
@@ -54,8 +55,8 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use crate::flow::engine::AuditLine;
 use crate::flow::fenced::Fenced;
+use crate::flow::message::AuditLine;
 use crate::metrics::Metrics;
 use crate::ports::approver::Approver;
 use crate::ports::clock::Clock;

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::Ports;
 use super::agent::Mailbox;
-use super::engine::Message;
+use super::message::Message;
 use super::observe::{Observation, observe};
 use crate::core::image::Repository;
 use crate::core::schedule::after;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::agent::Mailbox;
-use super::engine::{Engine, Message};
+use super::engine::Engine;
+use super::message::Message;
 use crate::core::leadership::Peer;
 
 /// Who leads.

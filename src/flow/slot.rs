@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::commands::CommandRefused;
-use super::engine::{Act, AuditLine};
+use super::message::{Act, AuditLine};
 use crate::core::failure::Failure;
 use crate::core::schedule::backoff;
 use crate::core::update::{Effect, Update};

@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
-use super::engine::{Act, Engine, Message, Settings, Written};
+use super::engine::{Engine, Settings};
+
+use super::message::{Act, Message, Written};
 use super::observe::{Observation, Read};
 use crate::core::directives::{Defaults, skeg};
 use crate::core::failure::Failure;

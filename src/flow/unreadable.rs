@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::engine::{Act, Engine};
+use super::engine::Engine;
+
+use super::message::Act;
 use super::slot::Slot;
 use crate::core::failure::Failure;
 use crate::core::schedule::after;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::commands::CommandRefused;
-use super::engine::{Act, Engine, Written, carry};
+use super::engine::{Engine, carry};
+use super::message::{Act, Written};
 use super::slot::{Consequences, Slot};
 use crate::core::failure::{Failure, FailureKind};
 use crate::core::update::{Trigger, UpdateId, resume};

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::narrator::{self, Narrator};
 use super::stage::{Pushed, Stage};
 use crate::core::update::{Event, Outcome, Phase, Update};
-use crate::flow::engine::AuditLine;
+use crate::flow::message::AuditLine;
 use crate::wiring::Skeg;
 
 /// The longest a story without a person may take; both together stay under a minute.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Agent;
 use crate::core::schedule::after;
 use crate::core::update::UpdateId;
-use crate::flow::engine::Message;
+use crate::flow::message::Message;
 
 /// How long a stopping agent waits for what is under way. Kubernetes gives thirty seconds; PRODUCT promises ten.
 const DRAIN: Duration = Duration::from_secs(9);

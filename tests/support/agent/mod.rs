@@ -17,7 +17,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use skeg::embedded::git::Commit;
 use skeg::embedded::kube::RequestRecord;
-use skeg::flow::engine::AuditLine;
+use skeg::flow::message::AuditLine;
 use skeg::wiring::Skeg;
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
