@@ -205,6 +205,48 @@ async fn what_a_hook_says_is_told_cut_and_clean() {
     assert_eq!(fixture.subjects(), ["Begin"]);
 }
 
+/// GI-03, by a whole agent: the hook is asked a bounded number of times, the image runs on, and status says that Git does not show it. skeg's
+/// clock goes on by a second whenever the update waits.
+#[tokio::test]
+async fn a_push_that_a_real_hook_refuses_each_time_ends_unrecorded_and_is_seen_in_status() {
+    let Some(fixture) = Fixture::new() else { return };
+    let tries = fixture.folder.path().join("tries");
+    let says = "printf 'frozen\\033[31m\\a until\\rMonday ' >&2; head -c 4096 /dev/zero | tr '\\0' x >&2; exit 1";
+    fixture.server.hook("pre-receive", &format!("echo once more >> '{}'; {says}", tries.display().to_string().replace('\'', "'\\''")));
+    let clock: Arc<MovedClock> = Arc::default();
+    let more = entry(&fixture, &fixture.server.url());
+    let workload = Workload::new("web", "shop/web", "1.0.0").directive("git", "by-ssh");
+    let setup = Setup { more: Box::leak(more.into_boxed_str()), ..Setup::of([workload.clone()]) };
+    let agent = Agent::start_by(setup, clock.clone()).await;
+    let declared = workload.manifest(&agent.stage.registry.address().to_string());
+    fixture.server.repository().commit("apps/web.yaml", declared.as_bytes(), PERSON, "Declare web").unwrap();
+    agent.push("shop/web", "1.0.1");
+    let closed = async || {
+        let update = agent.update_to("1.0.1").await?;
+        if update["trouble"]["retryAt"].is_string() {
+            clock.move_on(SignedDuration::from_secs(1));
+        }
+        (update["phase"] == "Unrecorded").then_some(update)
+    };
+    let end = agent.wait_for("the update is closed", closed).await;
+    let told = text(&end, "/reason/message");
+    assert!(told.contains("pre-receive hook declined: frozen [31m until Monday xxx"), "{told}");
+    assert!(told.len() < 400 && !told.contains(char::is_control), "{told}");
+    assert_eq!(std::fs::read_to_string(&tries).unwrap().lines().count(), 5);
+    assert_eq!(fixture.subjects(), ["Declare web", "Begin"]);
+    assert_eq!(agent.deployment_image("web"), agent.stage.image("shop/web", "1.0.1"), "what runs is not taken back");
+    let status = agent.get("/v1/status").await;
+    let remote = status["remotes"].as_array().unwrap().iter().find(|remote| remote["name"] == "by-ssh").unwrap();
+    assert_eq!(remote["state"], "degraded", "{remote:#}");
+    assert!(remote.to_string().contains("frozen [31m until Monday"), "{remote:#}");
+
+    // A person has lifted the freeze.
+    fixture.server.hook("pre-receive", "exit 0");
+    agent.vote("1.0.1", "retry").await;
+    agent.wait_for_phase("1.0.1", "Done").await;
+    assert_eq!((fixture.subjects().len(), agent.patches_done()), (3, 1));
+}
+
 #[tokio::test]
 async fn a_repository_or_a_server_that_is_not_there_is_told_apart() {
     let Some(fixture) = Fixture::new() else { return };
