@@ -10,6 +10,7 @@ pub mod directives;
 pub mod duration;
 pub mod failure;
 pub mod git_address;
+pub mod go_regexp;
 pub mod hold;
 pub mod image;
 pub mod leadership;
