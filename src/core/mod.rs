@@ -6,6 +6,7 @@
 pub mod address;
 pub mod candidate;
 pub mod commit_message;
+pub mod cron;
 pub mod directives;
 pub mod duration;
 pub mod failure;
