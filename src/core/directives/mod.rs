@@ -1,5 +1,6 @@
 //! What the annotations of a workload ask of skeg.
 
+pub mod keel;
 pub mod skeg;
 
 use std::time::Duration;

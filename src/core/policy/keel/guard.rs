@@ -98,9 +98,8 @@ impl Guarded {
             },
             Kind::Force { match_tag: true } if current != Some(tag) => return Err(OTHER_TAG),
             Kind::Force { match_tag: false } if current == Some(tag) => return Err(Refusal::CURRENT),
-            Kind::Force { .. } => {}
             Kind::Glob(pattern) if !matches_glob(pattern, tag) => return Err(NO_MATCH),
-            Kind::Glob(_) => {}
+            Kind::Force { .. } | Kind::Glob(_) => {}
             Kind::Regexp(_) => return self.place(tag).ok_or(NO_MATCH),
         }
         self.place(tag).ok_or(NO_ORDER)
