@@ -1,8 +1,10 @@
 //! What the keys of Keel on a workload ask for, as Keel itself reads them.
 //!
 //! Labels and annotations of the workload, never of its pod template. Which of the two wins differs from key to key, and is Keel's. Each
-//! value says where it was read; what Keel passes over without a word is a warning. Here nothing is done: this is a value to explain.
+//! value says where it was read; what Keel passes over without a word is a warning. A value to explain;
+//! what skeg makes of it when it acts on it is in `act.rs`.
 
+mod act;
 mod keys;
 mod schedule;
 
@@ -18,6 +20,7 @@ use crate::core::nearest::shown;
 use crate::core::policy::keel::{KeelPolicy, NoPolicy, Options};
 use keys::{Found, Keys};
 
+pub use act::is_keel;
 pub use keys::PREFIXES;
 
 /// Keel's default of `pollSchedule`, where its environment says nothing else.
