@@ -104,8 +104,14 @@ impl Cron {
             [weekday] => weekday,
             _ => return Err(CronError::Fields { found: fields.len(), expected }),
         };
-        let fields =
-            [SECOND.read(second)?, MINUTE.read(minute)?, HOUR.read(hour)?, DAY.read(day)?, MONTH.read(month)?, KEEL_WEEKDAY.read(weekday)?];
+        let fields = [
+            SECOND.read_leniently(second)?,
+            MINUTE.read_leniently(minute)?,
+            HOUR.read_leniently(hour)?,
+            DAY.read_leniently(day)?,
+            MONTH.read_leniently(month)?,
+            KEEL_WEEKDAY.read_leniently(weekday)?,
+        ];
         Self::of(text, &fields, zone)
     }
 

@@ -42,6 +42,12 @@ impl Bounds {
         Ok(field)
     }
 
+    /// Reads a field as Keel does: numbers may have a plus, and what a star ends at is passed over.
+    pub fn read_leniently(&self, text: &str) -> Result<Field, CronError> {
+        let parts: Vec<_> = text.split(',').map(strict).collect();
+        self.read(&parts.join(","))
+    }
+
     fn read_part(&self, part: &str, field: &mut Field) -> Result<(), String> {
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
         let (low, high) = range.split_once('-').map_or((range, None), |(low, high)| (low, Some(high)));
@@ -79,6 +85,19 @@ impl Bounds {
             format!("`{}` is not a number from {} to {}{names}", shown(text), self.least, self.most)
         })
     }
+}
+
+/// A part of a field without what only Keel takes.
+fn strict(part: &str) -> String {
+    let (range, step) = part.split_once('/').map_or((part, ""), |(range, _)| part.split_at(range.len()));
+    let without_plus = |number: &str| match number.strip_prefix('+') {
+        Some(digits) if digits.starts_with(|character: char| character.is_ascii_digit()) => digits.to_owned(),
+        _ => number.to_owned(),
+    };
+    let ends: Vec<_> = range.split('-').map(without_plus).collect();
+    let range = if range.starts_with("*-") || range.starts_with("?-") { "*".to_owned() } else { ends.join("-") };
+    let step = step.strip_prefix('/').map(|step| format!("/{}", without_plus(step))).unwrap_or_default();
+    format!("{range}{step}")
 }
 
 /// A number of digits only; the ones that no field has become the largest.

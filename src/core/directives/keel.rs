@@ -212,7 +212,7 @@ impl Reader<'_> {
                 said(&found, times)
             }
             Err(problem) => {
-                self.warn(&found.origin, format!("{problem}; Keel takes its default"));
+                self.warn(&found.origin, format!("{problem}; the default is taken"));
                 Said::default(default)
             }
         }

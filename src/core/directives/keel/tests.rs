@@ -170,7 +170,8 @@ fn what_keel_passes_over_without_a_word_is_told() {
     warns(&[], &[("keel.sh/approvalDeadline", "1.5")], "`1.5` is no number of hours, so it is 24");
     warns(&[], &[("keel.sh/matchPreRelease", "True")], "`True` is not `true`, so it is off");
     warns(&[], &[("keel.sh/trigger", "Poll")], "`Poll` is not `poll`");
-    warns(&[], &[("keel.sh/pollSchedule", "10m")], "Keel takes its default");
+    warns(&[], &[("keel.sh/pollSchedule", "10m")], "`10m`: 1 fields: expected second, minute");
+    warns(&[], &[("keel.sh/pollSchedule", "0 0 0 31 2")], "never comes: there is no such day; the default is taken");
     warns(&[], &[("keel.sh/pollSchedule", "")], "is empty, which stops Keel; skeg takes the default");
     warns(&[], &[("keel.sh/pollSchedule", "0 3 * * *")], "has five fields, and Keel's begin with seconds");
     warns(&[("keel.sh/notify", "team")], &[], "keel.sh/notify: Keel reads it as an annotation only");
