@@ -44,6 +44,8 @@ mod hints;
 mod hostile_deliveries;
 /// The HTTP side alone: who is let in, what is bounded, how mistakes are answered.
 mod http_api;
+/// Keel's own choices: the vectors of its code, through the command line.
+mod keel;
 /// The program is killed and stopped at each boundary of its loop.
 #[cfg(feature = "embedded")]
 mod kills;

@@ -2,6 +2,8 @@
 //!
 //! The list is data: each line is taken byte for byte up to the tab or the line's end, and need not be a legal tag.
 
+mod keel;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -41,14 +43,14 @@ pub struct PolicyEval {
     /// How old a tag must be; not available yet
     #[arg(long, value_name = "DURATION", hide = true)]
     min_age: Option<String>,
-    /// Keel's own answers; not available yet
-    #[arg(long, hide = true)]
+    /// Keel's own answers, faults included: yes or no to each tag that a webhook names, and what its poll picks
+    #[arg(long)]
     keel: bool,
-    /// Keel's matchTag; not available yet
-    #[arg(long, value_name = "BOOL", hide = true)]
+    /// Keel's matchTag: true or false
+    #[arg(long, value_name = "BOOL")]
     match_tag: Option<String>,
-    /// Keel's matchPreRelease; not available yet
-    #[arg(long, value_name = "BOOL", hide = true)]
+    /// Keel's matchPreRelease: true or false
+    #[arg(long, value_name = "BOOL")]
     match_prerelease: Option<String>,
     /// How the answer is written
     #[arg(short, long, value_enum, default_value_t)]
@@ -134,6 +136,13 @@ struct TagAnswer<'a> {
 impl PolicyEval {
     /// Evaluates and writes the answer to `out`. `stdin` is read when the list is `-`. Having no candidate is an answer, not an error.
     pub fn run(&self, stdin: &mut dyn Read, out: &mut dyn Write) -> Result<(), PolicyEvalError> {
+        if self.keel {
+            let list = self.read_list(stdin)?;
+            let tags: Vec<_> = self.lines(&list)?.into_iter().map(|(tag, _)| tag).collect();
+            write_answer(&self.keel_answer(&tags)?, self.output, out)?;
+            return out.flush().map_err(PolicyEvalError::Output);
+        }
+        self.refuse_keels_options()?;
         let selection = self.selection()?;
         let (current, current_digest) = self.current()?;
         if current.is_none() && selection.policy.needs_current() {
@@ -143,22 +152,13 @@ impl PolicyEval {
         let lines = self.lines(&list)?;
         let tags: Vec<_> = lines.iter().map(|(tag, digest)| Listed { tag, digest: digest.as_ref() }).collect();
         let evaluation = evaluate(&selection, current, current_digest.as_ref(), &tags);
-        match self.output {
-            Form::Text => write_text(&evaluation, out)?,
-            Form::Json => write_json(&evaluation, out)?,
-        }
+        write_answer(&answer(&evaluation), self.output, out)?;
         out.flush().map_err(PolicyEvalError::Output)
     }
 
     fn selection(&self) -> Result<Selection, PolicyEvalError> {
-        let later = [
-            ("keel", self.keel),
-            ("match-tag", self.match_tag.is_some()),
-            ("match-prerelease", self.match_prerelease.is_some()),
-            ("min-age", self.min_age.is_some()),
-        ];
-        if let Some((option, _)) = later.iter().find(|(_, is_given)| *is_given) {
-            return Err(wrong(option, "this version of skeg does not have this option yet".to_owned()));
+        if self.min_age.is_some() {
+            return Err(wrong("min-age", "this version of skeg does not have this option yet".to_owned()));
         }
         let patterns = |option, text: &Option<String>| {
             let read = |text| Patterns::parse(text).map_err(|error| wrong(option, error.to_string()));
@@ -235,21 +235,29 @@ fn read_line(line: &[u8]) -> Result<(&str, Option<Digest>), &'static str> {
     if columns.next().is_some() { Err("more than three columns") } else { Ok((tag, digest)) }
 }
 
-fn write_json(evaluation: &Evaluation<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn answer<'a>(evaluation: &Evaluation<'a>) -> Answer<'a> {
     let verdicts = evaluation.verdicts().map(|(tag, verdict, reason)| TagAnswer { tag, verdict: verdict.as_str(), reason }).collect();
-    let answer = Answer { candidate: evaluation.candidate(), reason: evaluation.reason(), verdicts };
-    serde_json::to_writer(&mut *out, &answer)?;
-    writeln!(out)
+    Answer { candidate: evaluation.candidate(), reason: evaluation.reason(), verdicts }
+}
+
+fn write_answer(answer: &Answer<'_>, form: Form, out: &mut dyn Write) -> io::Result<()> {
+    match form {
+        Form::Text => write_text(answer, out),
+        Form::Json => {
+            serde_json::to_writer(&mut *out, answer)?;
+            writeln!(out)
+        }
+    }
 }
 
 /// Lines for people. Tags are escaped here: the list may hold what a terminal would obey.
-fn write_text(evaluation: &Evaluation<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let width = evaluation.verdicts().map(|(tag, ..)| shown(tag).chars().count()).max().unwrap_or(0);
-    writeln!(out, "candidate  {}", evaluation.candidate().map_or_else(|| "none".to_owned(), shown))?;
-    writeln!(out, "reason     {}\n", shown_whole(&evaluation.reason()))?;
-    for (tag, verdict, reason) in evaluation.verdicts() {
-        let (tag, reason) = (shown(tag), shown_whole(&reason));
-        writeln!(out, "{:<8}  {tag:<width$}  {reason}", verdict.as_str())?;
+fn write_text(answer: &Answer<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let width = answer.verdicts.iter().map(|one| shown(one.tag).chars().count()).max().unwrap_or(0);
+    writeln!(out, "candidate  {}", answer.candidate.map_or_else(|| "none".to_owned(), shown))?;
+    writeln!(out, "reason     {}\n", shown_whole(&answer.reason))?;
+    for TagAnswer { tag, verdict, reason } in &answer.verdicts {
+        let (tag, reason) = (shown(tag), shown_whole(reason));
+        writeln!(out, "{verdict:<8}  {tag:<width$}  {reason}")?;
     }
     Ok(())
 }
@@ -370,8 +378,14 @@ mod tests {
         check_wrong(&[], b"", "--policy");
         let missing = run(&["--policy=never", "--tags=/nowhere/at/all"], b"");
         assert_eq!((missing.0, missing.1.starts_with("--tags /nowhere/at/all: ")), (2, true));
-        for option in ["--keel", "--match-tag=true", "--match-prerelease=false", "--min-age=2h"] {
-            check_wrong(&["--policy=never", option], b"", "this version of skeg does not have this option yet");
+        check_wrong(&["--policy=never", "--min-age=2h"], b"", "this version of skeg does not have this option yet");
+        for option in ["--match-tag=true", "--match-prerelease=false"] {
+            check_wrong(&["--policy=never", option], b"", "is an option of Keel's: add --keel");
+        }
+        check_wrong(&["--keel", "--policy=minor"], b"", "--current: Keel's policy `minor` is relative to the current tag");
+        check_wrong(&["--keel", "--policy=force", "--match-tag=yes"], b"", "--match-tag: `yes` is neither true nor false");
+        for option in ["--prerelease=no", "--allow-tags=glob:*", "--ignore-tags=glob:*", "--min-age=2h"] {
+            check_wrong(&["--keel", "--policy=force", option], b"", "Keel has no such thing");
         }
     }
 }

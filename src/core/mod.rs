@@ -6,10 +6,12 @@
 pub mod address;
 pub mod candidate;
 pub mod commit_message;
+pub mod cron;
 pub mod directives;
 pub mod duration;
 pub mod failure;
 pub mod git_address;
+pub mod go_regexp;
 pub mod hold;
 pub mod image;
 pub mod interned;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::core::candidate::questions;
-use crate::core::directives::Directives;
+use crate::core::directives::PollTimes;
 use crate::core::image::{Repository, Tag};
 use crate::core::policy::{Listing, Shortlist};
 use crate::core::schedule::after;
@@ -103,11 +103,12 @@ impl KeptListings {
     }
 
     /// The shortest poll interval that one of the workloads asks for, and never more than the configured one: those that wait for webhooks
-    /// only are polled once a day, and a listing of yesterday is none to go by.
+    /// only are polled once a day, and those that have a cron expression perhaps as seldom; a listing of yesterday is none to go by.
     fn interval_of(&self, workloads: &[Arc<Workload>]) -> Duration {
         let directives = workloads.iter().filter_map(|workload| workload.directives.as_ref().ok());
-        let own = |directives: &Arc<Directives>| directives.watch_by_container.iter().filter_map(|(_, watch)| watch.poll).min();
-        directives.flat_map(|directives| [directives.poll, own(directives)]).flatten().fold(self.interval, Duration::min)
+        let asked =
+            directives.flat_map(|directives| directives.watch_by_container.iter().map(|(_, watch)| &watch.poll).chain([&directives.poll]));
+        asked.flatten().filter_map(PollTimes::interval).fold(self.interval, Duration::min)
     }
 }
 

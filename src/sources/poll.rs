@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::core::directives::{TriggerKind, Watch};
+use crate::core::cron::Cron;
+use crate::core::directives::{PollTimes, TriggerKind, Watch};
 use crate::core::image::{ImageRef, Repository};
 use crate::core::schedule::{after, backoff};
 use crate::core::workload::Workload;
@@ -20,6 +21,10 @@ const FIRST_WITHIN_EACH: Duration = Duration::from_millis(50);
 /// Each interval is up to half this share shorter or longer, so that repositories drift apart and the requests are still as many as were
 /// asked for.
 const JITTER: f64 = 0.1;
+/// After a time of a cron expression, each repository is looked at within this share of the time until the next one, and within five minutes:
+/// 2,000 repositories at three o'clock are seven a second.
+const AFTER_CRON: f64 = 0.1;
+const AFTER_CRON_MAX: Duration = Duration::from_mins(5);
 
 /// When each repository is to be listed next. One listing serves every workload that uses the repository.
 #[derive(Debug)]
@@ -29,12 +34,20 @@ pub struct PollSchedule {
     rounds: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Plan {
-    interval: Duration,
+    times: Times,
     next: Timestamp,
     /// Looks in a row that brought nothing.
     failures: u32,
+}
+
+/// When a repository is to be looked at: whenever one of its workloads asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Times {
+    /// The shortest interval.
+    interval: Option<Duration>,
+    crons: Vec<Cron>,
 }
 
 impl PollSchedule {
@@ -43,33 +56,38 @@ impl PollSchedule {
         Self { interval, plans: HashMap::new(), rounds: 0 }
     }
 
-    /// Takes up the workloads as they are now: each repository gets the shortest interval that any of its workloads asks for, the ones
-    /// nobody uses any more are dropped, and a known one keeps its next time unless the new interval is sooner.
+    /// Takes up the workloads as they are now: each repository is looked at whenever one of its workloads asks for it, with
+    /// the shortest of their intervals; the ones nobody uses any more are dropped, and a known one keeps its next time unless a new one is sooner.
     pub fn reconcile(&mut self, workloads: &[Arc<Workload>], now: Timestamp) {
-        let mut wanted: HashMap<Repository, Duration> = HashMap::new();
+        let mut wanted: HashMap<Repository, Times> = HashMap::new();
         for workload in workloads {
             let Ok(directives) = &workload.directives else { continue };
             for container in workload.containers.iter().filter(|container| directives.selection_of(container).is_some()) {
-                let interval = self.interval_of(directives.watch_of(&container.name));
                 if let Ok(image) = container.image.parse::<ImageRef>() {
-                    let shortest = wanted.entry(image.repository().clone()).or_insert(interval);
-                    *shortest = interval.min(*shortest);
+                    let times = self.times_of(directives.watch_of(&container.name));
+                    wanted.entry(image.repository().clone()).or_default().add(times);
                 }
             }
         }
         self.plans.retain(|repository, _| wanted.contains_key(repository));
         let arrived = wanted.keys().filter(|repository| !self.plans.contains_key(repository)).count();
         let first_within = FIRST_WITHIN_EACH.saturating_mul(u32::try_from(arrived).unwrap_or(u32::MAX));
-        for (repository, interval) in wanted {
-            let plan = self.plans.entry(repository).or_insert_with_key(|repository| {
-                let next = after(now, first_within.min(interval).mul_f64(share(repository, 0)));
-                Plan { interval, next, failures: 0 }
+        for (repository, times) in wanted {
+            let place = share(&repository, 0);
+            let plan = self.plans.entry(repository).or_insert_with(|| {
+                let next = after(now, times.interval.map_or(first_within, |interval| first_within.min(interval)).mul_f64(place));
+                Plan { times: Times::default(), next, failures: 0 }
             });
-            plan.interval = interval;
             // After a failure the registry may have asked to be left alone for longer.
             if plan.failures == 0 {
-                plan.next = plan.next.min(after(now, interval));
+                let next = if plan.times == times {
+                    times.interval.map(|interval| after(now, interval))
+                } else {
+                    Some(times.next(now, 1.0, place))
+                };
+                plan.next = next.map_or(plan.next, |next| plan.next.min(next));
             }
+            plan.times = times;
         }
     }
 
@@ -79,7 +97,7 @@ impl PollSchedule {
         let rounds = self.rounds;
         let mut due = Vec::new();
         for (repository, plan) in self.plans.iter_mut().filter(|(_, plan)| plan.next <= now) {
-            plan.next = after(now, plan.interval.mul_f64(1.0 + JITTER * (share(repository, rounds) - 0.5)));
+            plan.next = plan.times.next(now, 1.0 + JITTER * (share(repository, rounds) - 0.5), share(repository, 0));
             due.push(repository.clone());
         }
         due.sort();
@@ -89,7 +107,7 @@ impl PollSchedule {
     /// Whether the repository is due by `until`; then it is looked at now and gets its next time.
     pub fn take_early(&mut self, repository: &Repository, now: Timestamp, until: Timestamp) -> bool {
         let Some(plan) = self.plans.get_mut(repository).filter(|plan| plan.next <= until && plan.failures == 0) else { return false };
-        plan.next = after(now, plan.interval);
+        plan.next = plan.times.next(now, 1.0, share(repository, 0));
         true
     }
 
@@ -98,7 +116,7 @@ impl PollSchedule {
     pub fn failed(&mut self, repository: &Repository, now: Timestamp, retry_after: Option<Duration>) {
         let Some(plan) = self.plans.get_mut(repository) else { return };
         plan.failures = plan.failures.saturating_add(1);
-        let cap = plan.interval.min(self.interval);
+        let cap = plan.times.interval.map_or(self.interval, |interval| interval.min(self.interval));
         // The first look again is not at once: what failed for a webhook has been tried in vain seconds ago.
         plan.next = backoff(now, plan.failures.saturating_add(2), cap, repository.as_str(), retry_after);
     }
@@ -115,12 +133,37 @@ impl PollSchedule {
         self.plans.values().map(|plan| plan.next).min()
     }
 
-    fn interval_of(&self, watch: Watch) -> Duration {
+    fn times_of(&self, watch: Watch) -> PollTimes {
         match watch.trigger {
-            TriggerKind::Webhook => WEBHOOK_ONLY,
-            TriggerKind::Any | TriggerKind::Poll => watch.poll.unwrap_or(self.interval),
+            TriggerKind::Webhook => PollTimes::Every(WEBHOOK_ONLY),
+            TriggerKind::Any | TriggerKind::Poll => watch.poll.unwrap_or(PollTimes::Every(self.interval)),
         }
     }
+}
+
+impl Times {
+    fn add(&mut self, times: PollTimes) {
+        match times {
+            PollTimes::Every(interval) => self.interval = Some(self.interval.map_or(interval, |shortest| shortest.min(interval))),
+            PollTimes::Cron(cron) if self.crons.contains(&cron) => {}
+            PollTimes::Cron(cron) => self.crons.push(cron),
+        }
+    }
+
+    /// The first time after `now`: the interval times `stretch`, or a time of a cron expression and `place`, from nought to one, of the wait
+    /// that spreads the repositories.
+    fn next(&self, now: Timestamp, stretch: f64, place: f64) -> Timestamp {
+        let by_interval = self.interval.map(|interval| after(now, interval.mul_f64(stretch)));
+        let by_calendar = self.crons.iter().filter_map(|cron| next_of(cron, now, place));
+        by_interval.into_iter().chain(by_calendar).min().unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn next_of(cron: &Cron, now: Timestamp, place: f64) -> Option<Timestamp> {
+    let next = cron.next(now)?;
+    let until_following = cron.next(next).and_then(|following| following.duration_since(next).try_into().ok());
+    let within = until_following.map_or(AFTER_CRON_MAX, |gap: Duration| gap.mul_f64(AFTER_CRON).min(AFTER_CRON_MAX));
+    Some(after(next, within.mul_f64(place)))
 }
 
 /// A number from nought to one that the repository and the round decide, so that 2,000 repositories do not fire at once.
@@ -199,6 +242,50 @@ mod tests {
         let each_second: Vec<usize> = (0..=400).map(|second| schedule.take_due(at(second)).len()).collect();
         assert_eq!(each_second.iter().take(102).sum::<usize>(), 2000, "each is looked at soon after the start");
         assert!(each_second.iter().all(|due| *due <= 60), "{each_second:?}");
+    }
+
+    #[test]
+    fn a_cron_expression_is_kept_to_within_minutes() {
+        let nightly = workload("a", "acme/web:1", &[("skeg.dev/poll", "0 3 * * *")]);
+        let mut schedule = schedule(&[nightly]);
+        assert_eq!(schedule.take_due(at(1)).len(), 1, "what is new is looked at");
+        for day in 0..3 {
+            let three = day * 86_400 + 3 * 3_600;
+            let next = schedule.next_due().unwrap();
+            assert!(next >= at(three) && next <= at(three + 300), "{next}");
+            assert_eq!(schedule.take_due(at(three + 300)).len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_workloads_of_a_repository_are_all_served() {
+        let nightly = workload("a", "acme/web:1", &[("skeg.dev/poll", "0 3 * * *")]);
+        let hourly = workload("b", "acme/web:1", &[("skeg.dev/poll", "1h")]);
+        let often = workload("c", "acme/web:1", &[("skeg.dev/poll", "*/10 * * * *")]);
+        assert_eq!(looks(&mut schedule(&[nightly.clone(), often]), 2..3600), 6);
+        assert!((24..=26).contains(&looks(&mut schedule(&[nightly, hourly]), 2..86_400)));
+    }
+
+    #[test]
+    fn two_thousand_repositories_at_the_same_time_of_day_do_not_fire_at_once() {
+        let nightly = |number| workload("a", &format!("acme/app{number}:1"), &[("skeg.dev/poll", "0 3 * * * UTC")]);
+        let workloads: Vec<_> = (0..2000).map(nightly).collect();
+        let mut schedule = schedule(&workloads);
+        schedule.take_due(at(120));
+        let three = 3 * 3_600;
+        let each_second: Vec<usize> = (three..=three + 300).map(|second| schedule.take_due(at(second)).len()).collect();
+        assert_eq!(each_second.iter().sum::<usize>(), 2000);
+        assert!(each_second.iter().all(|due| *due <= 25), "{each_second:?}");
+    }
+
+    #[test]
+    fn another_cron_expression_takes_effect_at_once() {
+        let mut schedule = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 3 * * *")])]);
+        schedule.take_due(at(1));
+        schedule.reconcile(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 1 * * *")])], at(10));
+        assert!(schedule.next_due().unwrap() <= at(3_600 + 300));
+        schedule.reconcile(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 1 * * *")])], at(3_590));
+        assert!(schedule.next_due().unwrap() <= at(3_600 + 300));
     }
 
     #[test]

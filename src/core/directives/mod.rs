@@ -1,9 +1,11 @@
 //! What the annotations of a workload ask of skeg.
 
+pub mod keel;
 pub mod skeg;
 
 use std::time::Duration;
 
+use crate::core::cron::Cron;
 use crate::core::image::Pin;
 use crate::core::policy::Selection;
 use crate::core::workload::Container;
@@ -29,8 +31,8 @@ pub struct Directives {
     pub init_containers: bool,
     /// What may start a look at the registry.
     pub trigger: TriggerKind,
-    /// Interval of polling; `None` takes the configuration's.
-    pub poll: Option<Duration>,
+    /// When polls are made; `None` takes the configuration's interval.
+    pub poll: Option<PollTimes>,
     /// When to look for the containers that have a `trigger` or `poll` key of their own, by container name.
     pub watch_by_container: Vec<(Box<str>, Watch)>,
     /// What must be true before an update is applied, and how.
@@ -39,13 +41,32 @@ pub struct Directives {
     pub pause: bool,
 }
 
+/// When polls are made.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum PollTimes {
+    /// Again and again, this far apart.
+    Every(Duration),
+    /// By the calendar.
+    Cron(Cron),
+}
+
+impl PollTimes {
+    /// How far apart they are, when that is always the same.
+    pub fn interval(&self) -> Option<Duration> {
+        match self {
+            Self::Every(interval) => Some(*interval),
+            Self::Cron(_) => None,
+        }
+    }
+}
+
 /// When skeg looks at the registry for one container.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Watch {
     /// What may start a look.
     pub trigger: TriggerKind,
-    /// Interval of polling; `None` takes the configuration's.
-    pub poll: Option<Duration>,
+    /// When polls are made; `None` takes the configuration's interval.
+    pub poll: Option<PollTimes>,
 }
 
 /// What holds where a workload's own annotations say nothing: the configuration's part, as one namespace sees it.
@@ -89,7 +110,7 @@ impl Directives {
     /// When skeg looks at the registry for the container called `name`.
     pub fn watch_of(&self, name: &str) -> Watch {
         let own = self.watch_by_container.iter().find(|(container, _)| **container == *name);
-        own.map_or(Watch { trigger: self.trigger, poll: self.poll }, |(_, watch)| *watch)
+        own.map_or_else(|| Watch { trigger: self.trigger, poll: self.poll.clone() }, |(_, watch)| watch.clone())
     }
 }
 

@@ -7,11 +7,10 @@ mod key;
 mod value;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use key::Key;
 
-use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Rules, TriggerKind, Watch};
+use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, PollTimes, Rules, TriggerKind, Watch};
 use crate::core::image::Pin;
 use crate::core::nearest::shown;
 use crate::core::policy::{Filter, Patterns, Policy, Prerelease, Selection};
@@ -78,7 +77,7 @@ struct Own {
     prerelease: Option<Prerelease>,
     pin: Option<Pin>,
     trigger: Option<TriggerKind>,
-    poll: Option<Duration>,
+    poll: Option<PollTimes>,
 }
 
 impl<'a> Reader<'a> {
@@ -245,8 +244,10 @@ impl<'a> Reader<'a> {
 impl Own {
     /// When to look for a container with these keys; `None` when they do not say.
     fn watch(&self, common: &Self) -> Option<Watch> {
-        (self.trigger.is_some() || self.poll.is_some())
-            .then(|| Watch { trigger: self.trigger.or(common.trigger).unwrap_or_default(), poll: self.poll.or(common.poll) })
+        (self.trigger.is_some() || self.poll.is_some()).then(|| Watch {
+            trigger: self.trigger.or(common.trigger).unwrap_or_default(),
+            poll: self.poll.clone().or_else(|| common.poll.clone()),
+        })
     }
 }
 

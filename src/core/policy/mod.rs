@@ -9,6 +9,8 @@
 
 mod digest;
 mod filter;
+pub mod keel;
+mod natural;
 mod never;
 mod pattern;
 mod prerelease;
@@ -162,6 +164,11 @@ impl Policy {
             Some(later) => Err(PolicyError::NotYet(later)),
             None => Err(unknown(name)),
         }
+    }
+
+    /// A policy of Keel, with skeg's guard on top: nothing lower than what runs is chosen.
+    pub fn of_keel(policy: keel::KeelPolicy) -> Self {
+        Self { text: policy.to_string().into(), kind: Arc::new(keel::Guarded::from(policy)) }
     }
 
     /// The text it was read from.

@@ -1,6 +1,8 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
+use crate::core::cron::Cron;
 use crate::core::directives::Approver;
 
 fn container(name: &str, init: bool) -> Container {
@@ -57,7 +59,10 @@ fn a_policy_alone_takes_every_default() {
     assert_eq!((selection.policy.as_str(), selection.prerelease, selection.pin), ("semver:^1", None, Pin::Tag));
     assert_eq!(selection.filter, Filter::default());
     assert_eq!((directives.by_container.len(), directives.watch_by_container.len()), (0, 0));
-    assert_eq!((directives.init_containers, directives.trigger, directives.poll, directives.pause), (false, TriggerKind::Any, None, false));
+    assert_eq!(
+        (directives.init_containers, directives.trigger, directives.poll.clone(), directives.pause),
+        (false, TriggerKind::Any, None, false)
+    );
     let rules = directives.rules;
     assert_eq!((rules.approvals, rules.approvers.len(), rules.rollback, rules.pin), (0, 0, true, Pin::Tag));
     assert_eq!((rules.approval_deadline, rules.approval_valid), (Duration::from_hours(24), Duration::from_hours(72)));
@@ -91,7 +96,7 @@ fn every_directive_is_honoured() {
     let selection = directives.selection.as_ref().unwrap();
     assert_eq!((selection.policy.as_str(), selection.prerelease, selection.pin), ("minor", Some(Prerelease::No), Pin::Tag));
     assert_eq!(format!("{:?}", selection.filter), "Filter { allow: Some(glob:1.*), ignore: Some(regexp:-dev$) }");
-    assert_eq!((directives.trigger, directives.poll), (TriggerKind::Webhook, Some(Duration::from_mins(90))));
+    assert_eq!((directives.trigger, directives.poll.clone()), (TriggerKind::Webhook, Some(PollTimes::Every(Duration::from_mins(90)))));
     assert!(directives.init_containers && directives.pause);
     let rules = &directives.rules;
     assert_eq!((rules.approvals, rules.rollback, rules.pin), (2, false, Pin::Tag));
@@ -99,6 +104,14 @@ fn every_directive_is_honoured() {
     assert_eq!((rules.approval_deadline, rules.approval_valid), (Duration::from_hours(2), Duration::from_hours(720)));
     assert_eq!(rules.rollout_timeout, Duration::from_secs(90));
     assert_eq!(rules.write_back, [GitPlace { remote: "infra".into(), path: Some("apps/shop".into()) }]);
+}
+
+#[test]
+fn polls_are_made_at_an_interval_or_by_the_calendar() {
+    let poll = |text: &str| good(&["policy=minor", text]).poll.clone().unwrap();
+    assert_eq!(poll("poll=10m"), PollTimes::Every(Duration::from_mins(10)));
+    assert_eq!(poll("poll=0 3 * * * Europe/Berlin"), PollTimes::Cron(Cron::parse("0 3 * * * Europe/Berlin").unwrap()));
+    assert_eq!(poll("poll=0,30 * * * *"), poll("poll=*/30 * * * * UTC"));
 }
 
 #[test]
@@ -114,7 +127,7 @@ fn a_container_key_speaks_for_its_container_before_the_workloads() {
     assert_eq!(chosen("migrate"), None);
     let (common, own) = (directives.watch_of("api"), directives.watch_of("proxy"));
     assert_eq!((common.trigger, own.trigger), (TriggerKind::Any, TriggerKind::Poll));
-    assert_eq!((common.poll, own.poll), (Some(Duration::from_mins(10)), Some(Duration::from_mins(10))));
+    assert_eq!((common.poll, own.poll), (Some(PollTimes::Every(Duration::from_mins(10))), Some(PollTimes::Every(Duration::from_mins(10)))));
 }
 
 #[test]
@@ -195,9 +208,6 @@ fn a_directive_of_a_later_version_holds_the_workload() {
     }
     check_error("apply=git", "apply: this version of skeg does not have `git` yet");
     check_error("write-back=pull-request", "write-back: this version of skeg does not have `pull-request` yet");
-    for cron in ["poll=0 3 * * *", "poll=@daily"] {
-        check_error(cron, "poll: this version of skeg does not have cron expressions yet: write an interval such as 5m");
-    }
     check_errors(&["policy=newest"], &["policy: this version of skeg does not have the policy `newest` yet"]);
 }
 
@@ -219,6 +229,12 @@ fn a_wrong_value_is_told_with_what_to_write() {
     for wrong in ["-1", "+1", "101", "1.0", "two", "", "99999999999999999999"] {
         check_error(&format!("approvals={wrong}"), &format!("approvals: `{wrong}` is not a whole number from 0 to 100"));
     }
+    check_error("poll=@daily", "poll: `@daily` is no form of this key: write an interval such as 5m, or five fields such as 0 3 * * *");
+    check_error("poll=0 24 * * *", "poll: `0 24 * * *`: hour: `24` is not a number from 0 to 23");
+    check_error(
+        "poll=0 3 * * * Europe/Berlim",
+        "poll: `0 3 * * * Europe/Berlim`: zone: there is no time zone `Europe/Berlim`; write one such as Europe/Berlin, or nothing for UTC",
+    );
     check_error("poll=0s", "poll: `0s` is not between 1s and 7d");
     check_error("rollout-timeout=25h", "rollout-timeout: `25h` is not between 1s and 1d");
     check_error("approval-deadline=91d", "approval-deadline: `91d` is not between 1s and 90d");

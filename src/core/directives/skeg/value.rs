@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::core::directives::{APPROVERS_MAX, Approver, GitPlace, TriggerKind};
+use crate::core::cron::Cron;
+use crate::core::directives::{APPROVERS_MAX, Approver, GitPlace, PollTimes, TriggerKind};
 use crate::core::duration;
 use crate::core::image::Pin;
 use crate::core::nearest::{nearest, shown};
@@ -89,12 +90,15 @@ pub fn rollout_timeout(text: &str) -> Result<Duration, String> {
     duration_within(text, &ROLLOUT)
 }
 
-/// The interval of polling.
-pub fn poll(text: &str) -> Result<Duration, String> {
-    if text.contains(|character: char| character.is_whitespace() || character == '*' || character == '@') {
-        return Err("this version of skeg does not have cron expressions yet: write an interval such as 5m".to_owned());
+/// When polls are made: an interval, or a cron expression, which has spaces in it.
+pub fn poll(text: &str) -> Result<PollTimes, String> {
+    if text.starts_with('@') {
+        return Err(format!("`{}` is no form of this key: write an interval such as 5m, or five fields such as 0 3 * * *", shown(text)));
     }
-    duration_within(text, &POLL)
+    if text.contains(char::is_whitespace) {
+        return Cron::parse(text).map(PollTimes::Cron).map_err(|error| format!("`{}`: {error}", shown(text)));
+    }
+    duration_within(text, &POLL).map(PollTimes::Every)
 }
 
 fn duration_within(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {

@@ -1,0 +1,167 @@
+//! What Keel's keys mean to skeg when it acts on them: directives with Keel's policy below skeg's guard.
+//!
+//! skeg's own part comes from the configuration: who may vote, how long a grant waits, where the image is committed.
+
+use std::sync::Arc;
+
+use super::{KeelDirectives, keys};
+use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Rules, TriggerKind};
+use crate::core::image::{ImageRef, Pin, Repository};
+use crate::core::policy::keel::NoPolicy;
+use crate::core::policy::{Filter, Policy, Selection};
+use crate::core::update::VOTES_MAX;
+use crate::core::workload::Container;
+
+/// Whether the image is Keel's own: as long as it runs, its keys are its own too.
+pub fn is_keel(image: &str) -> bool {
+    let names = |repository: &Repository| {
+        ["keelhq/keel", "keel-hq/keel"].iter().any(|name| repository.path() == *name || repository.path().ends_with(&format!("/{name}")))
+    };
+    image.parse::<ImageRef>().is_ok_and(|image| names(image.repository()))
+}
+
+impl KeelDirectives {
+    /// The directives for skeg; `None` when Keel would ignore the workload on purpose. What Keel cannot make sense of and then ignores or
+    /// blocks is a mistake here, and holds the workload.
+    ///
+    /// `containers` are those of the workload's pod template, init containers included.
+    pub fn directives(&self, containers: &[Container], defaults: &Defaults) -> Result<Option<Arc<Directives>>, Vec<DirectiveError>> {
+        let policy = match &self.policy {
+            Ok(policy) => Policy::of_keel(policy.clone()),
+            Err(NoPolicy::Off) => return Ok(None),
+            Err(none) => {
+                return Err(vec![mistake(self.policy_text.origin.as_ref().map_or(keys::POLICY, |origin| &origin.key), none.to_string())]);
+            }
+        };
+        let approvals = self.votes(defaults)?;
+        if defaults.git_remotes.len() > GIT_PLACES_MAX {
+            let granted = defaults.git_remotes.len();
+            let problem = format!(
+                "{granted} Git remotes are granted to this namespace, and at most {GIT_PLACES_MAX} are searched: use skeg.dev/policy and skeg.dev/git"
+            );
+            return Err(vec![mistake(keys::POLICY, problem)]);
+        }
+        let pin = if policy.follows_digest() || approvals > 0 { Pin::Digest } else { Pin::Tag };
+        let selection = Selection { policy, filter: Filter::default(), prerelease: None, pin };
+        let tracked = containers.iter().filter(|container| self.tracks(container));
+        Ok(Some(Arc::new(Directives {
+            selection: None,
+            by_container: tracked.map(|container| (container.name.clone(), selection.clone())).collect(),
+            init_containers: self.init_containers.value,
+            trigger: if self.polls.value { TriggerKind::Any } else { TriggerKind::Webhook },
+            poll: Some(self.poll_schedule.value.clone()),
+            watch_by_container: Vec::new(),
+            rules: self.rules(approvals, pin, defaults),
+            pause: false,
+        })))
+    }
+
+    fn tracks(&self, container: &Container) -> bool {
+        let is_named = self.monitor_containers.as_ref().is_none_or(|(expression, _)| expression.is_match(&container.name));
+        is_named && (!container.init || self.init_containers.value)
+    }
+
+    fn votes(&self, defaults: &Defaults) -> Result<u32, Vec<DirectiveError>> {
+        let Some(origin) = &self.approvals.origin else { return Ok(defaults.approvals) };
+        let votes = self.approvals.value.filter(|votes| usize::try_from(*votes).is_ok_and(|votes| votes <= VOTES_MAX));
+        votes.ok_or_else(|| vec![mistake(&origin.key, format!("is not a whole number from 0 to {VOTES_MAX}"))])
+    }
+
+    fn rules(&self, approvals: u32, pin: Pin, defaults: &Defaults) -> Rules {
+        let mut approvers = defaults.approvers.clone();
+        approvers.sort();
+        approvers.dedup();
+        Rules {
+            approvals,
+            approvers,
+            approval_deadline: self.approval_deadline.origin.as_ref().map_or(defaults.approval_deadline, |_| self.approval_deadline.value),
+            approval_valid: defaults.approval_valid,
+            rollback: true,
+            rollout_timeout: defaults.rollout_timeout,
+            pin,
+            write_back: defaults.git_remotes.iter().map(|remote| GitPlace { remote: remote.clone(), path: None }).collect(),
+        }
+    }
+}
+
+fn mistake(key: &str, problem: impl Into<Box<str>>) -> DirectiveError {
+    DirectiveError { key: key.into(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::core::directives::PollTimes;
+
+    fn containers() -> Vec<Container> {
+        let container = |name: &str, init| Container { name: name.into(), image: "app:1.0.0".into(), init };
+        vec![container("app", false), container("proxy", false), container("migrate", true)]
+    }
+
+    fn acted_on(annotations: &[(&str, &str)]) -> Result<Option<Arc<Directives>>, Vec<DirectiveError>> {
+        let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let read = super::super::parse(&BTreeMap::new(), &annotations, &TimeZone::UTC).unwrap();
+        let defaults = Defaults { git_remotes: vec!["infra".into()], ..Defaults::default() };
+        read.directives(&containers(), &defaults)
+    }
+
+    fn managed(directives: &Directives) -> Vec<(Box<str>, String)> {
+        let selections = containers().into_iter().filter_map(|one| Some((directives.selection_of(&one)?.policy.to_string(), one.name)));
+        selections.map(|(policy, name)| (name, policy)).collect()
+    }
+
+    #[test]
+    fn keels_keys_become_directives() {
+        let directives = acted_on(&[
+            ("keel.sh/policy", "minor"),
+            ("keel.sh/trigger", "poll"),
+            ("keel.sh/pollSchedule", "@every 10m"),
+            ("keel.sh/approvals", "2"),
+            ("keel.sh/approvalDeadline", "48"),
+        ]);
+        let directives = directives.unwrap().unwrap();
+        assert_eq!(managed(&directives), [("app".into(), "keel:minor".to_owned()), ("proxy".into(), "keel:minor".to_owned())]);
+        assert_eq!((directives.trigger, &directives.poll), (TriggerKind::Any, &Some(PollTimes::Every(Duration::from_mins(10)))));
+        let rules = &directives.rules;
+        assert_eq!((rules.approvals, rules.approval_deadline, rules.pin), (2, Duration::from_hours(48), Pin::Digest));
+        assert_eq!(rules.write_back, [GitPlace { remote: "infra".into(), path: None }]);
+    }
+
+    #[test]
+    fn containers_are_those_that_keel_tracks() {
+        let tracked = |annotations: &[(&str, &str)]| {
+            let annotations = [&[("keel.sh/policy", "force"), ("keel.sh/matchTag", "true")], annotations].concat();
+            let names = managed(&acted_on(&annotations).unwrap().unwrap()).into_iter().map(|(name, _)| String::from(name));
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(tracked(&[]), "app proxy");
+        assert_eq!(tracked(&[("keel.sh/initContainers", "true")]), "app proxy migrate");
+        assert_eq!(tracked(&[("keel.sh/monitorContainers", "^(app|migrate)$")]), "app");
+        assert_eq!(tracked(&[("keel.sh/monitorContainers", "r"), ("keel.sh/initContainers", "true")]), "proxy migrate");
+    }
+
+    #[test]
+    fn what_keel_ignores_or_blocks_holds_the_workload() {
+        let wrong = |annotations: &[(&str, &str)]| acted_on(annotations).unwrap_err()[0].to_string();
+        assert!(wrong(&[("keel.observer/policy", "Minor")]).starts_with("keel.observer/policy: Keel knows no such policy"));
+        assert!(wrong(&[("keel.sh/policy", "glob:a:b")]).contains("second colon"));
+        assert!(wrong(&[("keel.sh/policy", "all"), ("keel.sh/approvals", "two")]).starts_with("keel.sh/approvals: is not a whole number"));
+        assert_eq!(acted_on(&[("keel.sh/policy", "never")]), Ok(None));
+    }
+
+    #[test]
+    fn keel_is_known_by_its_image() {
+        for image in ["keelhq/keel:0.22.1", "docker.io/keelhq/keel", "ghcr.io/keel-hq/keel:latest", "mirror.example.com/hub/keelhq/keel:1"]
+        {
+            assert!(is_keel(image), "{image}");
+        }
+        for image in ["acme/keel:1", "keelhq/keel-webhook:1", "xkeelhq/keel", "nonsense:::"] {
+            assert!(!is_keel(image), "{image}");
+        }
+    }
+}
