@@ -33,7 +33,7 @@ use crate::flow::desk::{EngineDesk, Parts};
 use crate::flow::engine::{AuditLine, Settings};
 use crate::flow::guard::guarded;
 use crate::flow::leadership::{Beside, Candidate, Fault, Parts as ReplicaParts, Replica};
-use crate::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
+use crate::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Peers, Private, Webhooks};
@@ -264,6 +264,7 @@ fn ports(
         prompts: Prompts::default(),
         clock: Arc::clone(clock),
         listings: KeptListings::new(config.poll.interval),
+        builds: KnownBuilds::default(),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,

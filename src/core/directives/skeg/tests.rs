@@ -90,7 +90,7 @@ fn every_directive_is_honoured() {
     ]);
     let selection = directives.selection.as_ref().unwrap();
     assert_eq!((selection.policy.as_str(), selection.prerelease, selection.pin), ("minor", Some(Prerelease::No), Pin::Tag));
-    assert_eq!(format!("{:?}", selection.filter), "Filter { allow: Some(glob:1.*), ignore: Some(regexp:-dev$) }");
+    assert_eq!(format!("{:?}", selection.filter), "Filter { allow: Some(glob:1.*), ignore: Some(regexp:-dev$), min_age: None }");
     assert_eq!((directives.trigger, directives.poll), (TriggerKind::Webhook, Some(Duration::from_mins(90))));
     assert!(directives.init_containers && directives.pause);
     let rules = &directives.rules;
@@ -198,7 +198,7 @@ fn a_directive_of_a_later_version_holds_the_workload() {
     for cron in ["poll=0 3 * * *", "poll=@daily"] {
         check_error(cron, "poll: this version of skeg does not have cron expressions yet: write an interval such as 5m");
     }
-    check_errors(&["policy=newest"], &["policy: this version of skeg does not have the policy `newest` yet"]);
+    check_errors(&["policy=commit:infra#main"], &["policy: this version of skeg does not have the policy `commit` yet"]);
 }
 
 #[test]

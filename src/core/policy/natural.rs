@@ -1,0 +1,89 @@
+//! The order in which people read names: numbers by value, everything else byte by byte.
+//!
+//! `build-9` comes before `build-10`, whatever the length of the numbers; leading zeros do not count. It is no order of versions: a longer name comes
+//! after its beginning, so `1.0.0-rc.1` after `1.0.0`.
+
+use std::cmp::Ordering;
+
+/// A name, compared in natural order. Names that differ in leading zeros only are equal.
+#[derive(Clone, Copy, Debug)]
+pub struct Natural<'a>(pub &'a [u8]);
+
+impl<'a> Natural<'a> {
+    /// The whole tag.
+    pub fn of(tag: &'a str) -> Self {
+        Self(tag.as_bytes())
+    }
+}
+
+impl Ord for Natural<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mut left, mut right) = (self.0, other.0);
+        loop {
+            match (left.split_first(), right.split_first()) {
+                (Some((a, _)), Some((b, _))) if a.is_ascii_digit() && b.is_ascii_digit() => {
+                    let ((a, after_a), (b, after_b)) = (number(left), number(right));
+                    match a.len().cmp(&b.len()).then_with(|| a.cmp(b)) {
+                        Ordering::Equal => (left, right) = (after_a, after_b),
+                        unequal => return unequal,
+                    }
+                }
+                (Some((a, after_a)), Some((b, after_b))) if a == b => (left, right) = (after_a, after_b),
+                (a, b) => return a.map(|(byte, _)| byte).cmp(&b.map(|(byte, _)| byte)),
+            }
+        }
+    }
+}
+
+/// The digits that `text` begins with, without leading zeros, and what follows them.
+fn number(text: &[u8]) -> (&[u8], &[u8]) {
+    let length = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, after) = text.split_at(length);
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    (digits.get(zeros..).unwrap_or_default(), after)
+}
+
+impl PartialOrd for Natural<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Natural<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Natural<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_ascending(names: &[&str]) {
+        for (at, left) in names.iter().enumerate() {
+            for (other, right) in names.iter().enumerate() {
+                assert_eq!(Natural::of(left).cmp(&Natural::of(right)), at.cmp(&other), "{left} and {right}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value_and_the_rest_by_bytes() {
+        check_ascending(&["", "0", "2", "10", "10.1", "10a", "a", "a2", "a10", "a10-", "a10b", "b1", "é"]);
+        check_ascending(&["build-9", "build-10", "build-10-1", "build-10-rc", "build-10.1", "builds"]);
+        check_ascending(&["v1.2.9", "v1.2.10", "v1.10.0", "v2"]);
+        let long = |last: char| format!("x{}{last}", "9".repeat(100));
+        check_ascending(&["x18446744073709551616", &long('1'), &long('2')]);
+    }
+
+    #[test]
+    fn leading_zeros_do_not_count() {
+        for (left, right) in [("2024.01.02", "2024.1.2"), ("0", "000"), ("a00b", "a0b"), ("x", "x")] {
+            assert_eq!(Natural::of(left), Natural::of(right), "{left} {right}");
+        }
+        assert!(Natural::of("a0") > Natural::of("a"));
+    }
+}
