@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use skeg::core::image::{Pin, Tag};
-use skeg::core::policy::{Filter, Policy, Selection, choose};
+use skeg::core::policy::{Policy, Selection, choose};
 
 use crate::report::{Goal, Report, median};
 
@@ -15,9 +15,9 @@ pub fn measure(report: &mut Report) {
     let tags: Vec<Tag> = (0..TAGS).map(tag).collect();
     let current: Tag = "1.0.0".parse().expect("a tag");
     let floor = timed(|| newest_version(&tags));
-    for policy in ["semver:>=1.0.0", "minor", "all"] {
-        let selection =
-            Selection { policy: Policy::parse(policy).expect("a policy"), filter: Filter::default(), prerelease: None, pin: Pin::Digest };
+    let policies = ["semver:>=1.0.0", "minor", "all", "glob:v*", r"regexp:^v?(?<order>\d+\.\d+\.\d+)$", "numerical", "alphabetical:desc"];
+    for policy in policies {
+        let selection = Selection { pin: Pin::Digest, ..Selection::of(Policy::parse(policy).expect("a policy")) };
         let took = timed(|| choose(&selection, Some(&current), &tags).tag);
         report.add_time(
             format!("policy {policy} over {TAGS} tags"),

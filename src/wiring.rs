@@ -34,7 +34,7 @@ use crate::flow::engine::Settings;
 use crate::flow::guard::guarded;
 use crate::flow::leadership::{Beside, Candidate, Fault, Parts as ReplicaParts, Replica};
 use crate::flow::message::AuditLine;
-use crate::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
+use crate::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Peers, Private, Webhooks};
@@ -265,6 +265,7 @@ fn ports(
         prompts: Prompts::default(),
         clock: Arc::clone(clock),
         listings: KeptListings::new(config.poll.interval),
+        builds: KnownBuilds::default(),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,

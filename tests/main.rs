@@ -52,6 +52,9 @@ mod kills;
 /// Two replicas: one leads, by a lease; the other stands by and takes over.
 #[cfg(feature = "embedded")]
 mod leadership;
+/// The policy `newest`: build times, and what reading them costs.
+#[cfg(feature = "embedded")]
+mod newest;
 /// Faults of skeg's own: each is met where it happens, and everything else goes on.
 mod panics;
 /// What people do in the cluster and in Git while skeg works is left as they made it.

@@ -4,17 +4,20 @@
 
 mod keel;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::core::duration;
 use crate::core::image::{Digest, Pin};
 use crate::core::nearest::shown;
-use crate::core::policy::{Evaluation, Filter, Listed, Patterns, Policy, Prerelease, Selection, evaluate};
+use crate::core::policy::{Asked, Built, Evaluation, Filter, Listed, Patterns, Policy, Prerelease, Selection, evaluate};
 
 /// The longest list read, in bytes: half a million tags with time and digest, five times the longest listing skeg is built for.
 const LIST_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -40,8 +43,8 @@ pub struct PolicyEval {
     /// Which tags the policy may not look at
     #[arg(long, value_name = "PATTERNS", allow_hyphen_values = true)]
     ignore_tags: Option<String>,
-    /// How old a tag must be; not available yet
-    #[arg(long, value_name = "DURATION", hide = true)]
+    /// How old a tag must be, such as 2h, counted from its build time to now
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     min_age: Option<String>,
     /// Keel's own answers, faults included: yes or no to each tag that a webhook names, and what its poll picks
     #[arg(long)]
@@ -130,7 +133,14 @@ struct Answer<'a> {
 struct TagAnswer<'a> {
     tag: &'a str,
     verdict: &'static str,
-    reason: String,
+    reason: Cow<'static, str>,
+}
+
+/// One line of the list.
+struct Line<'a> {
+    tag: &'a str,
+    built: Built,
+    digest: Option<Digest>,
 }
 
 impl PolicyEval {
@@ -138,7 +148,7 @@ impl PolicyEval {
     pub fn run(&self, stdin: &mut dyn Read, out: &mut dyn Write) -> Result<(), PolicyEvalError> {
         if self.keel {
             let list = self.read_list(stdin)?;
-            let tags: Vec<_> = self.lines(&list)?.into_iter().map(|(tag, _)| tag).collect();
+            let tags: Vec<_> = self.lines(&list)?.into_iter().map(|line| line.tag).collect();
             write_answer(&self.keel_answer(&tags)?, self.output, out)?;
             return out.flush().map_err(PolicyEvalError::Output);
         }
@@ -150,23 +160,25 @@ impl PolicyEval {
         }
         let list = self.read_list(stdin)?;
         let lines = self.lines(&list)?;
-        let tags: Vec<_> = lines.iter().map(|(tag, digest)| Listed { tag, digest: digest.as_ref() }).collect();
-        let evaluation = evaluate(&selection, current, current_digest.as_ref(), &tags);
+        let tags: Vec<_> = lines.iter().map(Line::listed).collect();
+        let asked = Asked { current, digest: current_digest.as_ref(), now: Some(Timestamp::now()), ..Asked::default() };
+        let evaluation = evaluate(&selection, &asked, &tags);
         write_answer(&answer(&evaluation), self.output, out)?;
         out.flush().map_err(PolicyEvalError::Output)
     }
 
     fn selection(&self) -> Result<Selection, PolicyEvalError> {
-        if self.min_age.is_some() {
-            return Err(wrong("min-age", "this version of skeg does not have this option yet".to_owned()));
-        }
         let patterns = |option, text: &Option<String>| {
             let read = |text| Patterns::parse(text).map_err(|error| wrong(option, error.to_string()));
             text.as_deref().map(read).transpose()
         };
         Ok(Selection {
             policy: Policy::parse(&self.policy).map_err(|error| wrong("policy", error.to_string()))?,
-            filter: Filter { allow: patterns("allow-tags", &self.allow_tags)?, ignore: patterns("ignore-tags", &self.ignore_tags)? },
+            filter: Filter {
+                allow: patterns("allow-tags", &self.allow_tags)?,
+                ignore: patterns("ignore-tags", &self.ignore_tags)?,
+                min_age: self.min_age.as_deref().map(min_age).transpose()?,
+            },
             prerelease: self.prerelease.as_deref().map(prerelease).transpose()?,
             pin: Pin::Tag,
         })
@@ -199,8 +211,8 @@ impl PolicyEval {
         Ok(list)
     }
 
-    /// Tag and digest of each line that is not empty.
-    fn lines<'a>(&self, list: &'a [u8]) -> Result<Vec<(&'a str, Option<Digest>)>, PolicyEvalError> {
+    /// What each line says that is not empty.
+    fn lines<'a>(&self, list: &'a [u8]) -> Result<Vec<Line<'a>>, PolicyEvalError> {
         let numbered = (1..).zip(list.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty());
         let read = |(line, bytes)| read_line(bytes).map_err(|problem| PolicyEvalError::Line { file: self.list_name(), line, problem });
         numbered.map(read).collect()
@@ -222,17 +234,30 @@ fn prerelease(text: &str) -> Result<Prerelease, PolicyEvalError> {
     })
 }
 
-/// `TAG`, or `TAG<TAB>time[<TAB>DIGEST]`, where the time may be empty. No policy of this version asks for the time; a wrong one is told all the same.
-fn read_line(line: &[u8]) -> Result<(&str, Option<Digest>), &'static str> {
+fn min_age(text: &str) -> Result<Duration, PolicyEvalError> {
+    duration::parse(text).map_err(|error| wrong("min-age", format!("`{}`: {error}", shown(text))))
+}
+
+/// `TAG`, or `TAG<TAB>time[<TAB>DIGEST]`, where the time may be empty.
+fn read_line(line: &[u8]) -> Result<Line<'_>, &'static str> {
     let line = str::from_utf8(line).map_err(|_| "not UTF-8")?;
     let mut columns = line.split('\t');
     let tag = columns.next().unwrap_or_default();
-    if columns.next().is_some_and(|time| !time.is_empty() && time.parse::<Timestamp>().is_err()) {
-        return Err("the second column is no RFC 3339 time, such as 2024-01-31T12:00:00Z");
-    }
+    let built = columns.next().filter(|time| !time.is_empty()).map(str::parse).transpose();
+    let built = built.map_err(|_| "the second column is no RFC 3339 time, such as 2024-01-31T12:00:00Z")?;
     let digest = columns.next().filter(|digest| !digest.is_empty()).map(str::parse).transpose();
     let digest = digest.map_err(|_| "the third column is no digest, such as sha256:<64 hex digits>")?;
-    if columns.next().is_some() { Err("more than three columns") } else { Ok((tag, digest)) }
+    if columns.next().is_some() {
+        Err("more than three columns")
+    } else {
+        Ok(Line { tag, built: built.map_or(Built::Unknown, Built::at), digest })
+    }
+}
+
+impl Line<'_> {
+    fn listed(&self) -> Listed<'_> {
+        Listed { digest: self.digest.as_ref(), built: self.built, ..Listed::named(self.tag) }
+    }
 }
 
 fn answer<'a>(evaluation: &Evaluation<'a>) -> Answer<'a> {
@@ -277,7 +302,7 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct Command {
         #[command(flatten)]
         eval: PolicyEval,
     }
@@ -286,7 +311,7 @@ mod tests {
     fn run(arguments: &[&str], list: &[u8]) -> (u8, String) {
         let line = ["skeg"].iter().chain(arguments);
         let mut out = Vec::new();
-        match Line::try_parse_from(line) {
+        match Command::try_parse_from(line) {
             Err(error) => (u8::try_from(error.exit_code()).unwrap(), error.to_string()),
             Ok(line) => match line.eval.run(&mut &*list, &mut out) {
                 Ok(()) => (0, String::from_utf8(out).unwrap()),
@@ -366,7 +391,9 @@ mod tests {
     fn wrong_usage_is_told_with_the_place() {
         check_wrong(&["--policy=minr", "--current=1.0.0"], b"", "--policy: no policy is called `minr`, did you mean `minor`?");
         check_wrong(&["--policy=semver:latest"], b"", "--policy: wrong range: `latest` is no version");
-        check_wrong(&["--policy=newest"], b"", "this version of skeg does not have the policy `newest` yet");
+        check_wrong(&["--policy=commit:infra#main"], b"", "this version of skeg does not have the policy `commit` yet");
+        check_wrong(&["--policy=never", "--min-age=soon"], b"", "--min-age: ");
+        check_wrong(&["--policy=never", "--min-age=-2h"], b"", "--min-age: ");
         check_wrong(&["--policy=never", "--prerelease=maybe"], b"", "--prerelease: `maybe` is none of same, no, yes");
         check_wrong(&["--policy=never", "--allow-tags=none:"], b"", "--allow-tags: item 1: `none:` does not begin");
         check_wrong(&["--policy=never", "--ignore-tags=regexp:("], b"", "--ignore-tags: item 1: not a regular expression");
@@ -378,7 +405,6 @@ mod tests {
         check_wrong(&[], b"", "--policy");
         let missing = run(&["--policy=never", "--tags=/nowhere/at/all"], b"");
         assert_eq!((missing.0, missing.1.starts_with("--tags /nowhere/at/all: ")), (2, true));
-        check_wrong(&["--policy=never", "--min-age=2h"], b"", "this version of skeg does not have this option yet");
         for option in ["--match-tag=true", "--match-prerelease=false"] {
             check_wrong(&["--policy=never", option], b"", "is an option of Keel's: add --keel");
         }

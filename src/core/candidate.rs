@@ -159,7 +159,7 @@ mod tests {
 
     /// Each managed container with the text it should have, or why it stays. `ghcr.io/a/b` lists three tags and nothing else is listed.
     fn changes(workload: &Workload) -> Vec<(String, Result<String, String>)> {
-        let listing = Listing::Whole(["1.0.0", "1.1.0", "latest"].iter().map(|tag| tag.parse().unwrap()).collect());
+        let listing = Listing::Whole(["1.0.0", "1.1.0", "latest"].iter().map(|tag| tag.parse().unwrap()).collect::<Vec<_>>().into());
         let listing_of = |repository: &Repository| (repository.as_str() == "ghcr.io/a/b").then_some(&listing);
         let text = |wanted: &Wanted<'_>| match (&wanted.outcome, wanted.change(&NEW.parse().unwrap())) {
             (Ok(_), Some(change)) => Ok(change.to.to_string()),

@@ -22,6 +22,10 @@ use crate::core::workload::{Workload, WorkloadId};
 /// second look has another trigger, so a tag that stays broken is left to the polls.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// Where a look did not come to the end of what it has to read about tags, the next one goes on after this. A registry is not pressed, and a thousand
+/// tags are read within minutes.
+const READ_ON: Duration = Duration::from_secs(10);
+
 impl Engine {
     /// Decides for every workload that uses one of the repositories read.
     pub(super) fn decide(&mut self, observations: &[Observation], now: Timestamp) {
@@ -34,6 +38,9 @@ impl Engine {
             self.looked.note_trouble(observation, now);
             if observation.misses_its_tag() {
                 self.acts.push(Act::HintAt(observation.repository.clone(), after(now, LOOK_AGAIN)));
+            }
+            if observation.is_incomplete() {
+                self.acts.push(Act::HintAt(observation.repository.clone(), after(now, READ_ON)));
             }
             // Nobody sends the delivery again: what it was for is looked at when the repository can be read.
             if observation.read.is_err() && observation.trigger == Trigger::Webhook {

@@ -56,7 +56,8 @@ impl KeptListings {
     pub fn keep(&self, repository: &Repository, access: &Access, workloads: &[Arc<Workload>], tags: &[Tag], begun: Timestamp) {
         let mut shortlists: Vec<Shortlist> = Vec::new();
         for (selection, current) in workloads.iter().flat_map(|workload| questions(workload, repository)) {
-            if !shortlists.iter().any(|known| known.is_of(selection, &current)) {
+            // What was built when is not kept, and what is old enough changes by itself.
+            if !selection.depends_on_time() && !shortlists.iter().any(|known| known.is_of(selection, &current)) {
                 shortlists.push(Shortlist::of(selection, &current, tags));
             }
         }

@@ -15,6 +15,7 @@ mod apply;
 mod ask;
 pub mod audit;
 pub mod ballots;
+mod builds;
 pub mod commands;
 mod compare;
 mod decide;
@@ -68,6 +69,7 @@ use crate::ports::pauses::Pauses;
 use crate::ports::registry::Registry;
 
 pub use ask::Prompts;
+pub use builds::KnownBuilds;
 pub use health::Health;
 pub use listings::KeptListings;
 pub use recent::RecentDigests;
@@ -99,6 +101,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// What is kept of the last listings.
     pub listings: KeptListings,
+    /// When the images were built that are compared by that.
+    pub builds: KnownBuilds,
     /// Digests that were read a moment ago.
     pub recent: RecentDigests,
     /// Write-backs that wait for their turn.
@@ -129,6 +133,7 @@ impl Ports {
             prompts: Prompts::default(),
             clock: Arc::clone(&self.clock),
             listings: self.listings.anew(),
+            builds: KnownBuilds::default(),
             recent: RecentDigests::default(),
             recorder: self.recorder.anew(),
             metrics: Arc::clone(&self.metrics),

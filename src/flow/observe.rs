@@ -11,10 +11,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Ports;
+use super::builds;
 use super::guard::{INTERNAL, guarded};
 use crate::core::candidate::candidates;
 use crate::core::image::{Digest, Repository, Tag};
-use crate::core::policy::Listing;
+use crate::core::policy::{Listing, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
@@ -51,7 +52,12 @@ impl Observation {
     /// Whether the list does not show yet what a webhook told of.
     pub fn misses_its_tag(&self) -> bool {
         let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return false };
-        self.trigger == Trigger::Webhook && !self.named.iter().all(|named| tags.contains(named))
+        self.trigger == Trigger::Webhook && !self.named.iter().all(|named| tags.names().contains(named))
+    }
+
+    /// Whether there was more to read about the tags than one look reads.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(&self.read, Ok(Read { listing: Listing::Whole(tags), .. }) if tags.is_incomplete)
     }
 }
 
@@ -86,7 +92,7 @@ enum Told {
 async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Workload>]) -> Result<Option<Read>, RegistryError> {
     let begun = ports.clock.now();
     // What the policies would move to if there were no other tags.
-    let eligible = chosen(hint, workloads, &Listing::Whole(hint.tags.iter().cloned().collect()));
+    let eligible = chosen(hint, workloads, &Listing::Whole(hint.tags.iter().cloned().collect::<Vec<_>>().into()));
     let kept = (!hint.tags.is_empty()).then(|| ports.listings.with(&hint.repository, access, workloads, &hint.tags, begun)).flatten();
     let (tags, early) = match kept {
         Some(_) if eligible.is_empty() => return Ok(None),
@@ -124,9 +130,10 @@ async fn listed(
     early: BTreeMap<Tag, Option<Digest>>,
 ) -> Result<Read, RegistryError> {
     ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-    let listing = Listing::Whole(tags);
+    let (listing, dated) = builds::date(ports, hint, access, workloads, Tags::read(tags, begun)).await?;
     let mut wanted = chosen(hint, workloads, &listing);
     let mut known = early;
+    known.extend(dated);
     // A tag that was not there yet is asked for again.
     known.retain(|tag, digest| digest.is_some() && wanted.remove(tag));
     known.extend(digests(ports, hint, access, wanted).await?);
@@ -152,7 +159,7 @@ async fn digests(
 }
 
 /// The tags that any of the workloads' policies chooses, each once.
-fn chosen(hint: &Hint, workloads: &[Arc<Workload>], listing: &Listing) -> BTreeSet<Tag> {
+pub(super) fn chosen(hint: &Hint, workloads: &[Arc<Workload>], listing: &Listing) -> BTreeSet<Tag> {
     let listing_of = |asked: &Repository| (*asked == hint.repository).then_some(listing);
     workloads
         .iter()

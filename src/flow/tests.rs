@@ -80,6 +80,9 @@ impl Registry for OneAccess {
     async fn digest(&self, repository: &Repository, _: &Tag, _: &Access) -> Result<Option<Digest>, RegistryError> {
         Err(RegistryError::NotFound { repository: repository.to_string() })
     }
+    async fn built(&self, _: &Repository, _: &Digest, _: &Access) -> Result<Option<Timestamp>, RegistryError> {
+        Ok(None)
+    }
     async fn index(
         &self,
         repository: &Repository,
@@ -202,7 +205,7 @@ impl World {
 
     fn observation(&self, repository: &str, trigger: Trigger, tags: &[(&str, &str)]) -> Observation {
         let digests = tags.iter().map(|(tag, content)| (tag.parse().unwrap(), Some(digest(content)))).collect();
-        let read = Read { listing: Listing::Whole(tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect()), digests };
+        let read = Read { listing: Listing::Whole(tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect::<Vec<_>>().into()), digests };
         Observation {
             repository: repository.parse().unwrap(),
             access: Access::Anonymous,
@@ -655,7 +658,7 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
     let look = |world: &mut World, trigger| {
-        let listing = Listing::Whole(vec!["1.0.1".parse().unwrap()]);
+        let listing = Listing::Whole(vec!["1.0.1".parse().unwrap()].into());
         let read = Read { listing, digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
         let repository = "ghcr.io/acme/web".parse().unwrap();
         let named = BTreeSet::new();

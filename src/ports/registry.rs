@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::rollout::ImageIndex;
@@ -30,6 +31,10 @@ pub trait Registry: Send + Sync {
 
     /// The digest that `tag` points at now; `None` when there is no such tag.
     async fn digest(&self, repository: &Repository, tag: &Tag, access: &Access) -> Result<Option<Digest>, RegistryError>;
+
+    /// When the image at `digest` was built, as it says itself; `None` when it does not say, or is not there. Asking again about the same
+    /// digest costs nothing, as long as it is among the last thousands.
+    async fn built(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Timestamp>, RegistryError>;
 }
 
 /// Why a registry gave no answer that can be used. Every message names the host or repository and holds no secret.

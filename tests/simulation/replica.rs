@@ -17,7 +17,7 @@ use skeg::flow::engine::Settings;
 use skeg::flow::leadership::{Candidate, Parts, Replica};
 use skeg::flow::message::Message;
 use skeg::flow::seat::Seat;
-use skeg::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Term};
+use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::{NotCast, Votes as _};
 use skeg::ports::clock::Clock;
@@ -174,6 +174,7 @@ fn ports(link: &Link, clock: &Arc<dyn Clock>) -> Ports {
         prompts: Prompts::default(),
         clock: Arc::clone(clock),
         listings: KeptListings::new(POLL_INTERVAL),
+        builds: KnownBuilds::default(),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics: Arc::new(Metrics::new([])),

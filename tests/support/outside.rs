@@ -21,7 +21,7 @@ use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::seat::Seat;
-use skeg::flow::{KeptListings, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
+use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -256,6 +256,9 @@ impl Registry for Outside {
     async fn digest(&self, _: &Repository, _: &Tag, _: &Access) -> Result<Option<Digest>, RegistryError> {
         Ok(Some(digest()))
     }
+    async fn built(&self, _: &Repository, _: &Digest, _: &Access) -> Result<Option<Timestamp>, RegistryError> {
+        Ok(None)
+    }
 }
 
 #[async_trait]
@@ -387,6 +390,7 @@ impl Running {
             prompts: Prompts::default(),
             clock: port.clone(),
             listings: KeptListings::new(Duration::from_hours(1)),
+            builds: KnownBuilds::default(),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),

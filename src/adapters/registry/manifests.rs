@@ -44,9 +44,11 @@ struct Index {
     manifests: Vec<Entry>,
 }
 
+/// A manifest that an index names.
 #[derive(Deserialize)]
-struct Entry {
-    digest: String,
+pub(super) struct Entry {
+    /// Its digest, as it is written.
+    pub digest: String,
     platform: Option<Platform>,
 }
 
@@ -58,7 +60,7 @@ struct Platform {
 
 impl Entry {
     /// Whether a node may run it. Docker's builder stores attestations beside the images, for a platform that no node has.
-    fn is_image(&self) -> bool {
+    pub fn is_image(&self) -> bool {
         let unknown = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
         !self.platform.as_ref().is_some_and(unknown)
     }
@@ -96,7 +98,8 @@ pub(super) async fn index(client: &RegistryClient, target: &Target<'_>, digest: 
     }
 }
 
-async fn read(client: &RegistryClient, target: &Target<'_>, reference: &str, method: Method) -> Result<Answer, RegistryError> {
+/// The registry's answer about the manifest that `reference` names, a tag or a digest.
+pub(super) async fn read(client: &RegistryClient, target: &Target<'_>, reference: &str, method: Method) -> Result<Answer, RegistryError> {
     let question = Question {
         method,
         url: target.url(&format!("v2/{}/manifests/{reference}", target.repository.path()))?,
@@ -105,6 +108,32 @@ async fn read(client: &RegistryClient, target: &Target<'_>, reference: &str, met
         body_bytes_max: MANIFEST_BYTES_MAX,
     };
     client.ask(target, question).await
+}
+
+/// The registry's answer about the blob at `digest`. Whoever may pull an image may read its configuration.
+pub(super) async fn blob(
+    client: &RegistryClient,
+    target: &Target<'_>,
+    digest: &Digest,
+    body_bytes_max: usize,
+) -> Result<Answer, RegistryError> {
+    let question = Question {
+        method: Method::GET,
+        url: target.url(&format!("v2/{}/blobs/{digest}", target.repository.path()))?,
+        purpose: Purpose::Manifest,
+        accept: HeaderValue::from_static("*/*"),
+        body_bytes_max,
+    };
+    client.ask(target, question).await
+}
+
+/// Whether the body is what the digest names.
+pub(super) fn is_content(answer: &Answer, digest: &Digest) -> bool {
+    match digest.as_str().split_once(':') {
+        Some(("sha256", expected)) => hex::encode(Sha256::digest(&answer.body)) == expected,
+        Some(("sha512", expected)) => hex::encode(Sha512::digest(&answer.body)) == expected,
+        _ => false,
+    }
 }
 
 fn announced(headers: &HeaderMap) -> Option<Digest> {
@@ -127,12 +156,7 @@ fn members(answer: &Answer, digest: &Digest) -> Result<Option<ImageIndex>, &'sta
     if ![OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE].contains(&manifest_type(answer)?) {
         return Ok(None);
     }
-    let content = match digest.as_str().split_once(':') {
-        Some(("sha256", hex)) => (hex::encode(Sha256::digest(&answer.body)), hex),
-        Some(("sha512", hex)) => (hex::encode(Sha512::digest(&answer.body)), hex),
-        _ => return Err("the digest is of no algorithm that is known here"),
-    };
-    if content.0 != content.1 {
+    if !is_content(answer, digest) {
         return Err("the index is not the one that its digest names");
     }
     let index: Index = serde_json::from_slice(&answer.body).map_err(|_| "the index names no manifests")?;

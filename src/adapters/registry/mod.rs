@@ -1,8 +1,8 @@
 //! Reads tags and digests from OCI registries over HTTP.
 //!
 //! ```text
-//!  tags.rs  manifests.rs  greeting.rs      what is asked, and what an answer must look like
-//!        └──┬──┘
+//!  tags.rs  manifests.rs  built.rs  greeting.rs      what is asked, and what an answer must look like
+//!        └──┬──┴────────┘
 //!       request.rs            one authorised exchange: login, one new login after a 401, status -> error
 //!      ┌────┼────────┐
 //!  auth/  pacing.rs  fetch    challenge and token; turns for each host; HTTP
@@ -17,6 +17,7 @@
 //! ask again is the schedule's business.
 
 mod auth;
+mod built;
 mod entries;
 mod greeting;
 mod manifests;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::adapters::fetch::{Fetch, SetupError};
 use crate::core::image::{Digest, Repository, Tag};
@@ -63,6 +65,7 @@ pub struct RegistryClient {
     fetch: Fetch,
     auth: Auth,
     pacing: Pacing,
+    times: built::Times,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
@@ -86,6 +89,7 @@ impl RegistryClient {
             fetch: Fetch::new()?,
             auth: Auth::default(),
             pacing: Pacing::new(Arc::clone(&clock)),
+            times: built::Times::default(),
             clock,
             observer,
         })
@@ -116,6 +120,10 @@ impl Registry for RegistryClient {
 
     async fn digest(&self, repository: &Repository, tag: &Tag, access: &Access) -> Result<Option<Digest>, RegistryError> {
         manifests::digest(self, &self.target(repository, access)?, tag).await
+    }
+
+    async fn built(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Timestamp>, RegistryError> {
+        built::built(self, &self.target(repository, access)?, digest).await
     }
 }
 

@@ -466,6 +466,35 @@ async fn an_index_that_is_not_the_one_asked_for_is_refused() {
     assert!(is_malformed(&index, "not the one that its digest names"), "{index:?}");
 }
 
+#[tokio::test]
+async fn the_build_time_is_that_of_the_configuration_and_is_read_once() {
+    let bench = Bench::open();
+    let image = |architecture: &str, created: &str| Image::new(created).architecture(architecture).created(created);
+    let images = [("amd64", image("amd64", "2026-02-03T04:05:06Z")), ("arm64", image("arm64", "2026-02-03T04:06:00Z"))];
+    let index = bench.registry.push_index("team/app", "3.0.0", &images).unwrap();
+    let vague = bench.registry.push_image("team/app", "vague", &Image::new("vague").created("yesterday")).unwrap();
+    let missing = format!("sha256:{}", "0".repeat(64));
+    for (digest, expected, requests) in [(&index, Some("2026-02-03T04:05:06Z"), 3), (&vague, None, 2), (&missing, None, 1)] {
+        bench.registry.clear_requests();
+        for _ in 0..3 {
+            let built = bench.client.built(&bench.repository, &digest.parse().unwrap(), &bench.access()).await.unwrap();
+            assert_eq!(built, expected.map(|time| time.parse().unwrap()));
+        }
+        assert_eq!(bench.asked("/team/app/"), requests, "{digest}");
+    }
+}
+
+#[tokio::test]
+async fn the_annotation_of_a_manifest_says_when_it_was_built() {
+    let body = r#"{"schemaVersion":2,"manifests":[],"annotations":{"org.opencontainers.image.created":"2026-02-03T04:05:06+02:00"}}"#;
+    let (_server, client, repository) =
+        scripted(move |_| answer("200 OK", &["Content-Type: application/vnd.oci.image.index.v1+json"], body)).await;
+    let built = client.built(&repository, &sha256(body), &Access::Anonymous).await;
+    assert_eq!(built, Ok(Some("2026-02-03T02:05:06Z".parse().unwrap())));
+    let other = client.built(&repository, &sha256("another"), &Access::Anonymous).await;
+    assert!(is_malformed(&other, "not the one that its digest names"), "{other:?}");
+}
+
 const MANIFEST: &str = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
 const MANIFEST_DIGEST: &str = "sha256:0b63c2f0ba32e7ee4ac5f7c6ac5ee9a5a2fcdf4b0f5e1bd1b9b6f5d1a2c3d4e5";
 

@@ -67,8 +67,8 @@ fn answer<'a>(policy: &Result<KeelPolicy, NoPolicy>, current: &str, tags: &[&'a 
         Err(none) => return without_policy(none, tags),
     };
     let verdicts = tags.iter().map(|tag| match policy.should_update(current, tag) {
-        Ok(reason) => TagAnswer { tag, verdict: "yes", reason: reason.to_owned() },
-        Err(reason) => TagAnswer { tag, verdict: "no", reason: reason.to_owned() },
+        Ok(reason) => TagAnswer { tag, verdict: "yes", reason: reason.into() },
+        Err(reason) => TagAnswer { tag, verdict: "no", reason: reason.into() },
     });
     let (candidate, reason) = match policy.poll(current, tags) {
         Polled::Candidate(tag) => (Some(tag), format!("{tag} is the first that Keel's poll accepts of the tags as it sorts them")),
@@ -80,6 +80,6 @@ fn answer<'a>(policy: &Result<KeelPolicy, NoPolicy>, current: &str, tags: &[&'a 
 
 fn without_policy<'a>(none: &NoPolicy, tags: &[&'a str]) -> Answer<'a> {
     let reason = format!("Keel ignores the workload: {none}");
-    let verdicts = tags.iter().map(|tag| TagAnswer { tag, verdict: "no", reason: "no policy".to_owned() });
+    let verdicts = tags.iter().map(|tag| TagAnswer { tag, verdict: "no", reason: "no policy".into() });
     Answer { candidate: None, reason, verdicts: verdicts.collect() }
 }

@@ -22,9 +22,9 @@ pub fn parse(argument: Option<&str>) -> Read {
 impl TagPolicy for Follow {
     fn judge(&self, question: &Question<'_>) -> Judgement {
         let Some(current) = question.current else {
-            return Judgement::refused(question.tags.len(), Refusal::NO_CURRENT);
+            return Judgement::refused(question, Refusal::NO_CURRENT);
         };
-        rank(question.tags, None, |listed: &Listed<'_>| match (listed.digest, question.current_digest) {
+        rank(question, None, |listed: &Listed<'_>| match (listed.digest, question.current_digest) {
             _ if listed.tag != current => Err(OTHER_TAG),
             (Some(new), Some(running)) if new == running => Err(SAME_DIGEST),
             _ => Ok(()),
@@ -48,6 +48,7 @@ impl TagPolicy for Follow {
 mod tests {
     use super::*;
     use crate::core::image::Digest;
+    use crate::core::policy::{Built, Filter};
 
     fn digest(digit: char) -> Digest {
         format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
@@ -55,8 +56,10 @@ mod tests {
 
     #[track_caller]
     fn check(current: Option<&str>, running: Option<&Digest>, listed: &[(&str, Option<&Digest>)], chosen: Option<&str>) {
-        let tags: Vec<_> = listed.iter().map(|(tag, digest)| Listed { tag, digest: *digest }).collect();
-        let question = Question { current, current_digest: running, prerelease: None, tags: &tags };
+        let tags: Vec<_> = listed.iter().map(|(tag, digest)| Listed { digest: *digest, ..Listed::named(tag) }).collect();
+        let filter = &Filter::default();
+        let question =
+            Question { current, current_digest: running, current_built: Built::Unread, prerelease: None, filter, now: None, tags: &tags };
         assert_eq!(Follow.judge(&question).best.first().map(|at| tags[*at].tag), chosen);
     }
 

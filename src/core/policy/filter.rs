@@ -1,10 +1,14 @@
-//! Which tags a policy may look at: `allow-tags`, `ignore-tags`, and never signature storage.
+//! Which tags a policy may look at: `allow-tags`, `ignore-tags`, `min-age`, and never signature storage.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::pattern::{Pattern, PatternError};
 use super::rank::Refusal;
+use super::{Built, Listed, Question};
 use crate::core::image::Tag;
 
 /// The most items one directive may have. Each costs a match per tag.
@@ -13,14 +17,19 @@ const ITEMS_MAX: usize = 32;
 const SIGNATURE_STORAGE: Refusal = Refusal::new("holds signatures, not an image");
 const IGNORED: Refusal = Refusal::new("matches ignore-tags");
 const NOT_ALLOWED: Refusal = Refusal::new("does not match allow-tags");
+const TOO_YOUNG: Refusal = Refusal::new("younger than min-age");
+const NO_AGE: Refusal =
+    Refusal::new("not old enough for min-age, as far as is known: neither when it was built nor when it was seen first");
 
-/// The patterns of `allow-tags` and `ignore-tags`. One matching item is enough, and `ignore-tags` wins.
+/// The patterns of `allow-tags` and `ignore-tags`, of which one matching item is enough and `ignore-tags` wins; and `min-age`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Filter {
     /// Which tags may be looked at; `None` lets all pass.
     pub allow: Option<Patterns>,
     /// Which tags may not.
     pub ignore: Option<Patterns>,
+    /// How old a tag must be, counted from its build or its first sight, whichever was later.
+    pub min_age: Option<Duration>,
 }
 
 /// Patterns as one directive lists them, separated by `;`. Cheap to clone.
@@ -65,8 +74,14 @@ impl Patterns {
 }
 
 impl Filter {
-    /// Whether a policy may look at the tag.
-    pub fn admit(&self, tag: &str) -> Result<(), Refusal> {
+    /// Whether a policy may look at the tag, as of `now`.
+    pub fn admit(&self, listed: &Listed<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
+        self.admit_name(listed.tag)?;
+        self.min_age.map_or(Ok(()), |least| is_older(listed, least, now))
+    }
+
+    /// Whether a policy may look at a tag with this name, once it is old enough.
+    pub fn admit_name(&self, tag: &str) -> Result<(), Refusal> {
         if tag.starts_with("sha256-") && tag.parse::<Tag>().is_ok_and(|tag| tag.is_signature_storage()) {
             return Err(SIGNATURE_STORAGE);
         }
@@ -77,6 +92,20 @@ impl Filter {
             return Err(NOT_ALLOWED);
         }
         Ok(())
+    }
+}
+
+/// Whether the tag is at least so old, counted from the later of build and first sight.
+fn is_older(listed: &Listed<'_>, least: Duration, now: Option<Timestamp>) -> Result<(), Refusal> {
+    let built = if let Built::At(time) = listed.built { Some(time) } else { None };
+    let (Some(since), Some(now)) = (built.max(listed.first_seen), now) else { return Err(NO_AGE) };
+    if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= least) { Ok(()) } else { Err(TOO_YOUNG) }
+}
+
+impl Question<'_> {
+    /// Whether the policy may look at the tag.
+    pub fn admit(&self, listed: &Listed<'_>) -> Result<(), Refusal> {
+        self.filter.admit(listed, self.now)
     }
 }
 
@@ -96,12 +125,12 @@ mod tests {
     #[track_caller]
     fn check(allow: Option<&str>, ignore: Option<&str>, passing: &[&str], stopped: &[&str]) {
         let read = |text: Option<&str>| text.map(|text| Patterns::parse(text).unwrap());
-        let filter = Filter { allow: read(allow), ignore: read(ignore) };
+        let filter = Filter { allow: read(allow), ignore: read(ignore), min_age: None };
         for tag in passing {
-            assert_eq!(filter.admit(tag), Ok(()), "{tag}");
+            assert_eq!(filter.admit_name(tag), Ok(()), "{tag}");
         }
         for tag in stopped {
-            assert!(filter.admit(tag).is_err(), "{tag}");
+            assert!(filter.admit_name(tag).is_err(), "{tag}");
         }
     }
 
@@ -117,6 +146,26 @@ mod tests {
     fn signature_storage_never_passes() {
         let storage = format!("sha256-{}.sig", "0".repeat(64));
         check(Some("glob:*"), None, &["sha256-x", "1.0"], &[&storage]);
+    }
+
+    #[test]
+    fn a_tag_must_be_as_old_as_min_age_since_build_and_first_sight() {
+        let at = |seconds: i64| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
+        let filter = Filter { min_age: Some(Duration::from_secs(60)), ..Filter::default() };
+        let check = |built: Built, first_seen: Option<i64>, expected: Result<(), Refusal>| {
+            let listed = Listed { built, first_seen: first_seen.map(at), ..Listed::named("1.0") };
+            assert_eq!(filter.admit(&listed, Some(at(100))), expected, "{listed:?}");
+        };
+        check(Built::At(at(40)), None, Ok(()));
+        check(Built::At(at(41)), None, Err(TOO_YOUNG));
+        check(Built::At(at(0)), Some(40), Ok(()));
+        check(Built::At(at(0)), Some(41), Err(TOO_YOUNG));
+        check(Built::At(at(41)), Some(0), Err(TOO_YOUNG));
+        check(Built::At(at(200)), Some(0), Err(TOO_YOUNG));
+        check(Built::Unknown, Some(0), Ok(()));
+        check(Built::Unknown, None, Err(NO_AGE));
+        check(Built::Unread, None, Err(NO_AGE));
+        assert_eq!(filter.admit(&Listed { built: Built::At(at(0)), ..Listed::named("1.0") }, None), Err(NO_AGE));
     }
 
     #[test]

@@ -1,43 +1,54 @@
 //! Choosing a tag among tags.
 //!
 //! ```text
-//! tags ── signature storage, ignore-tags, allow-tags ──► policy: which qualify, which ranks highest ──► newer than the current one? ──► chosen
-//!                       filter.rs                              semver.rs, digest.rs, never.rs                    rank.rs
+//! tags ── signature storage, ignore-tags, allow-tags, age ──► policy: which qualify, which ranks highest ──► newer than the current one? ──► chosen
+//!                         filter.rs                             semver.rs, glob.rs, newest.rs, …                 rank.rs
 //! ```
 //!
-//! A policy sees only texts: it neither reads a registry nor knows a workload. To add a kind, write its file and a line in [`KINDS`].
+//! A policy sees only texts and times: it neither reads a registry nor knows a workload. To add a kind, write its file and a line in [`KINDS`].
 
+mod alphabetical;
 mod digest;
+mod direction;
 mod filter;
+mod glob;
 pub mod keel;
 mod natural;
 mod never;
+mod newest;
+mod numerical;
 mod pattern;
 mod prerelease;
 mod range;
 mod rank;
+mod regexp;
 mod selection;
 mod semver;
 mod shortlist;
+mod tags;
 mod version;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::core::image::Digest;
 use crate::core::nearest::{nearest, shown};
 
 pub use filter::{Filter, FilterError, Patterns};
+pub use newest::BUILD_TIMES_MAX;
 pub use pattern::PatternError;
 pub use prerelease::Prerelease;
 pub use range::RangeError;
 pub use rank::{Judgement, Refusal};
-pub use selection::{Choice, Evaluation, Selection, Verdict, choose, evaluate, is_newer};
+pub use selection::{Asked, Choice, Evaluation, Selection, Verdict, choose, evaluate, is_newer};
 pub use shortlist::{Listing, Shortlist};
+pub use tags::{Age, Tags};
 
-/// The longest policy text accepted, in bytes. Ranges of a dozen comparators fit; more is no policy a person can read.
-pub const POLICY_LENGTH_MAX: usize = 256;
+/// The longest policy text accepted, in bytes: as long as one pattern of `allow-tags`. More is no policy a person can read.
+pub const POLICY_LENGTH_MAX: usize = 512;
 
 /// A way to choose among tags.
 pub trait TagPolicy: fmt::Debug + Send + Sync {
@@ -57,6 +68,11 @@ pub trait TagPolicy: fmt::Debug + Send + Sync {
     fn follows_digest(&self) -> bool {
         false
     }
+
+    /// Whether the policy compares when images were built, so that this has to be read for every tag it may look at.
+    fn needs_build_times(&self) -> bool {
+        false
+    }
 }
 
 /// What a policy is asked: the tags to choose among, and what runs now.
@@ -66,8 +82,14 @@ pub struct Question<'a> {
     pub current: Option<&'a str>,
     /// The digest that runs, when it is known.
     pub current_digest: Option<&'a Digest>,
+    /// When the current tag was built, which is needed where it is not listed.
+    pub current_built: Built,
     /// The `prerelease` directive; `None` takes the policy's default.
     pub prerelease: Option<Prerelease>,
+    /// Which of the tags may be looked at.
+    pub filter: &'a Filter,
+    /// The time by which tags have an age.
+    pub now: Option<Timestamp>,
     /// The tags to choose among, in any order.
     pub tags: &'a [Listed<'a>],
 }
@@ -79,6 +101,29 @@ pub struct Listed<'a> {
     pub tag: &'a str,
     /// The digest it points at, when that is known.
     pub digest: Option<&'a Digest>,
+    /// When its image was built.
+    pub built: Built,
+    /// When it was seen first, when that is known.
+    pub first_seen: Option<Timestamp>,
+}
+
+/// When an image was built.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Built {
+    /// Then.
+    At(Timestamp),
+    /// It does not say, or what it says is not meant.
+    Unknown,
+    /// It was not read.
+    #[default]
+    Unread,
+}
+
+impl<'a> Listed<'a> {
+    /// A tag of which only the name is known.
+    pub const fn named(tag: &'a str) -> Self {
+        Self { tag, digest: None, built: Built::Unread, first_seen: None }
+    }
 }
 
 /// One kind of policy.
@@ -98,18 +143,23 @@ type Read = Result<Arc<dyn TagPolicy>, PolicyError>;
 
 /// Every kind of policy.
 #[rustfmt::skip]
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 12] = [
     Kind { name: "semver", form: "semver:<range>", meaning: "the newest version in the range", parse: semver::parse_range },
     Kind { name: "major", form: "major", meaning: "the newest version", parse: semver::parse_major },
     Kind { name: "minor", form: "minor", meaning: "the newest version with the current major number", parse: semver::parse_minor },
     Kind { name: "patch", form: "patch", meaning: "the newest version with the current major and minor number", parse: semver::parse_patch },
     Kind { name: "all", form: "all", meaning: "the newest version, pre-releases included", parse: semver::parse_all },
+    Kind { name: "glob", form: "glob:<pattern>", meaning: "the last tag that the pattern covers, in natural order", parse: glob::parse },
+    Kind { name: "regexp", form: "regexp:<pattern>", meaning: "the last tag that matches, in natural order of the group `order`, or of the whole tag", parse: regexp::parse },
+    Kind { name: "numerical", form: "numerical[:asc|desc]", meaning: "the greatest decimal number, or the least", parse: numerical::parse },
+    Kind { name: "alphabetical", form: "alphabetical[:asc|desc]", meaning: "the last tag in the order of bytes, or the first", parse: alphabetical::parse },
+    Kind { name: "newest", form: "newest", meaning: "the image that was built last", parse: newest::parse },
     Kind { name: "digest", form: "digest", meaning: "the current tag, whenever its digest changes", parse: digest::parse },
     Kind { name: "never", form: "never", meaning: "nothing", parse: never::parse },
 ];
 
 /// Kinds that are part of the product and that this version does not have. A workload that asks for one is held.
-const LATER: [&str; 6] = ["glob", "regexp", "numerical", "alphabetical", "newest", "commit"];
+const LATER: [&str; 1] = ["commit"];
 
 /// A policy with the text it was read from. Two policies are equal when their texts are.
 #[derive(Clone)]
@@ -144,6 +194,20 @@ pub enum PolicyError {
     /// `semver:` with one of Keel's words.
     #[error("`{0}` is a policy of its own: write it without `semver:`")]
     WordAsRange(&'static str),
+    /// `glob` or `regexp` without a pattern.
+    #[error("`{kind}` needs a pattern, such as {example}")]
+    NoPattern {
+        /// The kind.
+        kind: &'static str,
+        /// A policy of this kind.
+        example: &'static str,
+    },
+    /// The pattern is wrong.
+    #[error("wrong pattern: {0}")]
+    Pattern(#[from] PatternError),
+    /// Something else than a direction follows.
+    #[error("`{0}` takes nothing, or one of :asc and :desc")]
+    Direction(&'static str),
     /// The range is wrong.
     #[error("wrong range: {0}")]
     Range(#[from] RangeError),
@@ -185,6 +249,11 @@ impl Policy {
     pub fn follows_digest(&self) -> bool {
         self.kind.follows_digest()
     }
+
+    /// Whether it compares when images were built.
+    pub fn needs_build_times(&self) -> bool {
+        self.kind.needs_build_times()
+    }
 }
 
 fn unknown(name: &str) -> PolicyError {
@@ -198,6 +267,11 @@ fn suggestion(nearest: Option<&str>) -> String {
 
 fn forms() -> String {
     KINDS.map(|kind| kind.form).join(", ")
+}
+
+/// Whether a name holds no digit, as `latest`, `main` and `stable` do: one that is moved on, and says nothing of what is newer than it.
+pub fn is_moving_name(tag: &str) -> bool {
+    !tag.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Refuses what follows the colon of a kind that takes nothing.
@@ -231,6 +305,19 @@ impl fmt::Debug for Policy {
     }
 }
 
+/// What `policy` chooses from `current` among `tags`, which are separated by spaces.
+#[cfg(test)]
+#[track_caller]
+fn check_choice(policy: &str, current: Option<&str>, tags: &str, expected: Option<&str>) {
+    let selection = Selection::of(Policy::parse(policy).unwrap_or_else(|error| panic!("{policy}: {error}")));
+    let mut list: Vec<_> = tags.split_whitespace().map(Listed::named).collect();
+    for _ in 0..2 {
+        let chosen = evaluate(&selection, &Asked { current, ..Asked::default() }, &list).candidate();
+        assert_eq!(chosen, expected, "{policy} from {current:?} among {tags}");
+        list.reverse();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +337,7 @@ mod tests {
     #[test]
     fn every_kind_of_the_table_is_read_by_its_form() {
         for kind in KINDS {
-            let text = kind.form.replace("<range>", "^1.2");
+            let text = kind.form.replace("<range>", "^1.2").replace("<pattern>", "v*").replace("[:asc|desc]", ":desc");
             check(&text, Ok(&text));
             assert!(kind.form.starts_with(kind.name));
         }
@@ -266,15 +353,13 @@ mod tests {
         check("force", Err("no policy is called `force`; there are semver:<range>, major"));
         check("", Err("no policy is called ``"));
         check("^1.2", Err("no policy is called `^1.2`"));
-        check(&"x".repeat(257), Err("longer than 256 bytes"));
+        check(&"x".repeat(513), Err("longer than 512 bytes"));
         check("a\u{7}b", Err("`a\\u{7}b`"));
     }
 
     #[test]
     fn a_kind_of_a_later_version_is_not_called_unknown() {
-        for text in ["glob:release-*", "regexp:^v", "numerical", "numerical:desc", "alphabetical", "newest", "commit:infra#main"] {
-            check(text, Err("this version of skeg does not have the policy"));
-        }
+        check("commit:infra#main", Err("this version of skeg does not have the policy `commit` yet"));
     }
 
     #[test]
@@ -287,6 +372,14 @@ mod tests {
         check("semver: ", Err("needs a range"));
         check("semver:minor", Err("`minor` is a policy of its own"));
         check("semver:latest", Err("wrong range: `latest` is no version"));
+        check("glob", Err("`glob` needs a pattern, such as glob:release-*"));
+        check("glob:", Err("wrong pattern: the pattern is empty"));
+        check("regexp", Err(r"`regexp` needs a pattern, such as regexp:^main-(?<order>\d+)$"));
+        check("regexp:^(1", Err("wrong pattern: not a regular expression: unclosed group"));
+        check("regexp:(a{1,500}){1,500}", Err("wrong pattern: the regular expression is too large"));
+        check("numerical:up", Err("`numerical` takes nothing, or one of :asc and :desc"));
+        check("alphabetical:", Err("`alphabetical` takes nothing, or one of :asc and :desc"));
+        check("newest:asc", Err("`newest` stands alone"));
     }
 
     #[test]

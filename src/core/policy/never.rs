@@ -15,7 +15,7 @@ pub fn parse(argument: Option<&str>) -> Read {
 
 impl TagPolicy for Never {
     fn judge(&self, question: &Question<'_>) -> Judgement {
-        Judgement::refused(question.tags.len(), Refusal::new("the policy is never"))
+        Judgement::refused(question, Refusal::new("the policy is never"))
     }
 
     fn is_newer(&self, _candidate: &str, _than: &str) -> bool {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use crate::core::nearest::shown;
 
@@ -25,6 +25,10 @@ pub struct Pattern {
     text: Box<str>,
     regex: Regex,
 }
+
+/// A named group of one pattern.
+#[derive(Clone, Copy, Debug)]
+pub struct Group(usize);
 
 /// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,22 +53,60 @@ pub enum PatternError {
 impl Pattern {
     /// Reads a pattern with its prefix.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
+        match (text.strip_prefix("glob:"), text.strip_prefix("regexp:")) {
+            (Some(glob), _) => Self::glob(glob),
+            (_, Some(expression)) => Self::regexp(expression),
+            (None, None) if text.len() > PATTERN_LENGTH_MAX => Err(PatternError::TooLong),
+            (None, None) => Err(PatternError::Prefix(shown(text).into())),
+        }
+    }
+
+    /// Reads what follows `glob:`.
+    pub fn glob(glob: &str) -> Result<Self, PatternError> {
+        Self::compile(format!("glob:{glob}"), &glob_expression(glob))
+    }
+
+    /// Reads what follows `regexp:`.
+    pub fn regexp(expression: &str) -> Result<Self, PatternError> {
+        Self::compile(format!("regexp:{expression}"), expression)
+    }
+
+    fn compile(text: String, expression: &str) -> Result<Self, PatternError> {
         if text.len() > PATTERN_LENGTH_MAX {
             return Err(PatternError::TooLong);
         }
-        let expression = match (text.strip_prefix("glob:"), text.strip_prefix("regexp:")) {
-            (Some(""), _) | (_, Some("")) => return Err(PatternError::Empty),
-            (Some(glob), _) => glob_expression(glob),
-            (_, Some(expression)) => expression.to_owned(),
-            (None, None) => return Err(PatternError::Prefix(shown(text).into())),
-        };
-        let regex = RegexBuilder::new(&expression)
+        if text.ends_with(':') && text.find(':') == Some(text.len() - 1) {
+            return Err(PatternError::Empty);
+        }
+        let regex = RegexBuilder::new(expression)
             .unicode(false)
             .size_limit(PROGRAM_SIZE_MAX)
             .dfa_size_limit(AUTOMATON_SIZE_MAX)
             .build()
             .map_err(|error| explain(&error))?;
         Ok(Self { text: text.into(), regex })
+    }
+
+    /// The group called `name`.
+    pub fn group(&self, name: &str) -> Option<Group> {
+        self.regex.capture_names().position(|known| known == Some(name)).map(Group)
+    }
+
+    /// Room for what [`Pattern::part_with`] finds.
+    pub fn scratch(&self) -> CaptureLocations {
+        self.regex.capture_locations()
+    }
+
+    /// The part of the tag that a group of this pattern takes; `None` when the tag does not match, or the group takes no part in it.
+    pub fn part<'t>(&self, group: &Group, tag: &'t str) -> Option<&'t [u8]> {
+        self.part_with(group, tag, &mut self.scratch())
+    }
+
+    /// [`Pattern::part`], where many tags are asked about.
+    pub fn part_with<'t>(&self, group: &Group, tag: &'t str, scratch: &mut CaptureLocations) -> Option<&'t [u8]> {
+        self.regex.captures_read(scratch, tag.as_bytes())?;
+        let (from, to) = scratch.get(group.0)?;
+        tag.as_bytes().get(from..to)
     }
 
     /// Whether the tag matches.

@@ -104,7 +104,7 @@ fn place(version: &Version<'_>, edge: &semver::Version) -> Ordering {
     if edge.pre.is_empty() && !version.is_pre_release() {
         return version.numbers().cmp(&[edge.major, edge.minor, edge.patch]);
     }
-    version.place().cmp(edge)
+    version.cmp_to(edge)
 }
 
 /// Whether `edge` is the release that `version` has the numbers of.
@@ -186,7 +186,7 @@ struct Partial {
 impl Partial {
     fn parse(text: &str) -> Result<Self, RangeError> {
         let wrong = || RangeError::Version(shown(text).into());
-        let (core, _, pre) = version::split(text).ok_or_else(wrong)?;
+        let (core, suffix) = version::split(text).ok_or_else(wrong)?;
         let (mut given, mut open) = (Vec::new(), false);
         for (place, part) in core.split('.').enumerate() {
             match part {
@@ -196,7 +196,7 @@ impl Partial {
                 _ => given.push(version::parse_number(part).ok_or_else(wrong)?),
             }
         }
-        Ok(Self { given, pre })
+        Ok(Self { given, pre: version::pre_release(suffix) })
     }
 
     /// The lowest version it stands for.

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::Listed;
+use super::{Listed, Question};
 
 /// How many of the tags that qualify are ranked. The first is chosen; the others are what a [`Shortlist`](super::Shortlist) keeps: enough for
 /// as many releases between two listings, at some hundred bytes.
@@ -45,9 +45,18 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// The same refusal for each of `count` tags.
-    pub fn refused(count: usize, refusal: Refusal) -> Self {
-        Self { refusals: vec![Some(refusal); count], best: Vec::new() }
+    /// The same refusal for each tag that may be looked at.
+    pub fn refused(question: &Question<'_>, refusal: Refusal) -> Self {
+        let refused = |listed| Some(question.admit(listed).err().unwrap_or(refusal));
+        Self { refusals: question.tags.iter().map(refused).collect(), best: Vec::new() }
+    }
+
+    /// This refusal for each tag that would qualify.
+    #[must_use]
+    pub fn withheld(mut self, refusal: Refusal) -> Self {
+        self.refusals.iter_mut().for_each(|place| *place = place.or(Some(refusal)));
+        self.best.clear();
+        self
     }
 }
 
@@ -59,12 +68,16 @@ pub struct Floor<'a, K> {
     pub place: K,
 }
 
-/// Ranks `tags` by the place that `place` gives each of them, or refuses; with a `floor`, only what is above it qualifies.
-/// Each tag is placed once.
-pub fn rank<'a, K: Ord>(tags: &[Listed<'a>], floor: Option<&Floor<'_, K>>, place: impl Fn(&Listed<'a>) -> Result<K, Refusal>) -> Judgement {
+/// Ranks the tags that may be looked at by the place that `place` gives each of them, or refuses; with a `floor`, only what is above it
+/// qualifies. Each tag is placed once, and only the best are kept.
+pub fn rank<'a, K: Ord>(
+    question: &Question<'a>,
+    floor: Option<&Floor<'_, K>>,
+    mut place: impl FnMut(&Listed<'a>) -> Result<K, Refusal>,
+) -> Judgement {
     let mut best: BinaryHeap<Reverse<(K, &str, usize)>> = BinaryHeap::with_capacity(BEST_MAX);
     let mut judge = |(at, listed): (usize, &Listed<'a>)| {
-        let place = match place(listed) {
+        let place = match question.admit(listed).and_then(|()| place(listed)) {
             Ok(place) => place,
             Err(refusal) => return Some(refusal),
         };
@@ -83,13 +96,18 @@ pub fn rank<'a, K: Ord>(tags: &[Listed<'a>], floor: Option<&Floor<'_, K>>, place
         }
         None
     };
-    let refusals = tags.iter().enumerate().map(&mut judge).collect();
+    let refusals = question.tags.iter().enumerate().map(&mut judge).collect();
     Judgement { refusals, best: best.into_sorted_vec().into_iter().map(|Reverse((_, _, at))| at).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::policy::{Built, Filter};
+
+    fn question<'a>(tags: &'a [Listed<'a>], filter: &'a Filter) -> Question<'a> {
+        Question { current: None, current_digest: None, current_built: Built::Unread, prerelease: None, filter, now: None, tags }
+    }
 
     fn length(listed: &Listed<'_>) -> Result<usize, Refusal> {
         if listed.tag.contains('!') { Err(Refusal::new("loud")) } else { Ok(listed.tag.len()) }
@@ -97,13 +115,13 @@ mod tests {
 
     #[track_caller]
     fn check(tags: &[&str], current: Option<&str>, best: Option<&str>) {
-        let mut tags: Vec<_> = tags.iter().map(|tag| Listed { tag, digest: None }).collect();
-        let floor = current.map(|tag| Floor { tag, place: tag.len() });
+        let mut tags: Vec<_> = tags.iter().map(|tag| Listed::named(tag)).collect();
+        let (floor, filter) = (current.map(|tag| Floor { tag, place: tag.len() }), Filter::default());
         for _ in 0..=tags.len() {
             tags.reverse();
             let turn = usize::from(!tags.is_empty());
             tags.rotate_left(turn);
-            let judgement = rank(&tags, floor.as_ref(), length);
+            let judgement = rank(&question(&tags, &filter), floor.as_ref(), length);
             assert_eq!(judgement.best.first().map(|at| tags[*at].tag), best);
             assert_eq!(judgement.refusals.len(), tags.len());
         }
@@ -120,8 +138,9 @@ mod tests {
     #[test]
     fn the_best_are_ranked_the_highest_first() {
         let texts: Vec<String> = (1..=40).map(|length| "x".repeat((length * 7) % 41)).collect();
-        let tags: Vec<_> = texts.iter().map(|tag| Listed { tag, digest: None }).collect();
-        let lengths: Vec<usize> = rank(&tags, None, length).best.into_iter().map(|at| tags[at].tag.len()).collect();
+        let tags: Vec<_> = texts.iter().map(|tag| Listed::named(tag)).collect();
+        let filter = Filter::default();
+        let lengths: Vec<usize> = rank(&question(&tags, &filter), None, length).best.into_iter().map(|at| tags[at].tag.len()).collect();
         assert_eq!(lengths, (25..=40).rev().collect::<Vec<_>>());
     }
 

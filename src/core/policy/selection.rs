@@ -1,10 +1,13 @@
 //! A policy together with its filters, and what both say to a list of tags.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use jiff::Timestamp;
 
 use super::filter::Filter;
 use super::rank::{Judgement, Refusal};
-use super::{Listed, Policy, Prerelease, Question};
+use super::{Built, Listed, Policy, Prerelease, Question};
 use crate::core::image::{Digest, Pin, Tag};
 
 /// How tags are chosen for one container: what its directives say.
@@ -18,6 +21,19 @@ pub struct Selection {
     pub prerelease: Option<Prerelease>,
     /// How the image is written.
     pub pin: Pin,
+}
+
+/// What is known of the container that a tag is chosen for, and the time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The tag that runs, which need not be listed nor legal; `None` when the image names none.
+    pub current: Option<&'a str>,
+    /// The digest that runs, when it is known.
+    pub digest: Option<&'a Digest>,
+    /// When the current tag was built; where it is listed, what is listed counts.
+    pub current_built: Built,
+    /// The time by which tags have an age; without it none is known.
+    pub now: Option<Timestamp>,
 }
 
 /// What the selection makes of a list.
@@ -52,31 +68,28 @@ pub struct Evaluation<'a> {
 /// Chooses among the tags of a complete listing. The choice is newer than `current` in the policy's order, or, for a policy that
 /// follows a tag, is `current`; it does not depend on the order of the list. `current` need not be listed.
 pub fn choose(selection: &Selection, current: Option<&Tag>, tags: &[Tag]) -> Choice {
-    let listed: Vec<_> = tags.iter().map(|tag| Listed { tag: tag.as_str(), digest: None }).collect();
-    let evaluation = evaluate(selection, current.map(Tag::as_str), None, &listed);
-    let tag = evaluation.chosen().and_then(|at| tags.get(at)).cloned();
-    Choice { tag, reason: evaluation.reason(), qualifying: evaluation.qualifying() }
+    let listed: Vec<_> = tags.iter().map(|tag| Listed::named(tag.as_str())).collect();
+    evaluate(selection, &Asked { current: current.map(Tag::as_str), ..Asked::default() }, &listed).choice()
 }
 
 /// Says of every tag what becomes of it. Tags are texts here, since a list given by hand may hold anything.
-pub fn evaluate<'a>(
-    selection: &Selection,
-    current: Option<&str>,
-    current_digest: Option<&Digest>,
-    tags: &'a [Listed<'a>],
-) -> Evaluation<'a> {
-    let mut refusals: Vec<_> = tags.iter().map(|listed| selection.filter.admit(listed.tag).err()).collect();
-    let (places, passed): (Vec<_>, Vec<_>) =
-        tags.iter().enumerate().zip(&refusals).filter(|(_, refusal)| refusal.is_none()).map(|((at, listed), _)| (at, *listed)).unzip();
-    let question = Question { current, current_digest, prerelease: selection.prerelease, tags: &passed };
-    let judged = selection.policy.kind.judge(&question);
-    for (at, refusal) in places.iter().zip(judged.refusals) {
-        if let Some(place) = refusals.get_mut(*at) {
-            *place = refusal;
-        }
+pub fn evaluate<'a>(selection: &Selection, asked: &Asked<'_>, tags: &'a [Listed<'a>]) -> Evaluation<'a> {
+    let &Asked { current, digest, current_built, now } = asked;
+    let Selection { policy, filter, prerelease, .. } = selection;
+    let question = Question { current, current_digest: digest, current_built, prerelease: *prerelease, filter, now, tags };
+    Evaluation { tags, judgement: policy.kind.judge(&question) }
+}
+
+impl Selection {
+    /// A policy with nothing beside it.
+    pub fn of(policy: Policy) -> Self {
+        Self { policy, filter: Filter::default(), prerelease: None, pin: Pin::Tag }
     }
-    let best = judged.best.iter().filter_map(|at| places.get(*at)).copied().collect();
-    Evaluation { tags, judgement: Judgement { refusals, best } }
+
+    /// Whether the choice depends on times, so that the same list may lead to another tag later, or when more is known.
+    pub fn depends_on_time(&self) -> bool {
+        self.policy.needs_build_times() || self.filter.min_age.is_some()
+    }
 }
 
 /// Whether `candidate` is newer than `than` in the policy's order: what a binding on `than` lets pass. With `digest` it always is,
@@ -108,13 +121,20 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Every tag with its verdict and the reason for it, in the order of the list.
-    pub fn verdicts(&self) -> impl Iterator<Item = (&'a str, Verdict, String)> {
+    pub fn verdicts(&self) -> impl Iterator<Item = (&'a str, Verdict, Cow<'static, str>)> {
+        let below = format!("ranks below {}", self.candidate().unwrap_or_default());
         let judged = self.tags.iter().zip(&self.judgement.refusals).enumerate();
-        judged.map(|(at, (listed, refusal))| match refusal {
-            Some(refusal) => (listed.tag, Verdict::Refused, refusal.as_str().to_owned()),
-            None if Some(at) == self.chosen() => (listed.tag, Verdict::Chosen, self.rank()),
-            None => (listed.tag, Verdict::Eligible, format!("ranks below {}", self.candidate().unwrap_or_default())),
+        judged.map(move |(at, (listed, refusal))| match refusal {
+            Some(refusal) => (listed.tag, Verdict::Refused, refusal.as_str().into()),
+            None if Some(at) == self.chosen() => (listed.tag, Verdict::Chosen, self.rank().into()),
+            None => (listed.tag, Verdict::Eligible, below.clone().into()),
         })
+    }
+
+    /// What comes of it. A chosen text that is no tag is none.
+    pub fn choice(&self) -> Choice {
+        let tag = self.candidate().and_then(|tag| tag.parse().ok());
+        Choice { tag, reason: self.reason(), qualifying: self.qualifying() }
     }
 
     /// Why the whole came out as it did, in one sentence without a full stop.
@@ -179,8 +199,8 @@ mod tests {
 
     fn selection(policy: &str, allow: Option<&str>, ignore: Option<&str>) -> Selection {
         let read = |text: Option<&str>| text.map(|text| Patterns::parse(text).unwrap());
-        let filter = Filter { allow: read(allow), ignore: read(ignore) };
-        Selection { policy: Policy::parse(policy).unwrap(), filter, prerelease: None, pin: Pin::Tag }
+        let filter = Filter { allow: read(allow), ignore: read(ignore), min_age: None };
+        Selection { filter, ..Selection::of(Policy::parse(policy).unwrap()) }
     }
 
     fn tag(text: &str) -> Tag {
@@ -213,8 +233,8 @@ mod tests {
     fn filters_come_before_the_policy() {
         let filtered = selection("semver:*", Some("glob:1.*"), Some("glob:*.9"));
         check(&filtered, "1.0.0", &["1.0.9", "1.0.8", "2.0.0"], Some("1.0.8"), "1.0.8 is the only one of 3 tags that qualifies");
-        let list = ["1.0.9", "1.0.8", "2.0.0", "1.0.7"].map(|tag| Listed { tag, digest: None });
-        let evaluation = evaluate(&filtered, None, None, &list);
+        let list = ["1.0.9", "1.0.8", "2.0.0", "1.0.7"].map(Listed::named);
+        let evaluation = evaluate(&filtered, &Asked::default(), &list);
         let verdicts: Vec<_> = evaluation.verdicts().map(|(tag, verdict, reason)| format!("{tag} {} {reason}", verdict.as_str())).collect();
         let expected = [
             "1.0.9 refused matches ignore-tags",

@@ -76,7 +76,7 @@ impl TagPolicy for InRange {
 
 impl TagPolicy for Relative {
     fn judge(&self, question: &Question<'_>) -> Judgement {
-        let refused = |refusal| Judgement::refused(question.tags.len(), refusal);
+        let refused = |refusal| Judgement::refused(question, refusal);
         match question.current {
             None => return refused(Refusal::NO_CURRENT),
             Some(tag) if tag != LATEST && Version::parse(tag).is_none() => return refused(CURRENT_NO_VERSION),
@@ -117,7 +117,7 @@ fn newest(
     let current = question.current.and_then(|tag| Some(Floor { tag, place: Version::parse(tag)? }));
     let version = current.as_ref().map(|floor| &floor.place);
     let parts_min = version.map_or(3, Version::parts);
-    rank(question.tags, current.as_ref(), |listed: &Listed<'_>| {
+    rank(question, current.as_ref(), |listed: &Listed<'_>| {
         let candidate = Version::parse(listed.tag).ok_or(NO_VERSION)?;
         if candidate.parts() < parts_min {
             return Err(TOO_FEW_NUMBERS);

@@ -7,18 +7,19 @@
 //!
 //! A question is a selection with the tag that runs. The same list serves when one of the best runs by now and the tag before it had a place in
 //! the policy's order: what qualifies above the new one is a part of what qualified before, and all of it is among the best. (From `latest` to
-//! a version is no such step: pre-releases may qualify after it that did not before.) Any other question needs a new listing.
+//! a version is no such step: pre-releases may qualify after it that did not before.) Any other question needs a new listing, and so does every
+//! question about times, which are not kept.
 
 use super::rank::BEST_MAX;
 use super::selection::rank;
-use super::{Choice, Listed, Selection, choose, evaluate, is_newer};
+use super::{Asked, Choice, Evaluation, Listed, Selection, Tags, evaluate, is_newer};
 use crate::core::image::Tag;
 
 /// The tags of a repository, as far as they are known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listing {
     /// A complete listing, just read.
-    Whole(Vec<Tag>),
+    Whole(Tags),
     /// What was kept of the last one, with the tags that were read since.
     Kept(Vec<Shortlist>),
 }
@@ -38,7 +39,7 @@ impl Listing {
     /// What the selection chooses; `None` when this question was not put to the listing that is kept.
     pub fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
         match self {
-            Self::Whole(tags) => Some(choose(selection, Some(current), tags)),
+            Self::Whole(tags) => Some(tags.choose(selection, Some(current))),
             Self::Kept(shortlists) => shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current)),
         }
     }
@@ -47,8 +48,8 @@ impl Listing {
 impl Shortlist {
     /// The best of a complete listing. `current` need not be listed.
     pub fn of(selection: &Selection, current: &Tag, tags: &[Tag]) -> Self {
-        let listed: Vec<_> = tags.iter().map(|tag| Listed { tag: tag.as_str(), digest: None }).collect();
-        let evaluation = evaluate(selection, Some(current.as_str()), None, &listed);
+        let listed: Vec<_> = tags.iter().map(|tag| Listed::named(tag.as_str())).collect();
+        let evaluation = from(selection, current, &listed);
         let (best, qualifying) = (joined(evaluation.best()), evaluation.qualifying());
         Self { selection: selection.clone(), current: current.clone(), best, qualifying, listed: tags.len() }
     }
@@ -58,10 +59,10 @@ impl Shortlist {
         self.current == *current && self.selection == *selection
     }
 
-    /// Whether it answers this question.
+    /// Whether it answers this question, which is not about times.
     pub fn answers(&self, selection: &Selection, current: &Tag) -> bool {
         let is_next = || self.has(current) && is_newer(selection, current, &self.current);
-        self.selection == *selection && (self.current == *current || is_next())
+        self.selection == *selection && !selection.depends_on_time() && (self.current == *current || is_next())
     }
 
     /// Takes up a tag that is there beside what was listed. One that does not come to be among the best is left out: it may have been listed.
@@ -69,8 +70,8 @@ impl Shortlist {
         if self.has(tag) {
             return;
         }
-        let tags: Vec<_> = self.best().chain([tag.as_str()]).map(|tag| Listed { tag, digest: None }).collect();
-        let evaluation = evaluate(&self.selection, Some(self.current.as_str()), None, &tags);
+        let tags: Vec<_> = self.best().chain([tag.as_str()]).map(Listed::named).collect();
+        let evaluation = from(&self.selection, &self.current, &tags);
         if evaluation.best().any(|best| best == tag.as_str()) {
             self.best = joined(evaluation.best());
             self.qualifying += 1;
@@ -82,11 +83,11 @@ impl Shortlist {
         if !self.answers(selection, current) {
             return None;
         }
-        let tags: Vec<_> = self.best().map(|tag| Listed { tag, digest: None }).collect();
+        let tags: Vec<_> = self.best().map(Listed::named).collect();
         let (best, qualifying) = if self.current == *current {
             (self.best().next(), self.qualifying)
         } else {
-            let evaluation = evaluate(selection, Some(current.as_str()), None, &tags);
+            let evaluation = from(selection, current, &tags);
             (evaluation.candidate(), evaluation.qualifying())
         };
         let reason = match best {
@@ -103,6 +104,10 @@ impl Shortlist {
     fn has(&self, tag: &Tag) -> bool {
         self.best().any(|best| best == tag.as_str())
     }
+}
+
+fn from<'a>(selection: &Selection, current: &Tag, tags: &'a [Listed<'a>]) -> Evaluation<'a> {
+    evaluate(selection, &Asked { current: Some(current.as_str()), ..Asked::default() }, tags)
 }
 
 fn joined<'a>(tags: impl Iterator<Item = &'a str>) -> Box<str> {

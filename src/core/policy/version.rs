@@ -6,8 +6,10 @@
 //!
 //! Order: numbers; then pre-releases before finished versions; then suffixes as SemVer 2.0.0 section 11 compares
 //! pre-releases, except that digits inside an identifier count as a number (`rc9` before `rc10`); none is the greatest.
-//! SemVer's part of this is `semver::Version`; here a tag is brought into the form that it takes.
+//! SemVer's part of this is `semver::Prerelease`; here a suffix is brought into the form that it takes, once it has to be compared, which among
+//! thousands of tags it rarely has.
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
@@ -19,18 +21,19 @@ const PRE_RELEASE_WORDS: [&str; 8] = ["alpha", "beta", "rc", "pre", "preview", "
 /// A version that borrows its suffix from the tag. Equal means equal in order: `v1.0` is `1.0.0`.
 #[derive(Clone, Debug)]
 pub struct Version<'a> {
-    /// Its place among the versions of SemVer, where a variant is one more pre-release.
-    place: semver::Version,
+    numbers: [u64; 3],
     /// How many numbers were written, from 1 to 3.
     parts: u8,
     suffix: &'a str,
+    /// The suffix as SemVer takes it, where a variant is one more pre-release.
+    pre: OnceCell<Prerelease>,
     is_pre_release: bool,
 }
 
 impl<'a> Version<'a> {
     /// Reads a whole tag. `None` when it is no version, also when a number does not fit 64 bits.
     pub fn parse(tag: &'a str) -> Option<Self> {
-        let (core, suffix, pre) = split(tag)?;
+        let (core, suffix) = split(tag)?;
         let mut numbers = [0; 3];
         let mut written = core.split('.');
         let mut parts = 0;
@@ -38,19 +41,22 @@ impl<'a> Version<'a> {
             *number = parse_number(text)?;
             parts += 1;
         }
-        let [major, minor, patch] = numbers;
-        let place = semver::Version { pre, ..semver::Version::new(major, minor, patch) };
-        written.next().is_none().then(|| Self { place, parts, suffix, is_pre_release: is_pre_release(suffix) })
+        let is_whole = written.next().is_none();
+        is_whole.then(|| Self { numbers, parts, suffix, pre: OnceCell::new(), is_pre_release: is_pre_release(suffix) })
     }
 
     /// Major, minor and patch; parts that are not written are 0.
     pub fn numbers(&self) -> [u64; 3] {
-        [self.place.major, self.place.minor, self.place.patch]
+        self.numbers
     }
 
-    /// Its place among the versions of SemVer, where a variant is one more pre-release.
-    pub fn place(&self) -> &semver::Version {
-        &self.place
+    /// Where it is, seen from a version of SemVer; a variant is one more pre-release there.
+    pub fn cmp_to(&self, edge: &semver::Version) -> Ordering {
+        self.numbers.cmp(&[edge.major, edge.minor, edge.patch]).then_with(|| self.pre().cmp(&edge.pre))
+    }
+
+    fn pre(&self) -> &Prerelease {
+        self.pre.get_or_init(|| pre_release(self.suffix))
     }
 
     /// How many numbers are written: 1, 2 or 3.
@@ -85,7 +91,7 @@ impl<'a> Version<'a> {
 impl Ord for Version<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |version: &Self| (version.numbers(), !version.is_pre_release);
-        rank(self).cmp(&rank(other)).then_with(|| self.place.pre.cmp(&other.place.pre))
+        rank(self).cmp(&rank(other)).then_with(|| self.pre().cmp(other.pre()))
     }
 }
 
@@ -103,8 +109,8 @@ impl PartialEq for Version<'_> {
 
 impl Eq for Version<'_> {}
 
-/// Numbers, suffix, and the suffix as SemVer takes it. `None` when what follows the numbers is no version's.
-pub fn split(text: &str) -> Option<(&str, &str, Prerelease)> {
+/// The numbers and the suffix, which is empty when there is none. `None` when what follows the numbers is no version's.
+pub fn split(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix('v').unwrap_or(text);
     // Build metadata has no say in the order (SemVer section 10). The grammar of tags has no `+`; lists given by hand may.
     let (text, metadata) = text.split_once('+').map_or((text, None), |(text, metadata)| (text, Some(metadata)));
@@ -112,35 +118,45 @@ pub fn split(text: &str) -> Option<(&str, &str, Prerelease)> {
         return None;
     }
     match text.split_once('-') {
-        Some((core, suffix)) => Some((core, suffix, pre_release(suffix)?)),
-        None => Some((text, "", Prerelease::EMPTY)),
+        Some((core, suffix)) => is_suffix(suffix).then_some((core, suffix)),
+        None => Some((text, "")),
     }
 }
 
-fn pre_release(suffix: &str) -> Option<Prerelease> {
-    let identifiers: Vec<_> = suffix.split('.').map(identifier).collect();
-    Prerelease::new(&identifiers.join(".")).ok().filter(|pre| !pre.is_empty())
+/// Whether the text is SemVer's grammar of a pre-release, but for leading zeros.
+fn is_suffix(text: &str) -> bool {
+    let is_identifier = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    text.split('.').all(is_identifier)
 }
 
-/// The identifier, spelt so that SemVer's order (bare numbers by value, others by bytes) is by the numbers in it: leading zeros are
+/// A suffix as SemVer takes it; what is no suffix is none.
+pub fn pre_release(suffix: &str) -> Prerelease {
+    let mut spelt = String::with_capacity(suffix.len());
+    for (place, text) in suffix.split('.').enumerate() {
+        spelt += if place > 0 { "." } else { "" };
+        spell(text, &mut spelt);
+    }
+    Prerelease::new(&spelt).unwrap_or_default()
+}
+
+/// Adds the identifier, spelt so that SemVer's order (bare numbers by value, others by bytes) is by the numbers in it: leading zeros are
 /// left out, and beside letters the length of each number stands before it, as wide as any length.
-fn identifier(text: &str) -> String {
+fn spell(text: &str, spelt: &mut String) {
     if is_number(text) {
-        return without_zeros(text).to_owned();
+        *spelt += without_zeros(text);
+        return;
     }
-    let mut spelt = String::new();
     let mut rest = text;
     while !rest.is_empty() {
         let (letters, after) = rest.split_at(rest.find(|character: char| character.is_ascii_digit()).unwrap_or(rest.len()));
         let (digits, after) = after.split_at(after.find(|character: char| !character.is_ascii_digit()).unwrap_or(after.len()));
-        spelt += letters;
+        *spelt += letters;
         if !digits.is_empty() {
             let number = without_zeros(digits);
             let _ = write!(spelt, "{:020}{number}", number.len());
         }
         rest = after;
     }
-    spelt
 }
 
 fn without_zeros(digits: &str) -> &str {

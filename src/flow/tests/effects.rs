@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::candidate::questions;
-use crate::core::policy::Shortlist;
+use crate::core::policy::{Shortlist, Tags};
 use crate::core::update::Prompt;
 use crate::flow::commands::{CommandRefused, Lifted};
 use crate::flow::looked::{Look, Looked};
@@ -300,7 +300,7 @@ fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
     let mut looked = Looked::default();
     let failed = failed_read(Access::Configured(1));
     looked.note_trouble(&failed, now);
-    let read = Ok(Read { listing: Listing::Whole(vec![]), digests: BTreeMap::new() });
+    let read = Ok(Read { listing: Listing::Whole(Tags::default()), digests: BTreeMap::new() });
     looked.note_trouble(&Observation { access: Access::Anonymous, read, ..failed.clone() }, now);
     assert!(looked.trouble(&failed.repository, &Access::Configured(1)).is_some());
     assert!(looked.trouble(&failed.repository, &Access::Anonymous).is_none());
@@ -310,7 +310,7 @@ fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
 fn a_delivery_that_is_ahead_of_the_list_is_looked_into_once_more() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
-    let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()]), digests: BTreeMap::new() };
+    let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()].into()), digests: BTreeMap::new() };
     let mut look = |trigger, named: Option<&str>| {
         let named = named.into_iter().map(|tag| tag.parse().unwrap()).collect();
         world.send(Message::Observed(vec![Observation { trigger, named, read: Ok(read.clone()), ..failed_read(Access::Anonymous) }]));

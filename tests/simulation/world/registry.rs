@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use skeg::core::image::{Digest, Repository, Tag};
 use skeg::core::rollout::ImageIndex;
@@ -92,6 +93,11 @@ impl Registry for Link {
     async fn digest(&self, repository: &Repository, tag: &Tag, _: &Access) -> Result<Option<Digest>, RegistryError> {
         let (wanted, tag) = (repository.clone(), tag.clone());
         let asked = self.ask(Far::Registry, (Does::Read, "reading a digest"), move |world, _| world.registry.digest(&wanted, &tag));
+        asked.await.map_err(|error| no_answer(repository, error))
+    }
+
+    async fn built(&self, repository: &Repository, _: &Digest, _: &Access) -> Result<Option<Timestamp>, RegistryError> {
+        let asked = self.ask(Far::Registry, (Does::Read, "reading a build time"), |_, _| None);
         asked.await.map_err(|error| no_answer(repository, error))
     }
 }

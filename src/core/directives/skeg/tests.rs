@@ -95,7 +95,7 @@ fn every_directive_is_honoured() {
     ]);
     let selection = directives.selection.as_ref().unwrap();
     assert_eq!((selection.policy.as_str(), selection.prerelease, selection.pin), ("minor", Some(Prerelease::No), Pin::Tag));
-    assert_eq!(format!("{:?}", selection.filter), "Filter { allow: Some(glob:1.*), ignore: Some(regexp:-dev$) }");
+    assert_eq!(format!("{:?}", selection.filter), "Filter { allow: Some(glob:1.*), ignore: Some(regexp:-dev$), min_age: None }");
     assert_eq!((directives.trigger, directives.poll.clone()), (TriggerKind::Webhook, Some(PollTimes::Every(Duration::from_mins(90)))));
     assert!(directives.init_containers && directives.pause);
     let rules = &directives.rules;
@@ -208,7 +208,7 @@ fn a_directive_of_a_later_version_holds_the_workload() {
     }
     check_error("apply=git", "apply: this version of skeg does not have `git` yet");
     check_error("write-back=pull-request", "write-back: this version of skeg does not have `pull-request` yet");
-    check_errors(&["policy=newest"], &["policy: this version of skeg does not have the policy `newest` yet"]);
+    check_errors(&["policy=commit:infra#main"], &["policy: this version of skeg does not have the policy `commit` yet"]);
 }
 
 #[test]

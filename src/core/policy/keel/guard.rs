@@ -111,7 +111,7 @@ impl TagPolicy for Guarded {
         let current = question.current;
         let floor = current.filter(|_| !self.0.follows_digest()).and_then(|tag| Some(Floor { tag, place: self.place(tag)? }));
         let is_text = matches!(self.0.kind, Kind::Glob(_) | Kind::Regexp(_));
-        let mut judgement = rank(question.tags, floor.as_ref(), |listed: &Listed<'_>| match (listed.digest, question.current_digest) {
+        let mut judgement = rank(question, floor.as_ref(), |listed: &Listed<'_>| match (listed.digest, question.current_digest) {
             (Some(new), Some(running)) if self.0.follows_digest() && new == running && current == Some(listed.tag) => Err(SAME_DIGEST),
             _ => self.admit(current, listed),
         });
@@ -141,16 +141,30 @@ mod tests {
     use super::*;
     use crate::core::image::Digest;
     use crate::core::policy::keel::Options;
+    use crate::core::policy::{Built, Filter};
 
     fn guarded(text: &str, match_tag: bool) -> Guarded {
         KeelPolicy::parse(text, Options { match_tag, ..Options::default() }).unwrap().into()
     }
 
+    fn judge(policy: &Guarded, current: &str, running: Option<&Digest>, tags: &[Listed<'_>]) -> Judgement {
+        let filter = &Filter::default();
+        let current_built = Built::Unread;
+        policy.judge(&Question {
+            current: Some(current),
+            current_digest: running,
+            current_built,
+            prerelease: None,
+            filter,
+            now: None,
+            tags,
+        })
+    }
+
     #[track_caller]
     fn check(text: &str, current: &str, tags: &str, expected: Option<&str>) {
-        let tags: Vec<_> = tags.split(' ').map(|tag| Listed { tag, digest: None }).collect();
-        let question = Question { current: Some(current), current_digest: None, prerelease: None, tags: &tags };
-        let judged = guarded(text, false).judge(&question);
+        let tags: Vec<_> = tags.split(' ').map(|tag| Listed::named(tag)).collect();
+        let judged = judge(&guarded(text, false), current, None, &tags);
         assert_eq!(judged.best.first().map(|at| tags[*at].tag), expected, "{text} {current} {tags:?}");
     }
 
@@ -191,13 +205,12 @@ mod tests {
     fn with_match_tag_the_digest_of_the_current_tag_is_followed() {
         let policy = guarded("force", true);
         let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        let judge = |digest, running| {
-            let tags = [Listed { tag: "dev", digest: None }, Listed { tag: "prod", digest }];
-            let best = policy.judge(&Question { current: Some("prod"), current_digest: running, prerelease: None, tags: &tags }).best;
-            best.first().map(|at| tags[*at].tag)
+        let chosen = |digest, running| {
+            let tags = [Listed::named("dev"), Listed { digest, ..Listed::named("prod") }];
+            judge(&policy, "prod", running, &tags).best.first().map(|at| tags[*at].tag)
         };
-        assert_eq!(judge(None, None), Some("prod"));
-        assert_eq!(judge(Some(&digest), Some(&digest)), None);
+        assert_eq!(chosen(None, None), Some("prod"));
+        assert_eq!(chosen(Some(&digest), Some(&digest)), None);
         assert!(policy.follows_digest() && policy.is_newer("prod", "prod"));
     }
 
@@ -212,8 +225,7 @@ mod tests {
 
     #[test]
     fn the_guard_says_that_it_refused() {
-        let tags = [Listed { tag: "build-9", digest: None }];
-        let question = Question { current: Some("build-10"), current_digest: None, prerelease: None, tags: &tags };
-        assert_eq!(guarded("glob:build-*", false).judge(&question).refusals, [Some(LOWER)]);
+        let tags = [Listed::named("build-9")];
+        assert_eq!(judge(&guarded("glob:build-*", false), "build-10", None, &tags).refusals, [Some(LOWER)]);
     }
 }

@@ -1,14 +1,16 @@
 use super::*;
-use crate::core::policy::Policy;
+use crate::core::policy::{Built, Filter, Policy};
 
 /// What `policy` picks; `current` `-` is none.
 #[track_caller]
 fn check_with(policy: &str, prerelease: Option<Prerelease>, current: &str, tags: &str, expected: Option<&str>) {
     let kind = Policy::parse(policy).unwrap().kind;
-    let mut list: Vec<_> = tags.split_whitespace().map(|tag| Listed { tag, digest: None }).collect();
+    let mut list: Vec<_> = tags.split_whitespace().map(Listed::named).collect();
     let current = (current != "-").then_some(current);
+    let filter = &Filter::default();
     for _ in 0..2 {
-        let judgement = kind.judge(&Question { current, current_digest: None, prerelease, tags: &list });
+        let question = Question { current, current_digest: None, current_built: Built::Unread, prerelease, filter, now: None, tags: &list };
+        let judgement = kind.judge(&question);
         let picked = judgement.best.first().map(|at| list[*at].tag);
         assert_eq!(picked, expected, "{policy} {prerelease:?} from {current:?} among {tags}");
         list.reverse();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::image::Pin;
-use crate::core::policy::{Filter, KINDS, Patterns, Policy, Prerelease};
+use crate::core::policy::{Filter, KINDS, Patterns, Policy, Prerelease, choose};
 
 fn selection(policy: &str) -> Selection {
     Selection { policy: Policy::parse(policy).unwrap(), filter: Filter::default(), prerelease: None, pin: Pin::Tag }
@@ -51,14 +51,14 @@ fn it_answers_for_the_tag_that_ran_and_for_the_best_that_may_run_now() {
     check(&from_latest, &selection("all"), "latest", Some((Some("1.1.0"), 2)));
     check(&from_latest, &selection("all"), "1.1.0", None);
     check(&kept, &selection("patch"), "1.0.0", None);
-    let ignoring = Filter { allow: None, ignore: Some(Patterns::parse("glob:1.2.*").unwrap()) };
+    let ignoring = Filter { ignore: Some(Patterns::parse("glob:1.2.*").unwrap()), ..Filter::default() };
     check(&kept, &Selection { filter: ignoring, ..minor.clone() }, "1.0.0", None);
     check(&kept, &Selection { prerelease: Some(Prerelease::Yes), ..minor }, "1.0.0", None);
 }
 
 #[test]
 fn filters_hold_for_what_was_read_since() {
-    let ignoring = Filter { allow: None, ignore: Some(Patterns::parse("glob:*.9").unwrap()) };
+    let ignoring = Filter { ignore: Some(Patterns::parse("glob:*.9").unwrap()), ..Filter::default() };
     let minor = Selection { filter: ignoring, ..selection("minor") };
     let mut kept = Shortlist::of(&minor, &tag("1.0.0"), &tags(&["1.0.0", "1.1.0"]));
     kept.add(&tag("1.1.9"));
@@ -134,11 +134,14 @@ impl Numbers {
 fn whatever_the_policy_it_chooses_what_a_listing_with_the_new_tag_in_it_would_be_answered_with() {
     let mut numbers = Numbers(0x5eed);
     let (mut answered, mut moved_on) = (0, 0);
-    for round in 0..700 {
+    for round in 0..1_200 {
         let kind = KINDS.get(round % KINDS.len()).unwrap();
         let prerelease =
             [None, Some(Prerelease::Yes), Some(Prerelease::No), Some(Prerelease::Same)].get(round / KINDS.len() % 4).copied().unwrap();
-        let selection = Selection { prerelease, ..selection(&kind.form.replace("<range>", ">=0.2")) };
+        let pattern = if kind.name == "glob" { "*.?*" } else { r"^v?(?<order>\d+\.\d)|^[a-z]" };
+        let direction = [":asc", ":desc", ""].get(round % 3).copied().unwrap();
+        let form = kind.form.replace("<range>", ">=0.2").replace("<pattern>", pattern).replace("[:asc|desc]", direction);
+        let selection = Selection { prerelease, ..selection(&form) };
         let mut listed: Vec<Tag> = (0..numbers.below(60)).map(|_| numbers.tag()).collect();
         listed.sort();
         listed.dedup();

@@ -1,0 +1,65 @@
+//! The tags of a complete listing, and what is known of their age.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Asked, Built, Choice, Listed, Selection, evaluate};
+use crate::core::image::Tag;
+
+/// The tags of a complete listing. Of those that no policy asks the age of, only the names are known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tags {
+    names: Vec<Tag>,
+    ages: BTreeMap<Tag, Age>,
+    /// When the list was read, by which tags have an age.
+    at: Option<Timestamp>,
+    /// Whether there is more to read about the tags than one look reads.
+    pub is_incomplete: bool,
+}
+
+/// What is known of the age of one tag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Age {
+    /// When its image was built.
+    pub built: Built,
+    /// When it was seen first.
+    pub first_seen: Option<Timestamp>,
+}
+
+impl Tags {
+    /// A list that was read at `at`.
+    pub fn read(names: Vec<Tag>, at: Timestamp) -> Self {
+        Self { names, at: Some(at), ..Self::default() }
+    }
+
+    /// The names, as listed.
+    pub fn names(&self) -> &[Tag] {
+        &self.names
+    }
+
+    /// Notes the age of a tag, which need not be listed: so is what runs, and what it is compared with.
+    pub fn note(&mut self, tag: &Tag, age: Age) {
+        self.ages.insert(tag.clone(), age);
+    }
+
+    /// What the selection chooses; see [`choose`](super::choose).
+    pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
+        let age = |tag: &Tag| self.ages.get(tag).copied().unwrap_or_default();
+        let list = |tag| {
+            let Age { built, first_seen } = if self.ages.is_empty() { Age::default() } else { age(tag) };
+            Listed { built, first_seen, ..Listed::named(tag.as_str()) }
+        };
+        let listed: Vec<_> = self.names.iter().map(list).collect();
+        let current_built = current.map_or(Built::Unread, |current| age(current).built);
+        let asked = Asked { current: current.map(Tag::as_str), current_built, now: self.at, ..Asked::default() };
+        evaluate(selection, &asked, &listed).choice()
+    }
+}
+
+impl From<Vec<Tag>> for Tags {
+    /// A list of which only the names are known.
+    fn from(names: Vec<Tag>) -> Self {
+        Self { names, ..Self::default() }
+    }
+}
