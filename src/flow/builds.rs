@@ -133,7 +133,7 @@ impl Look<'_> {
             tags.is_incomplete = true;
         }
         unread.extend(self.again(wanted));
-        self.read_all(unread).await?;
+        self.read_all(&unread).await?;
         self.note(&mut tags, wanted);
         let mut listing = Listing::Whole(tags);
         for turn in 0..CHOICES_MAX {
@@ -144,7 +144,7 @@ impl Look<'_> {
             }
             let is_last = turn + 1 == CHOICES_MAX;
             if !is_last {
-                self.read_all(chosen.iter().cloned().collect()).await?;
+                self.read_all(&chosen.iter().cloned().collect::<Vec<_>>()).await?;
             }
             if let Listing::Whole(tags) = &mut listing {
                 self.note(tags, wanted);
@@ -164,7 +164,7 @@ impl Look<'_> {
         named.chain(moving.into_iter().take(MOVING_AGAIN_MAX)).chain(others.into_iter().take(OTHERS_AGAIN_MAX)).cloned().collect()
     }
 
-    async fn read_all(&mut self, tags: Vec<Tag>) -> Result<(), RegistryError> {
+    async fn read_all(&mut self, tags: &[Tag]) -> Result<(), RegistryError> {
         for some in tags.chunks(AT_ONCE) {
             let read = try_join_all(some.iter().map(|tag| self.read_one(tag))).await?;
             for (tag, reading) in some.iter().zip(read) {

@@ -28,9 +28,13 @@ pub(super) struct Times(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    by_digest: HashMap<Digest, Option<Timestamp>>,
+    by_digest: HashMap<Digest, Said>,
     in_order: VecDeque<Digest>,
 }
+
+/// What an image says, if anything.
+#[derive(Clone, Copy)]
+struct Said(Option<Timestamp>);
 
 /// As much of a manifest or an index as leads to a time.
 #[derive(Deserialize)]
@@ -60,13 +64,13 @@ struct Created {
 }
 
 impl Times {
-    fn get(&self, digest: &Digest) -> Option<Option<Timestamp>> {
+    fn get(&self, digest: &Digest) -> Option<Said> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).by_digest.get(digest).copied()
     }
 
     fn keep(&self, digest: &Digest, built: Option<Timestamp>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.by_digest.insert(digest.clone(), built).is_some() {
+        if kept.by_digest.insert(digest.clone(), Said(built)).is_some() {
             return;
         }
         kept.in_order.push_back(digest.clone());
@@ -80,7 +84,7 @@ impl Times {
 
 /// When the image at `digest` was built; `None` when it does not say, is no image, or is not there.
 pub(super) async fn built(client: &RegistryClient, target: &Target<'_>, digest: &Digest) -> Result<Option<Timestamp>, RegistryError> {
-    if let Some(known) = client.times.get(digest) {
+    if let Some(Said(known)) = client.times.get(digest) {
         return Ok(known);
     }
     let built = read(client, target, digest).await?;

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_tag_must_be_as_old_as_min_age_since_build_and_first_sight() {
         let at = |seconds: i64| Timestamp::from_second(1_700_000_000 + seconds).unwrap();
-        let filter = Filter { min_age: Some(Duration::from_secs(60)), ..Filter::default() };
+        let filter = Filter { min_age: Some(Duration::from_mins(1)), ..Filter::default() };
         let check = |built: Built, first_seen: Option<i64>, expected: Result<(), Refusal>| {
             let listed = Listed { built, first_seen: first_seen.map(at), ..Listed::named("1.0") };
             assert_eq!(filter.admit(&listed, Some(at(100))), expected, "{listed:?}");

@@ -18,15 +18,21 @@ pub fn parse(argument: Option<&str>) -> Read {
     Ok(Arc::new(Matching(Pattern::glob(pattern)?)))
 }
 
+impl Matching {
+    /// Where a tag is in the order; a moving name that does not match is nowhere.
+    fn place<'t>(&self, tag: &'t str) -> Option<Natural<'t>> {
+        (!is_moving_name(tag) || self.0.matches(tag)).then(|| Natural::of(tag))
+    }
+}
+
 impl TagPolicy for Matching {
     fn judge(&self, question: &Question<'_>) -> Judgement {
-        let has_place = |tag: &&str| self.0.matches(tag) || !is_moving_name(tag);
-        let floor = question.current.filter(has_place).map(|tag| Floor { tag, place: Natural::of(tag) });
+        let floor = question.current.and_then(|tag| Some(Floor { tag, place: self.place(tag)? }));
         rank(question, floor.as_ref(), |listed| if self.0.matches(listed.tag) { Ok(Natural::of(listed.tag)) } else { Err(NO_MATCH) })
     }
 
     fn is_newer(&self, candidate: &str, than: &str) -> bool {
-        Natural::of(candidate) > Natural::of(than)
+        self.place(candidate).zip(self.place(than)).is_some_and(|(candidate, than)| candidate > than)
     }
 }
 

@@ -57,10 +57,12 @@ impl TagPolicy for Newest {
                 }
             }
         });
-        match unread.get() {
-            true if admitted > BUILD_TIMES_MAX => Judgement::refused(question, TOO_MANY),
-            true => judgement.withheld(WAITS),
-            false => judgement,
+        if !unread.get() {
+            judgement
+        } else if admitted > BUILD_TIMES_MAX {
+            Judgement::refused(question, TOO_MANY)
+        } else {
+            judgement.withheld(WAITS)
         }
     }
 

@@ -98,12 +98,12 @@ impl Pattern {
     }
 
     /// The part of the tag that a group of this pattern takes; `None` when the tag does not match, or the group takes no part in it.
-    pub fn part<'t>(&self, group: &Group, tag: &'t str) -> Option<&'t [u8]> {
+    pub fn part<'t>(&self, group: Group, tag: &'t str) -> Option<&'t [u8]> {
         self.part_with(group, tag, &mut self.scratch())
     }
 
     /// [`Pattern::part`], where many tags are asked about.
-    pub fn part_with<'t>(&self, group: &Group, tag: &'t str, scratch: &mut CaptureLocations) -> Option<&'t [u8]> {
+    pub fn part_with<'t>(&self, group: Group, tag: &'t str, scratch: &mut CaptureLocations) -> Option<&'t [u8]> {
         self.regex.captures_read(scratch, tag.as_bytes())?;
         let (from, to) = scratch.get(group.0)?;
         tag.as_bytes().get(from..to)

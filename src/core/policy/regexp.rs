@@ -30,14 +30,14 @@ pub fn parse(argument: Option<&str>) -> Read {
 
 impl ByGroup {
     fn place<'t>(&self, tag: &'t str) -> Option<Natural<'t>> {
-        self.pattern.part(&self.group, tag).map(Natural)
+        self.pattern.part(self.group, tag).map(Natural)
     }
 }
 
 impl TagPolicy for ByGroup {
     fn judge(&self, question: &Question<'_>) -> Judgement {
         let mut scratch = self.pattern.scratch();
-        let mut place = |tag| self.pattern.part_with(&self.group, tag, &mut scratch).map(Natural).ok_or(NO_MATCH);
+        let mut place = |tag| self.pattern.part_with(self.group, tag, &mut scratch).map(Natural).ok_or(NO_MATCH);
         let floor = question.current.and_then(|tag| Some(Floor { tag, place: place(tag).ok()? }));
         // What runs has no such group: the whole name must grow then, so that a changed pattern leads nowhere back.
         let written = question.current.filter(|tag| floor.is_none() && !is_moving_name(tag)).map(Natural::of);
