@@ -156,19 +156,16 @@ async fn push(plane: Plane, late: Late, stop: Stop) -> Option<()> {
     let second = (late == Late::Before).then(|| other.hold(Point::Before, is_push));
     pair.push("1.0.1");
     let since = stop_with(&pair, &mut first).await;
-    match second {
-        Some(mut second) => {
-            second.reached().await;
-            first.release().await.unwrap();
-            // It is on the tip that it expects. The answer begins before the branch moves.
-            pair.until("the late push is taken", async || (pair.commits().len() == 1).then_some(())).await;
-            second.release().await.unwrap();
-        }
-        None => {
-            pair.recorded("1.0.1", &["Done"]).await;
-            stop.rest(since).await;
-            first.release().await.unwrap();
-        }
+    if let Some(mut second) = second {
+        second.reached().await;
+        first.release().await.unwrap();
+        // It is on the tip that it expects. The answer begins before the branch moves.
+        pair.until("the late push is taken", async || (pair.commits().len() == 1).then_some(())).await;
+        second.release().await.unwrap();
+    } else {
+        pair.recorded("1.0.1", &["Done"]).await;
+        stop.rest(since).await;
+        first.release().await.unwrap();
     }
     check_once(&pair, &format!("a push, {late:?}")).await;
     goes_on(&pair).await;

@@ -109,13 +109,13 @@ async fn one_of_two_does_all(plane: Plane, starts: usize) -> Option<Vec<Duration
 }
 
 /// Over all starts: as many patches, commits and messages as updates.
-fn check_each_once(pair: &Pair, names: &BTreeSet<String>, starts: usize) {
-    assert_eq!(names.len(), starts, "one update for each start");
+fn check_each_once(pair: &Pair, updates: &BTreeSet<String>, starts: usize) {
+    assert_eq!(updates.len(), starts, "one update for each start");
     let commits = pair.commits();
-    let named: BTreeSet<&str> =
+    let committed: BTreeSet<&str> =
         commits.iter().filter_map(|commit| commit.body.lines().last()?.rsplit_once('/')).map(|(_, name)| name).collect();
-    assert_eq!((commits.len(), named.len()), (starts, starts), "one commit for each: {commits:#?}");
-    assert!(named.iter().all(|name| names.contains(*name)), "{named:?}");
+    assert_eq!((commits.len(), committed.len()), (starts, starts), "one commit for each: {commits:#?}");
+    assert!(committed.iter().all(|name| updates.contains(*name)), "{committed:?}");
     let slack = &pair.ends().slack;
     assert_eq!((slack.calls("chat.postMessage"), slack.messages().len()), (starts, starts), "one message for each");
     if let Some(asked) = pair.asked() {
