@@ -1,7 +1,8 @@
 # make test        passes the tests; on Debian and Ubuntu, as root or with sudo, it installs what they need first.
-# make test-long   passes those again that a few seconds show little of, for minutes: skeg is killed 200 times and left alone, and two
-#                  replicas hand over 50 times. SKEG_TEST_KILLS, SKEG_TEST_SEED, SKEG_TEST_QUIET (seconds) and SKEG_TEST_HANDOVERS say
-#                  how often, when and for how long.
+# make test-long   passes those again that a few seconds show little of, for minutes: skeg is killed 200 times and left alone; two
+#                  replicas hand over 50 times, start together 100 times, and the one that leads is stopped for a minute.
+#                  SKEG_TEST_KILLS, SKEG_TEST_SEED, SKEG_TEST_QUIET (seconds), SKEG_TEST_HANDOVERS, SKEG_TEST_STARTS and
+#                  SKEG_TEST_STOPPED (seconds) say how often, when and for how long.
 # make simulate    searches simulated worlds for a broken promise, for two minutes: make simulate [FOR=seconds] [FROM=seed]
 #
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
@@ -15,8 +16,9 @@ test: needs controlplane
 
 test-long: needs controlplane
 	SKEG_TEST_KILLS=$${SKEG_TEST_KILLS:-200} SKEG_TEST_QUIET=$${SKEG_TEST_QUIET:-250} SKEG_TEST_HANDOVERS=$${SKEG_TEST_HANDOVERS:-50} \
+	    SKEG_TEST_STARTS=$${SKEG_TEST_STARTS:-100} SKEG_TEST_STOPPED=$${SKEG_TEST_STOPPED:-60} \
 	    cargo test --locked --test main --test random_kills -- --nocapture killed_at_random a_quiet_skeg on_a_real_api_server_hands_over \
-	    killed_on_a_real_api_server
+	    killed_on_a_real_api_server that_start_together_on_a_real_api_server stopped_for_long
 
 simulate:
 	cargo test --locked --test simulation -- search $${FOR:-120} $${FROM:-1}

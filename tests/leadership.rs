@@ -1,7 +1,15 @@
 //! Two replicas: one leads, by a lease; the other stands by and takes over. Whatever the first had under way then, there is one result.
 
+/// HA-02: what a leader that was stopped sends late.
+mod late;
 /// The two, and what they stand on.
 mod pair;
+/// Two replicas use the rights of two.
+mod rights;
+/// Clicks in Slack, whichever replica they come to.
+mod slack;
+/// HA-01: both start at once.
+mod together;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +19,6 @@ use serde_json::{Value, json};
 use pair::{Pair, Plane, told};
 
 use crate::support::agent::{API_TOKEN, Agent, HOOK_TOKEN, NAMESPACE, Setup};
-use crate::support::gate::{Passing, Point};
 
 /// How often a hand-over is measured.
 const RUNS: usize = 50;
@@ -20,64 +27,6 @@ const REAL_RUNS: &str = "SKEG_TEST_HANDOVERS";
 
 fn real_runs() -> usize {
     std::env::var(REAL_RUNS).ok().and_then(|text| text.parse().ok()).unwrap_or(10)
-}
-
-fn is_patch(passing: &Passing) -> bool {
-    passing.method == "PATCH" && passing.path.contains("/deployments/")
-}
-
-fn transitions(lease: &Value) -> i64 {
-    lease["spec"]["leaseTransitions"].as_i64().unwrap()
-}
-
-/// HA-01: started together again and again, with nobody holding the lease.
-async fn one_of_two_acts(plane: Plane, starts: usize) -> Option<()> {
-    let mut pair = Pair::raise(plane, "15s").await?;
-    pair.deploy().await;
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/skeg", pair.own);
-    for start in 1..=starts {
-        pair.push(&format!("1.0.{start}"));
-        // A person starts the workload anew, so that each start finds one of its own with everything to be done.
-        if start > 1 {
-            let web = format!("/apis/apps/v1/namespaces/{}/deployments/web", pair.namespace);
-            let _ = pair.admin.delete(&web).await;
-            pair.until("it is gone", async || (pair.admin.get(&web).await.code == 404).then_some(())).await;
-            for record in pair.records().await {
-                let record = record["metadata"]["name"].as_str().unwrap();
-                let _ = pair.admin.delete(&format!("/apis/skeg.dev/v1alpha1/namespaces/{}/imageupdates/{record}", pair.namespace)).await;
-            }
-            let _ = pair.admin.delete(&path).await;
-            pair.deploy().await;
-        }
-        // Both in one moment.
-        pair.start_both().await;
-        let record = pair.in_phase(&["Verifying", "Recording", "Done"]).await;
-        let (image, mark, generation) = pair.shown().await;
-        assert_eq!((image, generation), (pair.image(&format!("1.0.{start}")), 2), "patched once");
-        let epoch = transitions(&pair.lease().await);
-        assert_eq!(mark, format!("{} {epoch}", record["metadata"]["name"].as_str().unwrap()));
-        assert_eq!(record["status"]["epoch"], epoch);
-        let mut leaders = 0;
-        for replica in [0, 1] {
-            leaders += usize::from(pair.status(replica).await.unwrap()["leader"] == true);
-        }
-        assert_eq!(leaders, 1);
-        for replica in &mut pair.replicas {
-            replica.take().unwrap().kill().await;
-        }
-    }
-    Some(())
-}
-
-/// A hundred starts, in four clusters beside each other.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_replicas_that_start_together_one_acts() {
-    join_all((0..4).map(|_| one_of_two_acts(Plane::Embedded, 25))).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_replicas_on_a_real_api_server_one_acts() {
-    one_of_two_acts(Plane::Real, 5).await;
 }
 
 /// The one that leads is told to end, and the other one leads; `Instant`s are of the signal and of the first answer that says so.
@@ -147,124 +96,6 @@ async fn a_replica_that_is_killed_on_a_real_api_server_is_followed() {
     let Some(took) = killed(Plane::Real, real_runs()).await else { return };
     let most = told("after a kill on a real API server, with a lease of 1 s", took);
     assert!(most < Duration::from_secs(10), "{most:?}");
-}
-
-/// What the second leader has done when the first one's patch arrives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Late {
-    /// It has patched the workload itself.
-    AfterPatch,
-    /// It is about to.
-    BeforePatch,
-    /// It has found that the tag has moved, and closed the update.
-    AfterClosing,
-}
-
-/// HA-02: the leader is stopped with its patch on the way, and goes on when another one has taken over.
-async fn stopped(plane: Plane, late: Late) -> Option<()> {
-    let mut pair = Pair::raise(plane, "4s").await?;
-    pair.deploy().await;
-    pair.start(0).await;
-    pair.leads(0).await;
-    pair.start(1).await;
-    pair.stands_by(1).await;
-    let mut first = pair.gates[0].hold(Point::Before, is_patch);
-    let second = (late == Late::BeforePatch).then(|| pair.gates[1].hold(Point::Before, is_patch));
-    pair.push("1.0.1");
-    first.reached().await;
-    pair.replicas[0].as_ref().unwrap().signal("STOP");
-    let (image, phases): (String, &[&str]) = match late {
-        Late::AfterPatch | Late::BeforePatch => (pair.image("1.0.1"), &["Verifying", "Recording", "Done"]),
-        Late::AfterClosing => (pair.image("1.0.0"), &["Superseded"]),
-    };
-    let is_over = |record: &Value| phases.contains(&record["status"]["phase"].as_str().unwrap());
-    let over = async || pair.records().await.into_iter().find(is_over);
-    // Kept to the end: what the second leader decides next is not looked at here.
-    let mut _next = None;
-    match late {
-        Late::BeforePatch => {
-            let mut second = second.expect("it is held");
-            second.reached().await;
-            first.release().await.unwrap();
-            second.release().await.unwrap();
-        }
-        Late::AfterPatch => {
-            pair.until("the second leader has patched", &over).await;
-            first.release().await.unwrap();
-        }
-        Late::AfterClosing => {
-            // Another image under the same name: what was decided on is not what people would get.
-            _next = Some(pair.gates[1].hold(Point::Before, |passing| is_patch(passing) && passing.body.contains(":1.0.1")));
-            pair.push("1.0.1");
-            pair.until("the second leader has closed the update", &over).await;
-            first.release().await.unwrap();
-        }
-    }
-    let record = pair.until("it is recorded", &over).await;
-    let before = pair.shown().await;
-    // One write of the workload moves the generation by one, be it of the mark alone.
-    assert_eq!((&before.0, before.2), (&image, 2), "{late:?}: one result");
-    // The first one goes on, finds that it has lost its lease, and changes nothing.
-    pair.replicas[0].as_ref().unwrap().signal("CONT");
-    pair.stands_by(0).await;
-    assert_eq!(pair.shown().await, before, "{late:?}");
-    let name = record["metadata"]["name"].as_str().unwrap();
-    let (marked, epoch) = before.1.split_once(' ').unwrap();
-    assert_eq!(marked, if late == Late::AfterClosing { "none" } else { name });
-    assert_eq!(epoch == "1", late == Late::BeforePatch, "whose patch it was: {epoch}");
-    assert!(record["status"]["epoch"].as_u64() > Some(1), "{record}");
-    let log = pair.replicas[0].as_ref().unwrap().log();
-    assert!(log.iter().any(|line| line.contains("does not lead any more")), "{log:#?}");
-    Some(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_stopped_leader_sends_late_is_fenced_off() {
-    join_all([Late::AfterPatch, Late::BeforePatch, Late::AfterClosing].map(|late| stopped(Plane::Embedded, late))).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_stopped_leader_sends_late_is_fenced_off_by_a_real_api_server() {
-    join_all([Late::AfterPatch, Late::BeforePatch, Late::AfterClosing].map(|late| stopped(Plane::Real, late))).await;
-}
-
-/// The leader is stopped with the record of a vote on the way, and that arrives when another one has taken over: the vote is not lost, and
-/// there is one patch.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_stopped_leader_records_late_is_taken_up() {
-    let mut pair = Pair::raise(Plane::Embedded, "4s").await.unwrap();
-    let directives =
-        json!({"skeg.dev/policy": "patch", "skeg.dev/pin": "tag", "skeg.dev/approvals": "1", "skeg.dev/approvers": "user:ops"});
-    pair.deploy_as(&directives).await;
-    pair.start(0).await;
-    pair.leads(0).await;
-    pair.start(1).await;
-    pair.stands_by(1).await;
-    pair.push("1.0.1");
-    let held = pair.in_phase(&["Held"]).await;
-    let name = held["metadata"]["name"].as_str().unwrap().to_owned();
-    let is_vote =
-        |passing: &Passing| passing.method == "PUT" && passing.path.contains("/imageupdates/") && passing.body.contains("\"verdict\"");
-    let mut vote = pair.gates[0].hold(Point::Before, is_vote);
-    let asked = async {
-        tokio::join!(pair.approve(0, &name), async {
-            vote.reached().await;
-            pair.replicas[0].as_ref().unwrap().signal("STOP");
-            pair.leads(1).await;
-            vote.release().await.unwrap();
-            // The second leader knows nothing of it until it writes the record itself.
-            let code = pair.approve(1, &name).await;
-            pair.replicas[0].as_ref().unwrap().signal("CONT");
-            code
-        })
-    };
-    let (first, second) = asked.await;
-    assert_ne!(first, 200, "whoever does not lead any more tells nobody that a vote counts");
-    assert_eq!(second, 409, "it was decided before: look at it and ask again");
-    let record = pair.in_phase(&["Verifying", "Recording", "Done"]).await;
-    assert_eq!(record["status"]["votes"].as_array().unwrap().len(), 1);
-    assert!(record["status"]["epoch"].as_u64() > Some(1), "{record}");
-    assert_eq!(pair.shown().await.2, 2, "patched once");
 }
 
 /// A whole agent that leads, and beside it a second replica of the program that stands by.

@@ -3,7 +3,7 @@
 //! Nothing of skeg is replaced, and the controllers and the scheduler are Kubernetes' own. Nodes are played by kwok
 //! ([`nodes`](crate::support::nodes)).
 
-mod asked;
+pub mod asked;
 pub mod cluster;
 mod faults;
 mod relay;

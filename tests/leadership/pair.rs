@@ -1,22 +1,27 @@
-//! Two replicas of the `skeg` program on one API server, embedded or real, each on a way of its own that can be held, and a registry.
+//! Two replicas of the `skeg` program on one API server, embedded or real, each on a way of its own that can be held, and a registry; where
+//! a test asks for it also with a Git remote and with Slack.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::{Value, json};
+use skeg::embedded::git::{BareRepository, Commit, GitRemote, Login};
 use skeg::embedded::kube::{EmbeddedKube, Options};
 use skeg::embedded::registry::{Access, EmbeddedRegistry, Image};
 
 use crate::real_loop::cluster;
+use crate::support::audit::{Asked, asked_by};
 use crate::support::chart;
-use crate::support::controlplane::{self, User};
+use crate::support::controlplane::{self, ControlPlane, Power, User};
 use crate::support::daemon::Daemon;
 use crate::support::fault_proxy::FaultProxy;
 use crate::support::gate::Gate;
-use crate::support::kube_api::Server;
+use crate::support::kube_api::{MERGE_PATCH, Server};
 use crate::support::report::report;
+use crate::support::slack::{APP_TOKEN, BOT_TOKEN, CHANNEL, FakeSlack, Posted, Press};
 
 const API_TOKEN: &str = "token-of-ops";
 /// The names of the replicas.
@@ -25,12 +30,24 @@ const NAMES: [&str; 2] = ["skeg-a", "skeg-b"];
 const FACT_WITHIN: Duration = Duration::from_secs(90);
 /// Between two looks at a fact that nothing tells of.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A click that is not acknowledged comes again after this. Slack waits for longer.
+const CLICKS_AGAIN: Duration = Duration::from_millis(300);
 
 /// The API server that a pair has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Plane {
     Embedded,
     Real,
+}
+
+/// What only some pairs have.
+pub struct Ends {
+    /// The Git remote that declares `web`.
+    pub remote: GitRemote,
+    /// The ways to it.
+    pub to_git: [Gate; 2],
+    /// Where people are asked.
+    pub slack: FakeSlack,
 }
 
 /// Two replicas, as far as they run.
@@ -47,6 +64,11 @@ pub struct Pair {
     pub gates: [Gate; 2],
     /// The replicas.
     pub replicas: [Option<Daemon>; 2],
+    /// The real control plane, and who skeg is to it.
+    pub real: Option<(&'static ControlPlane, String)>,
+    /// More of the configuration.
+    pub more: &'static str,
+    ends: Option<Ends>,
     lease: &'static str,
     kubeconfigs: [String; 2],
     client: Client,
@@ -59,14 +81,14 @@ impl Pair {
     /// Everything but the replicas, with a lease of this length; `None` where a program is missing, which has then been said.
     pub async fn raise(plane: Plane, lease: &'static str) -> Option<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (admin, namespace, own, to, token, kube, proxy) = match plane {
+        let (admin, namespace, own, to, token, kube, proxy, real) = match plane {
             Plane::Embedded => {
                 let kube = EmbeddedKube::start(Options::default()).unwrap();
                 for name in ["skeg", "shop"] {
                     kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).unwrap();
                 }
                 let to: SocketAddr = kube.url().strip_prefix("http://").unwrap().parse().unwrap();
-                (Server::new(&kube.url(), None, None), "shop".to_owned(), "skeg".to_owned(), to, String::new(), Some(kube), None)
+                (Server::new(&kube.url(), None, None), "shop".to_owned(), "skeg".to_owned(), to, String::new(), Some(kube), None, None)
             }
             Plane::Real => {
                 let plane = controlplane::shared().await?;
@@ -77,7 +99,7 @@ impl Pair {
                 values["replicas"] = json!(2);
                 let release = chart::install_with(plane, &admin, &own, &[&namespace], &values).await;
                 let proxy = FaultProxy::start(plane);
-                (admin, namespace, own, proxy.address(), release.token, None, Some(proxy))
+                (admin, namespace, own, proxy.address(), release.token, None, Some(proxy), Some((plane, release.user)))
             }
         };
         let gates = [Gate::start(to).await, Gate::start(to).await];
@@ -92,6 +114,9 @@ impl Pair {
             registry,
             gates,
             replicas: [None, None],
+            real,
+            more: "",
+            ends: None,
             lease,
             kubeconfigs,
             client,
@@ -103,15 +128,46 @@ impl Pair {
         Some(pair)
     }
 
+    /// The same with a Git remote and with Slack, whose users `U1` and `U2` may vote.
+    pub async fn raise_whole(plane: Plane, lease: &'static str) -> Option<Self> {
+        let mut pair = Self::raise(plane, lease).await?;
+        let text = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  namespace: {}\nspec:\n  template:\n    spec:\n      \
+             containers:\n        - name: app\n          image: {}\n",
+            pair.namespace,
+            pair.image("1.0.0")
+        );
+        let files = [("apps/web.yaml", text.as_bytes())];
+        let repository = BareRepository::create(pair.folder.path().join("fleet.git"), files).unwrap();
+        let remote = GitRemote::serve(repository, Some(Login::new("skeg", "git-password"))).unwrap();
+        let to_git = [Gate::start(remote.address()).await, Gate::start(remote.address()).await];
+        pair.ends = Some(Ends { remote, to_git, slack: FakeSlack::start() });
+        Some(pair)
+    }
+
+    /// What only some pairs have.
+    pub fn ends(&self) -> &Ends {
+        self.ends.as_ref().expect("it was raised whole")
+    }
+
     /// Creates the Deployment `web`, which runs `1.0.0`.
     pub async fn deploy(&self) {
         self.deploy_as(&json!({"skeg.dev/policy": "patch", "skeg.dev/pin": "tag"})).await;
     }
 
-    /// The same with these annotations.
+    /// The same with these annotations. In a whole pair it has no pods, so that a rollout is over as soon as it is seen, and its status says
+    /// that every rollout is seen: no controller writes it here.
     pub async fn deploy_as(&self, annotations: &Value) {
-        let object = cluster::deployment("web", &self.image("1.0.0"), annotations);
-        self.admin.post(&format!("/apis/apps/v1/namespaces/{}/deployments", self.namespace), &object).await.is(201);
+        let mut object = cluster::deployment("web", &self.image("1.0.0"), annotations);
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments", self.namespace);
+        if self.ends.is_some() {
+            object["spec"]["replicas"] = json!(0);
+        }
+        self.admin.post(&path, &object).await.is(201);
+        if self.ends.is_some() {
+            let seen = json!({"status": {"observedGeneration": 1_000_000}});
+            self.admin.patch(&format!("{path}/web/status"), MERGE_PATCH, &seen).await.is(200);
+        }
     }
 
     /// An image text of the registry.
@@ -119,9 +175,9 @@ impl Pair {
         format!("{}/shop/web:{tag}", self.registry.address())
     }
 
-    /// Pushes an image, as CI would.
-    pub fn push(&self, tag: &str) {
-        self.registry.push_image("shop/web", tag, &Image::new(format!("web {tag} {}", fastrand::u64(..)))).unwrap();
+    /// Pushes an image, as CI would; gives its digest.
+    pub fn push(&self, tag: &str) -> String {
+        self.registry.push_image("shop/web", tag, &Image::new(format!("web {tag} {}", fastrand::u64(..)))).unwrap()
     }
 
     /// Starts a replica.
@@ -132,18 +188,32 @@ impl Pair {
     /// Writes the configuration of a replica.
     fn configured(&self, replica: usize) -> PathBuf {
         let name = NAMES[replica];
-        let write = |file: &str, text: &str| std::fs::write(self.folder.path().join(file), text).unwrap();
-        write("api", API_TOKEN);
-        write(&format!("kubeconfig-{name}"), &self.kubeconfigs[replica]);
+        let write_file = |file: &str, text: &str| std::fs::write(self.folder.path().join(file), text).unwrap();
+        write_file("api", API_TOKEN);
+        write_file(&format!("kubeconfig-{name}"), &self.kubeconfigs[replica]);
         let Self { own, namespace, lease, registry, .. } = self;
-        let text = format!(
+        let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nprivate_listen = \"127.0.0.1:0\"\ntoken_file = \"api\"\nuser = \"ops\"\n\
              cache_dir = \"cache-{name}\"\n[telemetry]\nlog = \"json\"\n[cluster]\nkubeconfig = \"kubeconfig-{name}\"\n\
              namespace = \"{own}\"\nnamespaces = [\"{namespace}\"]\nlease = \"{lease}\"\nreplica = \"{name}\"\n[poll]\ninterval = \"1s\"\n\
              [settle]\nwindow = \"0s\"\n[[registry]]\nhost = \"{}\"\ninsecure = true\n",
             registry.address()
         );
-        write(&format!("{name}.toml"), &text);
+        if let Some(ends) = &self.ends {
+            for (file, secret) in [("git", "git-password"), ("bot-token", BOT_TOKEN), ("app-token", APP_TOKEN)] {
+                write_file(file, secret);
+            }
+            let at = ends.to_git[replica].address.to_string();
+            let (git, slack) = (ends.remote.url().replace(&ends.remote.address().to_string(), &at), ends.slack.api_url());
+            let _ = write!(
+                text,
+                "[approvals]\napprovers = [\"user:ops\", \"slack:U1\", \"slack:U2\"]\n[slack]\nchannel = \"{CHANNEL}\"\n\
+                 bot_token_file = \"bot-token\"\napp_token_file = \"app-token\"\napi_url = \"{slack}\"\n[[git]]\nname = \"fleet\"\n\
+                 url = \"{git}\"\ninsecure = true\nnamespaces = [\"{namespace}\"]\nusername = \"skeg\"\npassword_file = \"git\"\n"
+            );
+        }
+        text.push_str(self.more);
+        write_file(&format!("{name}.toml"), &text);
         self.folder.path().join(format!("{name}.toml"))
     }
 
@@ -166,6 +236,13 @@ impl Pair {
         let at = &self.replicas[replica].as_ref().unwrap().private;
         let url = format!("http://{at}/v1/updates/{}/{name}/approve", self.namespace);
         self.client.post(url).bearer_auth(API_TOKEN).json(&json!({})).send().await.map_or(0, |answer| answer.status().as_u16())
+    }
+
+    /// Gives an order by way of a replica, which is to be carried out.
+    pub async fn order(&self, replica: usize, path: &str, body: &Value) {
+        let url = format!("http://{}{path}", self.replicas[replica].as_ref().unwrap().private);
+        let answer = self.client.post(url).bearer_auth(API_TOKEN).json(body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{path}: {}", answer.text().await.unwrap_or_default());
     }
 
     /// Waits until the replica leads, its records loaded.
@@ -220,6 +297,61 @@ impl Pair {
             records.into_iter().find(|record| phases.contains(&record["status"]["phase"].as_str().unwrap()))
         })
         .await
+    }
+
+    /// The record of the update to this tag, in one of these phases.
+    pub async fn recorded(&self, tag: &str, phases: &[&str]) -> Value {
+        self.until(&format!("the update to {tag} is {phases:?}"), async || {
+            let is_it = |record: &Value| {
+                record["spec"]["changes"][0]["tag"] == tag && phases.contains(&record["status"]["phase"].as_str().unwrap())
+            };
+            self.records().await.into_iter().find(is_it)
+        })
+        .await
+    }
+
+    /// The message in Slack that asks about this tag, once its place is recorded and somebody listens to clicks.
+    pub async fn asked_in_slack(&self, tag: &str) -> Posted {
+        let held = self.recorded(tag, &["Held"]).await;
+        let path = format!("/apis/skeg.dev/v1alpha1/namespaces/{}/imageupdates", self.namespace);
+        let name = held["metadata"]["name"].as_str().unwrap();
+        let slack = &self.ends().slack;
+        self.until("people are asked, and where is recorded", async || {
+            let record = self.admin.get(&format!("{path}/{name}")).await.is(200);
+            let place = record["status"]["prompt"]["timestamp"].as_str()?;
+            slack.messages().into_iter().find(|message| message.ts == place).filter(|_| slack.sockets() > 0)
+        })
+        .await
+    }
+
+    /// Clicks *Approve* on it as `U1`, until somebody has heard of it.
+    pub async fn click(&self, message: &Posted) {
+        let slack = &self.ends().slack;
+        let click = Press::of("U1", message, "skeg.approve");
+        let envelope = slack.press(&click);
+        self.until("the click is acknowledged", async || {
+            // Slack sends it again after a while: the socket may have been one of a process that is gone.
+            tokio::time::sleep(CLICKS_AGAIN).await;
+            if slack.acknowledged(&envelope) == 0 {
+                slack.deliver(&envelope, &click);
+                return None;
+            }
+            Some(())
+        })
+        .await;
+    }
+
+    /// What skeg committed, the newest first.
+    pub fn commits(&self) -> Vec<Commit> {
+        let mut log = self.ends().remote.repository().log().unwrap();
+        log.retain(|commit| commit.author.starts_with("skeg "));
+        log
+    }
+
+    /// What both have asked of the real API server so far; `None` where nobody writes that down.
+    pub fn asked(&self) -> Option<Vec<Asked>> {
+        let (plane, user) = self.real.as_ref().filter(|(plane, _)| plane.gives(Power::Audit))?;
+        Some(asked_by(plane, user))
     }
 
     /// The lease.

@@ -10,11 +10,12 @@ use super::stage::{Needs, Stage, succeeds};
 use super::{id_of, web};
 use crate::support::audit::Asked;
 use crate::support::controlplane::{Power, User, shared_with};
+use crate::support::kube_api::Server;
 use crate::support::registry::Auth;
 use crate::support::report::report;
 
 /// A right: verb, API group, resource.
-type Right = (String, String, String);
+pub type Right = (String, String, String);
 
 /// Writes of one update at most: its record is created once and changed thrice (patched, healthy, committed), the workload is patched once.
 const RECORD_CHANGES_MAX: usize = 3;
@@ -50,7 +51,17 @@ fn rights_in(role: &Value) -> BTreeSet<Right> {
     rights
 }
 
-fn table(rights: &BTreeSet<Right>) -> String {
+/// The rights that the chart has granted to a release that looks after one namespace.
+pub async fn granted(admin: &Server, namespace: &str, own: &str) -> BTreeSet<Right> {
+    let mut granted = BTreeSet::new();
+    for role in [format!("{namespace}/roles/skeg"), format!("{own}/roles/skeg-pauses"), format!("{own}/roles/skeg-lease")] {
+        granted.extend(rights_in(&admin.get(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{role}")).await.is(200)));
+    }
+    granted
+}
+
+/// The rights, one a line.
+pub fn table(rights: &BTreeSet<Right>) -> String {
     rights.iter().fold(String::new(), |mut text, (verb, group, resource)| {
         let _ = writeln!(text, "{verb:<8} {resource}{}{group}", if group.is_empty() { "" } else { "." });
         text
@@ -86,15 +97,7 @@ async fn skeg_uses_every_right_that_the_chart_grants_and_no_other() {
     let is_dropped = async || (stage.admin.get(&oldest).await.code == 404).then_some(());
     stage.until("the oldest record is dropped", is_dropped).await;
 
-    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces";
-    let mut granted = BTreeSet::new();
-    for role in [
-        format!("{}/roles/skeg", stage.namespace),
-        format!("{}/roles/skeg-pauses", stage.own_namespace),
-        format!("{}/roles/skeg-lease", stage.own_namespace),
-    ] {
-        granted.extend(rights_in(&stage.admin.get(&format!("{rbac}/{role}")).await.is(200)));
-    }
+    let granted = granted(&stage.admin, &stage.namespace, &stage.own_namespace).await;
     let used: BTreeSet<Right> = stage.asked().into_iter().map(|asked| (asked.verb, asked.group, asked.resource)).collect();
     report(&format!("rights used, which are the rights that the chart grants:\n{}", table(&used).trim_end()));
     assert_eq!(table(&used), table(&granted), "used on the left, granted by the chart on the right");

@@ -1,5 +1,7 @@
 //! The real API server is away, refuses, is edited at the same time, forgets; skeg makes one rollout and one commit of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -44,20 +46,31 @@ async fn check_done_once(stage: &Stage, tag: &str) {
     assert_eq!(revision, "2", "one rollout");
 }
 
-/// KU-01: an autoscaler writes the replicas all the time, at first more often than anybody can read and patch in between, then less.
+/// KU-01: an autoscaler writes the replicas all the time, at first more often than anybody can read and patch in between, then less; and
+/// surely between skeg's first reading and its patch, which is held until then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_autoscaler_that_writes_meanwhile_keeps_its_replicas() {
     let Some(stage) = raise().await else { return };
     let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", stage.namespace);
     let (admin, scaled) = (stage.admin.clone(), path.clone());
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
     let autoscaler = tokio::spawn(async move {
         for (replicas, pause) in (2..=4).cycle().zip(5..) {
             let scale = json!({ "spec": { "replicas": replicas } });
             admin.patch(&format!("{scaled}/scale"), MERGE_PATCH, &scale).await.is(200);
+            count.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     });
+    let held = stage.proxy().hold_next(Matcher::any().method("PATCH").path("/deployments/web"));
     stage.push("web", "1.0.1").await;
+    let release = held.await.unwrap();
+    // The one that is under way now may have been written before skeg has read; the next one was not.
+    let before = written.load(Ordering::SeqCst);
+    let is_written = async || (written.load(Ordering::SeqCst) >= before + 2).then_some(());
+    stage.until("the autoscaler writes between skeg's reading and its patch", is_written).await;
+    release.send(()).unwrap();
     let patched = async || (stage.running("web").await == stage.image("web", "1.0.1")).then_some(());
     stage.until("the image is set", patched).await;
     autoscaler.abort();
@@ -66,8 +79,15 @@ async fn an_autoscaler_that_writes_meanwhile_keeps_its_replicas() {
     check_done_once(&stage, "1.0.1").await;
     assert_eq!(stage.deployment("web").await["spec"]["replicas"], 3);
     let sent = stage.proxy().passed("PATCH", "/deployments/web");
-    report(&format!("KU-01: {} patches, of which {} met a change", sent.len(), sent.len() - 1));
+    let met = sent.iter().filter(|patch| patch.status == 409).count();
+    report(&format!("KU-01: {} patches, of which {met} met a change and were told so (409)", sent.len()));
+    assert!(met > 0, "it met no change: {sent:#?}");
     assert!(sent.iter().rev().skip(1).all(|patch| patch.status == 409), "{sent:#?}");
+    if stage.plane.gives(Power::Audit) {
+        let refused =
+            stage.asked().into_iter().filter(|asked| asked.verb == "patch" && asked.resource == "deployments" && asked.code == 409);
+        assert_eq!(refused.count(), met, "the server's own log");
+    }
     stage.end().await;
 }
 

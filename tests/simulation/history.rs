@@ -68,8 +68,8 @@ pub enum Fact {
     Committed { remote: Box<str>, number: usize, by: By, updates: Vec<Box<str>>, moved: Vec<(WorkloadId, Moved)> },
     /// A push was refused, because the branch has moved or by a hook.
     PushRefused { remote: Box<str>, process: Process, why: &'static str },
-    /// A request was posted.
-    Posted { update: UpdateId, message: u64, by: Process, sent: Timestamp, content: Box<str> },
+    /// A request was posted, by what skeg sent under this number.
+    Posted { update: UpdateId, message: u64, by: Process, sent: Timestamp, request: u64, content: Box<str> },
     /// A posted request got its answer to the one who posted it.
     PostAnswered { message: u64 },
     /// A message was edited.
@@ -90,6 +90,8 @@ pub enum Fact {
     Replica { process: Process, what: String },
     /// A request of skeg's went astray.
     Astray { process: Process, what: String },
+    /// Something was brought to skeg twice that happened once.
+    Twice { what: String },
     /// A part of the world went away, or came back.
     Weather { what: String },
     /// From here on nothing is disturbed any more.
@@ -231,6 +233,7 @@ impl fmt::Display for Fact {
             }
             Self::Replica { process, what } => write!(f, "process     {process} {what}"),
             Self::Astray { process, what } => write!(f, "network     {process}: {what}"),
+            Self::Twice { what } => write!(f, "network     {what}, twice"),
             Self::Weather { what } => write!(f, "weather     {what}"),
             Self::Calm => f.write_str("weather     calm from here on: every fault is over, nobody does anything any more"),
         }

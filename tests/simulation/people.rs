@@ -90,6 +90,9 @@ impl World {
         let number = self.number();
         self.tell(Fact::Voted { number, update: update.clone(), ballot: ballot.clone() });
         let copies = if self.chance(150) { 2 } else { 1 };
+        if copies > 1 {
+            self.tell(Fact::Twice { what: format!("vote #{number} is brought") });
+        }
         for _ in 0..copies {
             let (update, ballot) = (update.clone(), ballot.clone());
             let wait = self.between(Duration::from_millis(20), Duration::from_secs(3));
@@ -105,7 +108,11 @@ impl World {
 
     /// A registry tells of a push, once or more often.
     fn hint(&mut self, repository: &Repository, tag: Option<&Tag>) {
-        for _ in 0..self.random.u32(1..4) {
+        let times = self.random.u32(1..4);
+        if times > 1 {
+            self.tell(Fact::Twice { what: format!("a push to {} is told of", crate::history::short(repository.as_str())) });
+        }
+        for _ in 0..times {
             let hint = Hint { repository: repository.clone(), tags: tag.into_iter().cloned().collect(), trigger: Trigger::Webhook };
             let wait = self.between(Duration::from_millis(10), Duration::from_secs(5));
             self.after(wait, move |world| world.wanted.push_back(Wanted::Hint(hint)));

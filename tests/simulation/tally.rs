@@ -16,7 +16,7 @@ pub struct Tally(BTreeMap<&'static str, u64>);
 type Kind = (&'static str, fn(&Fact) -> bool);
 
 /// Every kind that must have happened in a search that is long enough.
-const KINDS: [Kind; 58] = [
+const KINDS: [Kind; 68] = [
     ("updates", |fact| matches!(fact, Fact::Written { is_new: true, .. })),
     ("patches", |fact| matches!(fact, Fact::Images { by: By::Skeg(..), .. }) && !is_restore(fact)),
     ("restores", is_restore),
@@ -56,6 +56,16 @@ const KINDS: [Kind; 58] = [
     ("pushes astray", |fact| is_astray(fact, "the push to")),
     ("posts astray", |fact| is_astray(fact, "posting")),
     ("records astray", |fact| is_astray(fact, "writing")),
+    ("requests carried out twice", |fact| is_astray(fact, TWICE)),
+    ("patches carried out twice", |fact| is_astray(fact, "the patch of") && is_astray(fact, TWICE)),
+    ("pushes carried out twice", |fact| is_astray(fact, "the push to") && is_astray(fact, TWICE)),
+    ("posts carried out twice", |fact| is_astray(fact, "posting") && is_astray(fact, TWICE)),
+    ("records written twice", |fact| is_astray(fact, "writing ") && is_astray(fact, TWICE)),
+    ("records created twice", |fact| is_astray(fact, "creating ") && is_astray(fact, TWICE)),
+    ("leases renewed twice", |fact| is_astray(fact, "renewing the lease") && is_astray(fact, TWICE)),
+    ("changes shown twice", |fact| is_twice(fact, "a change of")),
+    ("pushes told of twice", |fact| is_twice(fact, "a push to")),
+    ("votes brought twice", |fact| is_twice(fact, "vote #")),
     ("far ends away", |fact| matches!(fact, Fact::Weather { what } if what.contains("is away"))),
     ("patches refused", |fact| matches!(fact, Fact::PatchRefused { .. })),
     ("records refused", |fact| matches!(fact, Fact::WriteRefused { .. })),
@@ -77,6 +87,15 @@ const KINDS: [Kind; 58] = [
     ("retries", |fact| matches!(fact, Fact::OrderAnswered { order: Order::Retry { .. }, is_done: true, .. })),
 ];
 
+/// What is said of a request that was carried out twice.
+const TWICE: &str = "the request is carried out twice";
+/// A kind that one fact does not show: the tag pointed at something else before.
+const TAGS_MOVED: &str = "tags moved";
+
+fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name).chain([TAGS_MOVED])
+}
+
 fn is_in(fact: &Fact, phase: &str) -> bool {
     matches!(fact, Fact::Written { update, .. } if update.phase.as_str() == phase || is_closed(&update.phase, phase))
 }
@@ -93,6 +112,10 @@ fn is_astray(fact: &Fact, what: &str) -> bool {
     matches!(fact, Fact::Astray { what: told, .. } if told.contains(what))
 }
 
+fn is_twice(fact: &Fact, what: &str) -> bool {
+    matches!(fact, Fact::Twice { what: told } if told.starts_with(what))
+}
+
 fn is_by(fact: &Fact, means: &str) -> bool {
     matches!(fact, Fact::Images { by: By::Person(by), .. } if *by == means)
 }
@@ -104,7 +127,14 @@ fn is_pushed(fact: &Fact, means: &str) -> bool {
 impl Tally {
     /// Counts what a history contains.
     pub fn count(&mut self, history: &[Told]) {
+        let mut tags = BTreeMap::new();
         for told in history {
+            if let Fact::Tag { repository, tag, digest } = &told.fact
+                && let Some(Some(before)) = tags.insert((repository, tag), digest.as_ref())
+                && digest.as_ref().is_some_and(|now| now != before)
+            {
+                *self.0.entry(TAGS_MOVED).or_default() += 1;
+            }
             for (name, _) in KINDS.iter().filter(|(_, is_of)| is_of(&told.fact)) {
                 *self.0.entry(name).or_default() += 1;
             }
@@ -120,13 +150,13 @@ impl Tally {
 
     /// What never happened.
     pub fn missing(&self) -> Vec<&'static str> {
-        KINDS.iter().map(|(name, _)| *name).filter(|name| !self.0.contains_key(name)).collect()
+        names().filter(|name| !self.0.contains_key(name)).collect()
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, _) in &KINDS {
+        for name in names() {
             writeln!(f, "{:>10}  {name}", self.0.get(name).copied().unwrap_or_default())?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use reqwest::Client;
 use serde_json::json;
 use skeg::embedded::kube::{Fault, Matcher};
 use skeg::embedded::loopback::{Bound, Loopback, Request, Response};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use warp::Reply as _;
 
 use super::controlplane::ControlPlane;
@@ -39,6 +39,9 @@ pub struct Passed {
     pub expired: bool,
 }
 
+/// Lets a request go on that is held, when it is sent or dropped.
+pub type Release = oneshot::Sender<()>;
+
 /// A running proxy, on plain HTTP.
 pub struct FaultProxy {
     state: Arc<State>,
@@ -50,6 +53,8 @@ struct State {
     client: Client,
     /// What fails, and how often yet.
     faults: Mutex<Vec<(Matcher, Fault, u32)>>,
+    /// What is held before it is passed on, and who waits for that.
+    holds: Mutex<Vec<(Matcher, oneshot::Sender<Release>)>>,
     passed: Mutex<Vec<Passed>>,
     /// Changes when every open answer is to be cut off.
     cuts: watch::Sender<u32>,
@@ -66,6 +71,7 @@ impl FaultProxy {
             base_url: plane.base_url().to_owned(),
             client,
             faults: Mutex::default(),
+            holds: Mutex::default(),
             passed: Mutex::default(),
             cuts: watch::Sender::new(0),
             mended: watch::Sender::new(0),
@@ -87,6 +93,13 @@ impl FaultProxy {
     /// The next `times` requests that match fail so.
     pub fn fail_next(&self, matcher: Matcher, fault: Fault, times: u32) {
         self.state.faults.lock().unwrap().push((matcher, fault, times));
+    }
+
+    /// Holds the next request that matches before the server has it; what is received lets it go on.
+    pub fn hold_next(&self, matcher: Matcher) -> oneshot::Receiver<Release> {
+        let (reached, is_reached) = oneshot::channel();
+        self.state.holds.lock().unwrap().push((matcher, reached));
+        is_reached
     }
 
     /// Nothing fails any more, and what hangs is closed.
@@ -117,6 +130,7 @@ impl State {
             passed.push(Passed { at, method: method.clone(), path: path.clone(), status: 0, expired: false });
             passed.len() - 1
         };
+        self.hold(&method, &path).await;
         let response = match self.fault(&method, &path) {
             Some(Fault::Status(code, retry_after)) => refused(code, retry_after),
             Some(Fault::Close) => return closed(),
@@ -136,6 +150,18 @@ impl State {
         };
         self.note(place, |passed| passed.status = response.status().as_u16());
         response
+    }
+
+    async fn hold(&self, method: &str, path: &str) {
+        let reached = {
+            let mut holds = self.holds.lock().unwrap();
+            let at = holds.iter().position(|(matcher, _)| matcher.matches(method, path));
+            at.map(|at| holds.remove(at).1)
+        };
+        let (release, released) = oneshot::channel();
+        if reached.is_some_and(|reached| reached.send(release).is_ok()) {
+            let _ = released.await;
+        }
     }
 
     fn fault(&self, method: &str, path: &str) -> Option<Fault> {

@@ -1,11 +1,13 @@
 //! When nothing is disturbed any more, everything comes to its end: decisions are closed, Git shows what runs, and what is due runs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use skeg::core::image::ImageRef;
-use skeg::core::update::{Outcome, Phase, Update};
+use skeg::core::update::{Outcome, Phase, Update, UpdateId};
 
 use super::Promise;
 use super::past::{Past, Seen, version};
-use crate::history::{By, Told, short};
+use crate::history::{By, Fact, Process, Told, short};
 
 /// Every decision ends.
 pub struct Converges;
@@ -69,14 +71,37 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 /// What nobody holds back and no vote is needed for is applied.
-pub struct Moves;
+///
+/// A record that a person spoils or removes binds on as long as a process runs that has read it before: what skeg remembers counts. Only
+/// where a person has undone the rollout, mark and all, nothing else tells that from outside.
+#[derive(Default)]
+pub struct Moves {
+    running: BTreeSet<Process>,
+    /// Records that were spoilt or removed, and who had read them before.
+    remembered: BTreeMap<UpdateId, BTreeSet<Process>>,
+}
+
+impl Moves {
+    fn is_remembered(&self, update: &UpdateId) -> bool {
+        self.remembered.get(update).is_some_and(|by| !by.is_disjoint(&self.running))
+    }
+}
 
 impl Promise for Moves {
     fn words(&self) -> &'static str {
         "what is due is applied in the end"
     }
 
-    fn see(&mut self, _: &Told, _: &Past) -> Result<(), String> {
+    fn see(&mut self, told: &Told, _: &Past) -> Result<(), String> {
+        match &told.fact {
+            Fact::Replica { process, what } if what == "starts" => drop(self.running.insert(*process)),
+            Fact::Replica { process, what } if what == "is killed" || what.starts_with("has stopped") => drop(self.running.remove(process)),
+            Fact::Tampered { id, is_readable: false } | Fact::Removed { id, by: By::Person(_) } => {
+                self.remembered.entry(id.clone()).or_insert_with(|| self.running.clone());
+            }
+            Fact::Written { update, .. } => drop(self.remembered.remove(&update.id)),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -98,7 +123,8 @@ impl Promise for Moves {
                 let due = versions.filter(|version| *version > current && (!is_patch || version.minor == current.minor)).max();
                 let Some(due) = due else { continue };
                 let binds = |update: &&std::sync::Arc<Update>| is_reason(update, seen, container);
-                if !past.records.values().any(|update| binds(&update)) && !is_marked(seen) {
+                let mut remembered = past.ever.values().filter(|update| self.is_remembered(&update.id));
+                if !past.records.values().any(|update| binds(&update)) && !remembered.any(|update| binds(&update)) && !is_marked(seen) {
                     return Err(format!("{} {container} still shows {}, and {due} is due", id.name, short(image)));
                 }
             }

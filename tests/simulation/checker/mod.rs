@@ -66,7 +66,7 @@ fn promises() -> Vec<Box<dyn Promise>> {
         Box::new(one_writer::OneWriter::default()),
         Box::new(converges::Converges),
         Box::new(converges::GitShowsWhatRuns),
-        Box::new(converges::Moves),
+        Box::new(converges::Moves::default()),
     ]
 }
 

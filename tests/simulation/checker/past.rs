@@ -156,6 +156,7 @@ impl Past {
             | Fact::OrderAnswered { .. }
             | Fact::Replica { .. }
             | Fact::Astray { .. }
+            | Fact::Twice { .. }
             | Fact::Weather { .. }
             | Fact::Calm => {}
         }

@@ -35,7 +35,7 @@ impl World {
         let number = self.number();
         let (update, content) = (message.update.clone(), message.content.clone());
         self.chat.0.insert(number, message);
-        self.tell(Fact::Posted { update, message: number, by: sent.process, sent: sent.at, content });
+        self.tell(Fact::Posted { update, message: number, by: sent.process, sent: sent.at, request: sent.request, content });
         number
     }
 

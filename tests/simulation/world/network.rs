@@ -7,7 +7,7 @@ use futures::channel::oneshot;
 use jiff::{SignedDuration, Timestamp};
 use skeg::ports::clock::Clock;
 
-use super::weather::{Far, Fate};
+use super::weather::{Answer, Far, Fate};
 use super::{Handle, World};
 use crate::history::{By, Fact, Process};
 
@@ -30,6 +30,8 @@ pub struct Sent {
     pub process: Process,
     /// When.
     pub at: Timestamp,
+    /// Its number: a request that is carried out twice has one.
+    pub request: u64,
 }
 
 impl Sent {
@@ -63,7 +65,7 @@ impl Link {
         &self,
         far: Far,
         (does, what): (Does, &str),
-        carry_out: impl FnOnce(&mut World, Sent) -> T + Send + 'static,
+        carry_out: impl FnOnce(&mut World, Sent) -> T + Clone + Send + 'static,
     ) -> Result<T, NoAnswer> {
         let answer = self.send(far, does, what, carry_out);
         answer.await.unwrap_or(Err(NoAnswer::Silent))
@@ -74,12 +76,12 @@ impl Link {
         far: Far,
         does: Does,
         what: &str,
-        carry_out: impl FnOnce(&mut World, Sent) -> T + Send + 'static,
+        carry_out: impl FnOnce(&mut World, Sent) -> T + Clone + Send + 'static,
     ) -> oneshot::Receiver<Result<T, NoAnswer>> {
         let (tell, answer) = oneshot::channel();
         let mut world = self.world.lock();
-        let sent = Sent { process: self.process, at: world.now };
-        let fate = world.fate(far);
+        let sent = Sent { process: self.process, at: world.now, request: world.number() };
+        let fate = world.fate(far, does);
         let carry_out = move |world: &mut World| {
             let done = carry_out(world, sent);
             if does == Does::Write {
@@ -112,6 +114,31 @@ impl Link {
                 astray("the far end is busy".to_owned());
                 let retry_after = world.random.bool().then(|| Duration::from_secs(world.random.u64(1..8)));
                 world.after(back, move |_| drop(tell.send(Err(NoAnswer::Busy(retry_after)))));
+            }
+            Fate::Twice(there, again, answer) => {
+                let first = if matches!(answer, Answer::First(_)) { "first" } else { "second" };
+                astray(format!(
+                    "the request is carried out twice, and the {first} is answered ({:.1} s, {:.1} s)",
+                    there.as_secs_f32(),
+                    again.as_secs_f32()
+                ));
+                let once_more = carry_out.clone();
+                match answer {
+                    Answer::First(back) => {
+                        world.after(there, move |world| {
+                            let done = carry_out(world);
+                            world.after(back, move |_| drop(tell.send(Ok(done))));
+                        });
+                        world.after(again, move |world| drop(once_more(world)));
+                    }
+                    Answer::Second(back) => {
+                        world.after(there, move |world| drop(carry_out(world)));
+                        world.after(again, move |world| {
+                            let done = once_more(world);
+                            world.after(back, move |_| drop(tell.send(Ok(done))));
+                        });
+                    }
+                }
             }
         }
         answer

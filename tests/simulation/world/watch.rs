@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::World;
 use super::cluster::Object;
 use super::network::Link;
+use crate::history::Fact;
 use crate::people::APPROVERS;
 
 /// The most that an event of a watch is late.
@@ -48,6 +49,12 @@ struct Shown {
 }
 
 impl Watch {
+    /// An event that was taken comes once more: nothing differs, and whoever is told of changes is told again.
+    fn take_again(&mut self, id: &WorkloadId) {
+        self.changed.insert(id.clone());
+        self.notify.notify_one();
+    }
+
     fn take(&mut self, id: &WorkloadId, object: Option<&Object>) {
         let shown = object.map(|object| Shown {
             workload: workload(id, object).map(Arc::new),
@@ -121,6 +128,11 @@ impl World {
             watch.last = watch.last.max(after(self.now, wait));
             let wait = watch.last.duration_since(self.now).unsigned_abs();
             let (round, id, object) = (watch.round, id.clone(), object.clone());
+            if self.chance(self.weather.twice) {
+                let (again, name) = (id.clone(), id.name.clone());
+                self.after(wait.saturating_add(Duration::from_millis(1)), move |world| world.arrived_again(number, round, &again));
+                self.tell(Fact::Twice { what: format!("a change of {name} is shown to replica {number}") });
+            }
             self.after(wait, move |world| world.arrived(number, round, id, object));
         }
     }
@@ -132,6 +144,13 @@ impl World {
         } else {
             replica.watch.take(&id, object.as_ref());
         }
+    }
+
+    fn arrived_again(&mut self, number: usize, round: u64, id: &WorkloadId) {
+        let Some(replica) = self.replicas.get_mut(number).filter(|replica| replica.watch.round == round && !replica.is_frozen) else {
+            return;
+        };
+        replica.watch.take_again(id);
     }
 
     /// A process goes on that was frozen: what arrived meanwhile is taken up one after the other.

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 
 use super::World;
+use super::network::Does;
 
 /// Something that skeg talks to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,6 +47,8 @@ pub struct Weather {
     late: u32,
     busy: u32,
     slow: u32,
+    /// How often something comes twice: a request that changes something, an event of a watch, a hint.
+    pub twice: u32,
     /// How often a process dies, in ten thousand polls of its tasks.
     pub deadly: u32,
     /// How often it dies right after one of its writes was carried out, in a thousand.
@@ -67,12 +70,25 @@ pub enum Fate {
     AnswerLost(Duration, Duration),
     /// The far end has no time for it.
     Busy(Duration),
+    /// It is carried out after the first time and again after the second, as by a proxy that asks again where it hears nothing.
+    Twice(Duration, Duration, Answer),
+}
+
+/// Which answer of two is passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// That of the first, this long after it. The second may come even later.
+    First(Duration),
+    /// That of the second, this long after it: what the first came to is known to nobody.
+    Second(Duration),
 }
 
 /// How long a client waits for an answer: the deadline of skeg's own HTTP clients is of this order.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// How late a request may still be carried out: proxies and servers hold one back for as long as this.
 const LATE_MAX: Duration = Duration::from_secs(90);
+/// How much later a request comes a second time.
+const AGAIN_MAX: Duration = Duration::from_secs(4);
 
 impl Weather {
     /// The weather of one run.
@@ -84,6 +100,7 @@ impl Weather {
             late: often(60),
             busy: often(60),
             slow: often(200),
+            twice: often(100),
             deadly: often(15),
             deadly_after_write: often(120),
             away: BTreeMap::new(),
@@ -99,7 +116,7 @@ impl Weather {
 
 impl World {
     /// What becomes of a request that is sent now.
-    pub fn fate(&mut self, far: Far) -> Fate {
+    pub fn fate(&mut self, far: Far, does: Does) -> Fate {
         let weather = self.weather.clone();
         let quick = (Duration::from_millis(1), Duration::from_millis(120));
         let patience = self.between(PATIENCE.0, PATIENCE.1);
@@ -119,6 +136,9 @@ impl World {
             Fate::AnswerLost(self.between(patience, patience.saturating_add(LATE_MAX)), patience)
         } else if self.chance(weather.busy) {
             Fate::Busy(back)
+        } else if does == Does::Write && self.chance(weather.twice) {
+            let again = there.saturating_add(self.between(Duration::from_millis(1), AGAIN_MAX));
+            Fate::Twice(there, again, if self.random.bool() { Answer::First(back) } else { Answer::Second(back) })
         } else {
             Fate::Answered(there, back)
         }
