@@ -283,7 +283,7 @@ fn every_mistake_is_told_and_not_the_first() {
         &[
             "allow-tags: item 1: not a regular expression: unclosed group",
             "approvals: `many` is not a whole number from 0 to 100",
-            "policy: no policy is called `minr`, did you mean `minor`?; there are semver:<range>, major, minor, patch, all, digest, never",
+            "policy: no policy is called `minr`, did you mean `minor`?; there are semver:<range>, major, minor, patch, all, glob:<pattern>, regexp:<pattern>, numerical[:asc|desc], alphabetical[:asc|desc], newest, digest, never",
             "policy.apo: there is no container apo, did you mean api?",
             "polll: there is no such directive, did you mean poll?",
             "window: this version of skeg does not have this directive yet",
