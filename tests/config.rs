@@ -73,7 +73,7 @@ fn the_example_as_it_is_equals_the_defaults() {
 fn the_example_with_everything_switched_on_is_a_configuration() {
     for with_alternatives in [false, true] {
         let config = read(&uncommented(with_alternatives)).unwrap();
-        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (2, 3, 3));
+        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (3, 3, 3));
         assert!(config.server.token.is_some());
         // Nobody has the example's secrets; each is told and closes something.
         assert_eq!(config.warnings.len(), 11, "{:?}", config.warnings);

@@ -83,6 +83,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
         poll: document.single(),
         settle: document.single(),
         limits: document.single(),
+        registries_asked: document.single(),
         registries: document.elements(),
         approvals: document.single(),
         slack: document.single(),

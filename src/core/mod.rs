@@ -13,7 +13,6 @@ pub mod git_address;
 pub mod hold;
 pub mod image;
 pub mod leadership;
-pub mod loopback;
 pub mod manifest;
 pub mod nearest;
 pub mod notice;

@@ -61,7 +61,8 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let (repository, trigger) = (&hint.repository, hint.trigger);
     let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
     for workload in ports.workloads.using(repository) {
-        groups.entry(ports.registry.access(repository, &workload.id.namespace)).or_default().push(workload);
+        ports.registry.learn(repository, &workload.puller()).await;
+        groups.entry(ports.registry.access(repository, &workload.puller())).or_default().push(workload);
     }
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
@@ -123,8 +124,12 @@ async fn listed(
     (tags, begun): (Vec<Tag>, Timestamp),
     early: BTreeMap<Tag, Option<Digest>>,
 ) -> Result<Read, RegistryError> {
-    ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-    let listing = Listing::Whole(tags);
+    // Whether a named tag is listed only the whole list tells.
+    let unchanged = || ports.listings.unchanged(&hint.repository, access, workloads, &tags, begun);
+    let listing = hint.tags.is_empty().then(unchanged).flatten().unwrap_or_else(|| {
+        ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
+        Listing::Whole(tags.clone())
+    });
     let mut wanted = chosen(hint, workloads, &listing);
     let mut known = early;
     // A tag that was not there yet is asked for again.

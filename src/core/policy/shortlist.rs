@@ -58,6 +58,11 @@ impl Shortlist {
         self.current == *current && self.selection == *selection
     }
 
+    /// Whether it chooses a tag for the question it was made for.
+    pub fn chooses(&self) -> bool {
+        self.best().next().is_some()
+    }
+
     /// Whether it answers this question.
     pub fn answers(&self, selection: &Selection, current: &Tag) -> bool {
         let is_next = || self.has(current) && is_newer(selection, current, &self.current);

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 use skeg::core::image::{Digest, Repository, Tag};
 use skeg::core::rollout::ImageIndex;
+use skeg::core::workload::Puller;
 use skeg::ports::registry::{Access, Registry, RegistryError};
 
 use super::World;
@@ -74,7 +75,7 @@ fn digest(of: &str) -> Digest {
 
 #[async_trait]
 impl Registry for Link {
-    fn access(&self, _: &Repository, _: &str) -> Access {
+    fn access(&self, _: &Repository, _: &Puller<'_>) -> Access {
         Access::Anonymous
     }
 
