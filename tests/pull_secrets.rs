@@ -26,10 +26,9 @@ fn secret(namespace: &str, name: &str, host: &str, password: &str) -> Value {
 }
 
 /// A Deployment whose pods pull with these Secrets, by this service account.
-fn deployment(agent: &Agent, namespace: &str, name: &str, secrets: &[&str], account: Option<&str>) {
+async fn deployment(agent: &Agent, name: &str, secrets: &[&str], account: Option<&str>) {
     let host = agent.stage.registry.address().to_string();
     let mut object = Workload::new(name, &format!("shop/{name}"), "1.0.0").object(&host);
-    object["metadata"]["namespace"] = namespace.into();
     let pod = &mut object["spec"]["template"]["spec"];
     pod["imagePullSecrets"] = secrets.iter().map(|name| json!({"name": name})).collect();
     if let Some(account) = account {
@@ -37,6 +36,11 @@ fn deployment(agent: &Agent, namespace: &str, name: &str, secrets: &[&str], acco
     }
     agent.push(&format!("shop/{name}"), "1.0.0");
     agent.stage.kube.apply(object).unwrap();
+    let is_tracked = async || {
+        let images = agent.get("/v1/images").await;
+        images["images"].as_array().unwrap().iter().any(|image| image["workload"]["name"] == name)
+    };
+    agent.until("the workload is tracked", is_tracked).await;
 }
 
 /// Reads of Secrets and service accounts, as `namespace/plural/name`.
@@ -58,12 +62,13 @@ async fn the_secrets_of_a_workload_and_of_its_service_account_come_before_the_co
         "imagePullSecrets": [{"name": "accounts"}],
     });
     agent.stage.kube.apply(account).unwrap();
-    deployment(&agent, NAMESPACE, "own", &["absent", "hub", "own"], None);
-    deployment(&agent, NAMESPACE, "accounts", &[], Some("puller"));
+    deployment(&agent, "own", &["absent", "hub", "own"], None).await;
+    deployment(&agent, "accounts", &[], Some("puller")).await;
     for name in ["own", "accounts"] {
         agent.wait_for_image(name, "current").await;
         agent.push(&format!("shop/{name}"), "1.0.1");
-        agent.wait_for_workload(name, "Done").await;
+        // No file in Git declares it.
+        agent.wait_for_workload(name, "Unrecorded").await;
     }
     // Each once, however often the repositories were polled.
     let mut reads = reads(&agent);
@@ -81,7 +86,7 @@ async fn a_namespace_that_is_not_opened_gets_nothing_of_its_secrets_or_of_others
     for namespace in [NAMESPACE, "vault"] {
         agent.stage.kube.apply(secret(namespace, "own", &host, RIGHT)).unwrap();
     }
-    deployment(&agent, NAMESPACE, "web", &["own", "vault/own", "../../vault/secrets/own"], None);
+    deployment(&agent, "web", &["own", "vault/own", "../../vault/secrets/own"], None).await;
     let view = agent.wait_for_image("web", "degraded").await;
     assert!(text(&view, "/errors/0").contains("not authorised"), "{view:#}");
     let told = format!("{view} {}", agent.get("/v1/status").await);
@@ -98,7 +103,7 @@ async fn a_rotated_secret_takes_effect() {
     let agent = Agent::start(setup(&["shop"])).await;
     let host = agent.stage.registry.address().to_string();
     agent.stage.kube.apply(secret(NAMESPACE, "own", &host, WRONG)).unwrap();
-    deployment(&agent, NAMESPACE, "web", &["own"], None);
+    deployment(&agent, "web", &["own"], None).await;
     let view = agent.wait_for_image("web", "degraded").await;
     assert!(!view.to_string().contains("canary"), "{view:#}");
     agent.stage.kube.apply(secret(NAMESPACE, "own", &host, RIGHT)).unwrap();

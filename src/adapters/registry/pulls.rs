@@ -241,8 +241,8 @@ mod tests {
         "r.test/team/app".parse().unwrap()
     }
 
-    fn basic(password: &str) -> Result<RegistryAuth, String> {
-        Ok(RegistryAuth::Basic("robot".to_owned(), password.to_owned()))
+    fn basic(password: &str) -> RegistryAuth {
+        RegistryAuth::Basic("robot".to_owned(), password.to_owned())
     }
 
     #[tokio::test]
@@ -280,17 +280,17 @@ mod tests {
         bench.store("own", "r.test", "old");
         for _ in 0..3 {
             assert!(bench.chosen("team", &["own"], "default").await.is_some());
-            assert_eq!(bench.pulls.login("team", "own", &app()).await, basic("old"));
+            assert_eq!(bench.pulls.login("team", "own", &app()).await, Ok(basic("old")));
         }
         assert_eq!(bench.reads(), ["team/own"]);
         bench.store("own", "r.test", "new");
-        assert_eq!(bench.pulls.renewed("team", "own", &app()).await, basic("old"), "it was read a moment ago");
+        assert_eq!(bench.pulls.renewed("team", "own", &app()).await, Ok(basic("old")), "it was read a moment ago");
         bench.clock.advance(RENEWED_AFTER);
-        assert_eq!(bench.pulls.renewed("team", "own", &app()).await, basic("new"));
+        assert_eq!(bench.pulls.renewed("team", "own", &app()).await, Ok(basic("new")));
         assert_eq!(bench.reads(), ["team/own"]);
         bench.store("own", "r.test", "newer");
         bench.clock.advance(GOOD_FOR);
-        assert_eq!(bench.pulls.login("team", "own", &app()).await, basic("newer"));
+        assert_eq!(bench.pulls.login("team", "own", &app()).await, Ok(basic("newer")));
     }
 
     #[tokio::test]
@@ -301,7 +301,7 @@ mod tests {
         let away = ClusterError::Unreachable { object: "Secret team/own".to_owned(), detail: "no answer".to_owned() };
         *bench.team.away.lock().unwrap() = Some(away);
         bench.clock.advance(GOOD_FOR);
-        assert_eq!(bench.pulls.login("team", "own", &app()).await, basic("p"));
+        assert_eq!(bench.pulls.login("team", "own", &app()).await, Ok(basic("p")));
         let forbidden = ClusterError::Forbidden { object: "Secret team/own".to_owned(), detail: "no".to_owned() };
         *bench.team.away.lock().unwrap() = Some(forbidden);
         bench.clock.advance(GOOD_FOR);

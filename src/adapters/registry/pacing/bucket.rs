@@ -31,7 +31,7 @@ mod tests {
         let moments: Vec<Duration> = (0..30).map(|_| bucket.take(now, 10)).collect();
         assert!(moments.iter().take(11).all(|moment| *moment == now));
         assert_eq!(moments.last(), Some(&(now + Duration::from_millis(1_900))));
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(bucket.take(later, 10), later);
     }
 }
