@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::cluster::{ApiServer, ClusterLease, ConfigMapPauses, KubernetesEvents, Scope, Watches};
+use crate::adapters::cluster::{ApiServer, ClusterLease, ClusterPullSecrets, ConfigMapPauses, KubernetesEvents, Scope, Watches};
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
@@ -250,7 +250,9 @@ fn ports(
         Seen::Answer(status) => counted.registry_request(host, status.parse().ok()),
         Seen::Wait(waited) => counted.registry_waited(host, waited),
     });
-    let registry = RegistryClient::new(adapt::registries(config), Arc::clone(clock), observer)?;
+    let pull_secrets = ClusterPullSecrets::new(api, &config.cluster.pull_secrets);
+    let registry = RegistryClient::new(adapt::registries(config), Arc::clone(clock), observer)?.with_pull_secrets(Arc::new(pull_secrets));
+    let registry = registry.allowing(config.registries_asked.allow.clone());
     let git = GitRemotes::new(adapt::remotes(config), &config.server.cache_dir.join("git"), clock)?;
     let (happened, _) = broadcast::channel(HAPPENED_MAX);
     Ok(Ports {

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::real_loop::cluster::namespace;
-use crate::support::chart::{applied, chart, install, rendered, values};
+use crate::support::chart::{applied, chart, install, install_with, rendered, values};
 use crate::support::controlplane::{self, ControlPlane, Power, User};
 use crate::support::kube_api::Server;
 use crate::support::nodes::{Nodes, bring_about_rollouts};
@@ -105,6 +105,31 @@ async fn without_namespaces_the_same_rights_hold_in_all_of_them_and_no_others() 
     assert!(is_in_force().await);
     for right in [("get", "", "secrets"), ("create", "", "pods"), ("patch", "apps", "statefulsets"), ("get", "", "configmaps")] {
         assert!(!in_all.may(&admin, &other, right).await, "{right:?}");
+    }
+}
+
+/// SE-02: Secrets are read by their names, in the namespaces that are named for it and in no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pull_secrets_may_be_read_by_name_and_only_in_the_namespaces_named_for_it() {
+    let Some((plane, admin)) = plane().await else { return };
+    let (own, opened) = (namespace(plane, &admin, true).await, namespace(plane, &admin, false).await);
+    let mut values = values(&[&own, &opened], CONFIG);
+    values["pullSecrets"] = json!([opened]);
+    let release = install_with(plane, &admin, &own, &[&own, &opened], &values).await;
+    assert!(release.config.contains(&format!("pull_secrets = [\"{opened}\"]")), "{}", release.config);
+    // The authoriser learns of a role by its own watch; 10 s would be a fault.
+    for _ in 0..200 {
+        if release.may(&admin, &opened, ("get", "", "secrets")).await {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for resource in ["secrets", "serviceaccounts"] {
+        assert!(release.may(&admin, &opened, ("get", "", resource)).await);
+        assert!(!release.may(&admin, &own, ("get", "", resource)).await);
+        for verb in ["list", "watch", "create", "update"] {
+            assert!(!release.may(&admin, &opened, (verb, "", resource)).await, "{verb} {resource}");
+        }
     }
 }
 

@@ -73,7 +73,7 @@ fn the_example_as_it_is_equals_the_defaults() {
 fn the_example_with_everything_switched_on_is_a_configuration() {
     for with_alternatives in [false, true] {
         let config = read(&uncommented(with_alternatives)).unwrap();
-        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (2, 3, 3));
+        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (3, 3, 3));
         assert!(config.server.token.is_some());
         // Nobody has the example's secrets; each is told and closes something.
         assert_eq!(config.warnings.len(), 11, "{:?}", config.warnings);
@@ -117,18 +117,44 @@ fn the_example_misses_no_setting_and_explains_each_once() {
         let text = if element { format!("[[{section}]]\nqqqqqqqqqq = 1") } else { format!("[{section}]\nqqqqqqqqqq = 1") };
         let told = problems(&text).into_iter().find(|problem| problem.contains("known are: ")).unwrap();
         let known: BTreeSet<String> = told.split("known are: ").nth(1).unwrap().split(", ").map(str::to_owned).collect();
-        let later = ["pull_secrets", "failures_per_hour"];
+        let later = ["failures_per_hour"];
         let known: BTreeSet<&str> = known.iter().map(String::as_str).filter(|key| !later.contains(key)).collect();
         assert_eq!(known, *keys, "[{section}]");
         for key in keys {
             assert!(explained.contains(&(*section, *key)), "{section}.{key} has no comment");
         }
     }
-    let sections = "approvals cluster git history limits poll registry server settle slack telemetry webhook";
+    let sections = "approvals cluster git history limits poll registries registry server settle slack telemetry webhook";
     assert_eq!(shown.keys().copied().collect::<Vec<_>>().join(" "), sections);
 }
 
 // === mistakes ===
+
+#[test]
+fn what_a_registry_cannot_be_reached_by_is_told() {
+    let of_registry = |line: &str| format!("[[registry]]\nhost = \"a.test\"\n{line}\nnamespaces = [\"*\"]\n");
+    check(
+        &of_registry("identity = \"gcp\""),
+        &["skeg.toml:3:12: registry[0].identity: \"gcp\" is not known; write \"aws\" or \"google\" or \"azure\""],
+    );
+    check(
+        &of_registry("identity = \"aws\"\ntoken_env = \"PATH\""),
+        &["skeg.toml:3:12: registry[0].identity: stands beside a user name, password or token; keep one of them"],
+    );
+    check(
+        &of_registry("client_cert = \"client.pem\""),
+        &["skeg.toml:3:15: registry[0].client_cert: has no key; name its file with client_key"],
+    );
+    check(
+        &of_registry("mirror = \"http://m.test\""),
+        &["skeg.toml:3:10: registry[0].mirror: \"http://m.test\": not https, and the entry does not say insecure = true; \
+           write the root of a registry, such as \"https://mirror.example.com\""],
+    );
+    check(
+        "[[registry]]\nhost = \"a.test\"\nidentity = \"aws\"\n",
+        &["skeg.toml:1:1: registry[0].namespaces: is missing; write the namespaces that may use it, or [\"*\"] for all of them"],
+    );
+}
 
 #[test]
 fn a_syntax_error_is_told_with_line_and_column() {
@@ -146,7 +172,7 @@ fn every_mistake_is_told_at_once_in_the_order_of_the_file() {
             "skeg.toml:3:10: server.listen: is a whole number; write a text in quotes",
             "skeg.toml:6:12: poll.interval: \"5 minutes\": not a duration: expected whole numbers with a unit each, longest unit first, such as 10s, 5m, 1h30m or 30d; write it as in \"5m\"",
             "skeg.toml:9:13: limits.in_flight: 0 is out of range; write a number from 1 to 1000",
-            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, poll, settle, limits, registry, approvals, slack, git, webhook, history, telemetry",
+            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, poll, settle, limits, registries, registry, approvals, slack, git, webhook, history, telemetry",
             "skeg.toml:13:2: signer: is not available in this version; remove the section",
         ],
     );

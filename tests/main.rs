@@ -16,6 +16,9 @@ mod chart;
 /// Git remotes that let nobody in, or take no push.
 #[cfg(feature = "embedded")]
 mod closed_remotes;
+/// Registries that a cloud vouches at.
+#[cfg(feature = "embedded")]
+mod cloud_registries;
 /// The command line: forms of output, exit codes, what mistakes are told.
 mod command_line;
 /// Configuration: the example file, and what a broken file is told.
@@ -65,6 +68,9 @@ mod policies;
 /// Tags and digests of registries that want a login, and of the real one.
 #[cfg(feature = "embedded")]
 mod private_registries;
+/// Registries with the logins that pods pull with.
+#[cfg(feature = "embedded")]
+mod pull_secrets;
 /// What the directories of the crate may reach for, and whether the map of it is true.
 mod purity;
 /// The whole loop on real parts: registry, Git server, API server.
@@ -75,6 +81,12 @@ mod receivers;
 /// Records in the cluster: updates, pauses and Events.
 #[cfg(feature = "embedded")]
 mod records;
+/// Registries behind mirrors and certificates, and those that are not asked.
+#[cfg(feature = "embedded")]
+mod registry_addresses;
+/// Registries in trouble: how often they are asked, and that it passes.
+#[cfg(feature = "embedded")]
+mod registry_trouble;
 /// Everything is listed anew when a watch cannot go on.
 #[cfg(feature = "embedded")]
 mod relisting;

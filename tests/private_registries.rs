@@ -6,6 +6,7 @@ use std::time::Duration;
 use skeg::adapters::clock::SystemClock;
 use skeg::adapters::registry::{CredentialProvider, Greeting, RegistryAuth, RegistryClient, RegistryEntry};
 use skeg::core::image::Repository;
+use skeg::core::workload::Puller;
 use skeg::embedded::registry::{Access as EmbeddedAccess, EmbeddedRegistry, Fault, Image, Login, Matcher};
 use skeg::ports::registry::{Access, Registry as _, RegistryError};
 
@@ -36,7 +37,7 @@ fn client(entries: Vec<RegistryEntry>) -> RegistryClient {
 }
 
 async fn tags(client: &RegistryClient, repository: &Repository, namespace: &str) -> Result<Vec<String>, RegistryError> {
-    let tags = client.tags(repository, &client.access(repository, namespace)).await?;
+    let tags = client.tags(repository, &client.access(repository, &Puller::of_namespace(namespace))).await?;
     Ok(tags.iter().map(ToString::to_string).collect())
 }
 
@@ -49,7 +50,7 @@ async fn check_reads(host: &str, login: Option<&Login>) {
     let reader = client(vec![entry(host, login)]);
     assert_eq!(reader.greet(0).await, Ok(if login.is_some() { Greeting::LoggedIn } else { Greeting::Open }));
     assert_eq!(tags(&reader, &repository, TEAM).await.unwrap(), ["1.0.0", "1.1.0"]);
-    let access = reader.access(&repository, TEAM);
+    let access = reader.access(&repository, &Puller::of_namespace(TEAM));
     let found = reader.digest(&repository, &"1.0.0".parse().unwrap(), &access).await.unwrap();
     assert_eq!(found.unwrap().as_str(), digest);
     for _ in 0..2 {
@@ -64,7 +65,7 @@ async fn check_reads(host: &str, login: Option<&Login>) {
         assert_eq!(client(vec![entry(host, None)]).greet(0).await, Ok(Greeting::AsksForLogin));
         let refused = client(vec![entry(host, Some(&stranger()))]).greet(0).await;
         assert!(matches!(refused, Err(RegistryError::Unauthorized { .. })), "{refused:?}");
-        assert_eq!(reader.access(&repository, "other"), Access::Anonymous);
+        assert_eq!(reader.access(&repository, &Puller::of_namespace("other")), Access::Anonymous);
         let error = tags(&reader, &repository, "other").await.unwrap_err();
         assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
         let error = tags(&client(vec![entry(host, Some(&stranger()))]), &repository, TEAM).await.unwrap_err();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Failure;
-use crate::core::loopback::is_loopback;
+use crate::core::address::is_loopback;
 use crate::http::ErrorView;
 
 /// Longer than skeg itself takes for an order, so that its own answer is the one that is told.

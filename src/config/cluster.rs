@@ -24,6 +24,8 @@ pub struct Cluster {
     pub namespaces: Vec<Box<str>>,
     /// skeg's own namespace, where pauses and the lease are kept. Default: the pod's namespace, or `"skeg"` outside a cluster.
     pub namespace: Option<Box<str>>,
+    /// The namespaces whose Secrets may be read to pull with, each by its name, sorted. Default `[]`: none.
+    pub pull_secrets: Vec<Box<str>>,
     /// How long the lease of the leading replica lasts. Default `"15s"`.
     pub lease: Duration,
     /// The name of this replica, which no other running one has. Default: `POD_NAME` of the environment, else the machine's name.
@@ -38,6 +40,7 @@ impl Default for Cluster {
             context: None,
             namespaces: Vec::new(),
             namespace: None,
+            pull_secrets: Vec::new(),
             lease: Timing::default().lasts(),
             replica: None,
         }
@@ -87,20 +90,24 @@ impl Single for Cluster {
     const NAME: &'static str = "cluster";
 
     fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut namespaces = section.list("namespaces", "write [] for all namespaces", grant::namespace).unwrap_or_default();
-        namespaces.sort();
-        namespaces.dedup();
-        let cluster = Self {
+        let mut list = |key, advice| {
+            let mut namespaces = section.list(key, advice, grant::namespace).unwrap_or_default();
+            namespaces.sort();
+            namespaces.dedup();
+            namespaces
+        };
+        let namespaces = list("namespaces", "write [] for all namespaces");
+        let pull_secrets = list("pull_secrets", "write the namespaces by name; [] is none of them");
+        Self {
             mode: section.word("mode", &[("act", Mode::Act), ("observe", Mode::Observe)]).unwrap_or_default(),
             kubeconfig: section.path("kubeconfig"),
             context: section.text("context").map(Into::into),
             namespaces,
             namespace: section.parsed("namespace", "write one namespace", grant::namespace),
+            pull_secrets,
             lease: section.duration("lease", LASTS_MIN..=LASTS_MAX).unwrap_or(Timing::default().lasts()),
             replica: section.text("replica").map(Into::into),
-        };
-        section.not_yet("pull_secrets");
-        cluster
+        }
     }
 }
 

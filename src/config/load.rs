@@ -128,6 +128,7 @@ impl<'i> Document<'i> {
             poll: self.single(),
             settle: self.single(),
             limits: self.single(),
+            registries_asked: self.single(),
             registries: self.elements(),
             approvals: self.single(),
             slack: self.single(),

@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod poll;
 mod problem;
+mod registries;
 mod registry;
 mod schema;
 mod secret;
@@ -33,6 +34,7 @@ pub use limits::Limits;
 pub use load::{load, parse, schema};
 pub use poll::Poll;
 pub use problem::{Position, Problem};
+pub use registries::Registries;
 pub use registry::Registry;
 pub use secret::{Secret, SecretError, SecretValue};
 pub use server::{Listen, ListenError, Server};
@@ -54,6 +56,8 @@ pub struct Config {
     pub settle: Settle,
     /// `[limits]`
     pub limits: Limits,
+    /// `[registries]`
+    pub registries_asked: Registries,
     /// `[[registry]]`, in the order of the file.
     pub registries: Vec<Registry>,
     /// `[approvals]`

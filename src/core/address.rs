@@ -1,5 +1,6 @@
-//! Addresses that a foreign text must not make skeg connect to: this machine, its neighbours on the link, and the metadata
-//! services of clouds, which hand out credentials to whoever asks from inside.
+//! Addresses that are not like others: those that a foreign text must not make skeg connect to (this machine, its neighbours on the link, and the
+//! metadata services of clouds, which hand out credentials to whoever asks from inside), and this machine, which no proxy of the surroundings
+//! (`HTTPS_PROXY`) can reach for us.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +11,16 @@ const METADATA_V6: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 
 /// The well-known prefix under which translators embed IPv4 addresses (RFC 6052).
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
-/// Whether the address is one of them.
+/// This machine, as `NO_PROXY` takes names and addresses; curl knows no network there before 7.86.
+pub const LOOPBACK_HOSTS: &str = "localhost,127.0.0.1,::1";
+
+/// Whether the host of a URL is this machine; an IPv6 address may stand in brackets.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Whether the address is one that no foreign text leads to.
 pub fn is_reserved(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_reserved_v4(address),
@@ -69,5 +79,11 @@ mod tests {
         ] {
             assert_eq!(is_reserved(address.parse().unwrap()), reserved, "{address}");
         }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_name_and_address() {
+        assert!(["localhost", "LOCALHOST", "127.0.0.1", "127.8.0.1", "::1", "[::1]"].into_iter().all(is_loopback));
+        assert!(!["", "10.0.0.1", "localhost.example.com", "[::2]", "127.0.0.1.example.com"].into_iter().any(is_loopback));
     }
 }

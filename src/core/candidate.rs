@@ -98,7 +98,7 @@ fn pick<'t>(
     let reason = choice.reason.into();
     match (choice.tag, listing) {
         (Some(tag), _) => Ok(Picked { tag, reason, qualifying: choice.qualifying }),
-        (None, Listing::Whole(_)) => Err(NotSelected::Policy(reason)),
+        (None, Listing::Whole(_) | Listing::Same(_)) => Err(NotSelected::Policy(reason)),
         (None, Listing::Kept(_)) => Err(NotSelected::NothingTold),
     }
 }
@@ -154,7 +154,7 @@ mod tests {
         let containers: Vec<_> = containers.iter().map(named).collect();
         let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).map(Option::unwrap);
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
-        Workload { id, uid: "u".into(), containers, directives, mark: None, owner: None }
+        Workload { id, uid: "u".into(), containers, directives, mark: None, owner: None, pulls: crate::core::workload::Pulls::default() }
     }
 
     /// Each managed container with the text it should have, or why it stays. `ghcr.io/a/b` lists three tags and nothing else is listed.

@@ -16,7 +16,6 @@ pub mod hold;
 pub mod image;
 pub mod interned;
 pub mod leadership;
-pub mod loopback;
 pub mod manifest;
 pub mod nearest;
 pub mod notice;

@@ -112,6 +112,38 @@ pub struct Workload {
     pub mark: Option<Mark>,
     /// The GitOps controller that owns the image field, if one does.
     pub owner: Option<GitOpsOwner>,
+    /// What its pods pull images with.
+    pub pulls: Pulls,
+}
+
+/// What the pods of a workload pull images with, as the pod template says it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Pulls {
+    /// The names under `imagePullSecrets`, in their order.
+    pub secrets: Box<[Box<str>]>,
+    /// The service account; `None` for the namespace's default one.
+    pub service_account: Option<Box<str>>,
+}
+
+/// Who pulls an image: a namespace, and what the pods pull with there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Puller<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The names of its Secrets that the pod template names.
+    pub secrets: &'a [Box<str>],
+    /// The name of the service account.
+    pub service_account: &'a str,
+}
+
+impl<'a> Puller<'a> {
+    /// The service account of pods that name none.
+    const DEFAULT_ACCOUNT: &'static str = "default";
+
+    /// Pods of the namespace that say nothing about it.
+    pub fn of_namespace(namespace: &'a str) -> Self {
+        Self { namespace, secrets: &[], service_account: Self::DEFAULT_ACCOUNT }
+    }
 }
 
 /// A workload in the order of its id, and found by it in maps and sets.
@@ -155,6 +187,12 @@ impl Workload {
     pub fn repositories(&self) -> Vec<Repository> {
         let images = self.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
         images.map(|image| image.repository().clone()).collect()
+    }
+
+    /// Who pulls its images.
+    pub fn puller(&self) -> Puller<'_> {
+        let service_account = self.pulls.service_account.as_deref().unwrap_or(Puller::DEFAULT_ACCOUNT);
+        Puller { namespace: &self.id.namespace, secrets: &self.pulls.secrets, service_account }
     }
 
     /// The container called `name`.

@@ -151,7 +151,7 @@ async fn look(ports: &Ports, update: &Update) -> Result<Looked, ClusterError> {
 /// just now.
 async fn confirm(ports: &Ports, update: &Update) -> Result<Option<Applied>, RegistryError> {
     for change in &update.spec.changes {
-        let access = ports.registry.access(&change.repository, &update.spec.workload.namespace);
+        let access = ports.access(&change.repository, &update.spec.workload).await;
         let is_unasked = update.spec.rules.approvals == 0;
         let recent = || ports.recent.get(&change.repository, &change.tag, &access, ports.clock.now());
         let digest = match is_unasked.then(recent).flatten() {

@@ -51,7 +51,7 @@ impl Engine {
 
     /// Whether a managed workload reaches the repository with this access.
     pub(super) fn is_used(&self, repository: &Repository, access: &Access) -> bool {
-        let reaches = |workload: &Arc<Workload>| self.registry.access(repository, &workload.id.namespace) == *access;
+        let reaches = |workload: &Arc<Workload>| self.registry.access(repository, &workload.puller()) == *access;
         self.workloads.using(repository).iter().any(reaches)
     }
 

@@ -61,9 +61,8 @@ impl Engine {
     /// Decides for one workload. Its repositories may have been read for different reasons: each container goes by the one of its own.
     fn decide_for(&mut self, workload: &Arc<Workload>, observations: &[&Observation], now: Timestamp) {
         let Ok(directives) = &workload.directives else { return };
-        let namespace = &workload.id.namespace;
         let observed = |repository: &Repository| {
-            let access = self.registry.access(repository, namespace);
+            let access = self.registry.access(repository, &workload.puller());
             observations.iter().find(|one| one.repository == *repository && one.access == access)
         };
         let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();

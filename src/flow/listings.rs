@@ -4,6 +4,7 @@
 //! tags of each question that its workloads put, some three hundred bytes each.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +18,15 @@ use crate::core::schedule::after;
 use crate::core::workload::Workload;
 use crate::ports::registry::Access;
 
+/// Intervals after which a listing is forgotten: the next one comes after about one.
+const KEPT_FOR: u32 = 2;
+
 /// The listings that are kept.
 pub struct KeptListings {
     /// The configured poll interval.
     interval: Duration,
+    /// Keyed for this process: nobody outside can make two lists that look alike.
+    hasher: RandomState,
     kept: Mutex<HashMap<Key, Kept>>,
 }
 
@@ -30,6 +36,10 @@ struct Kept {
     /// When reading it began.
     begun: Timestamp,
     until: Timestamp,
+    /// After this it is of no use to the next listing either.
+    forgotten: Timestamp,
+    /// What the list was; `None` once something was added to what was kept of it.
+    fingerprint: Option<u64>,
     shortlists: Vec<Shortlist>,
 }
 
@@ -38,18 +48,50 @@ impl Kept {
     fn is_current(&self, now: Timestamp) -> bool {
         self.begun <= now && now < self.until
     }
+
+    fn is_known(&self, now: Timestamp) -> bool {
+        self.begun <= now && now < self.forgotten
+    }
+
+    /// Whether a list with this fingerprint leads to the same answers: it was asked exactly this.
+    fn answers_alike(&self, fingerprint: u64, workloads: &[Arc<Workload>], repository: &Repository) -> bool {
+        let mut asked = workloads.iter().flat_map(|workload| questions(workload, repository));
+        self.fingerprint == Some(fingerprint)
+            && asked.all(|(selection, current)| self.shortlists.iter().any(|known| known.is_of(selection, &current)))
+    }
 }
 
 impl KeptListings {
     /// Keeps none yet; `interval` is the time between polls where no workload asks for a shorter one.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, kept: Mutex::default() }
+        Self { interval, hasher: RandomState::new(), kept: Mutex::default() }
     }
 
     /// One that keeps none yet, by the same interval.
     #[must_use]
     pub fn anew(&self) -> Self {
         Self::new(self.interval)
+    }
+
+    /// What was kept of the last listing, where this complete one is the same and is asked the same: no policy looks at the tags again. `begun`
+    /// is when reading began.
+    pub fn same(
+        &self,
+        repository: &Repository,
+        access: &Access,
+        workloads: &[Arc<Workload>],
+        tags: &[Tag],
+        begun: Timestamp,
+    ) -> Option<Listing> {
+        let fingerprint = self.hasher.hash_one(tags);
+        let interval = self.interval_of(workloads);
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.get_mut(&(repository.clone(), access.clone())).filter(|kept| kept.is_known(begun))?;
+        if !kept.answers_alike(fingerprint, workloads, repository) {
+            return None;
+        }
+        (kept.begun, kept.until, kept.forgotten) = (begun, after(begun, interval), after(begun, interval.saturating_mul(KEPT_FOR)));
+        Some(Listing::Same(kept.shortlists.clone()))
     }
 
     /// Keeps of a complete listing what these workloads ask of it; `begun` is when reading began.
@@ -61,9 +103,11 @@ impl KeptListings {
                 shortlists.push(Shortlist::of(selection, &current, tags));
             }
         }
-        let kept = Kept { begun, until: after(begun, self.interval_of(workloads)), shortlists };
+        let interval = self.interval_of(workloads);
+        let (until, forgotten) = (after(begun, interval), after(begun, interval.saturating_mul(KEPT_FOR)));
+        let kept = Kept { begun, until, forgotten, fingerprint: Some(self.hasher.hash_one(tags)), shortlists };
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, kept| kept.is_current(begun));
+        all.retain(|_, kept| kept.is_known(begun));
         all.insert((repository.clone(), access.clone()), kept);
     }
 
@@ -97,6 +141,7 @@ impl KeptListings {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(kept) = all.get_mut(&(repository.clone(), access.clone())) else { return };
         for tag in tags {
+            kept.fingerprint = None;
             for shortlist in &mut kept.shortlists {
                 shortlist.add(tag);
             }
@@ -131,7 +176,15 @@ mod tests {
         let containers = vec![Container { name: "app".into(), image: image.into(), init: false }];
         let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).transpose().unwrap();
         let id = WorkloadId { namespace: "team".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Arc::new(Workload { id, uid: name.into(), containers, directives, mark: None, owner: None })
+        Arc::new(Workload {
+            id,
+            uid: name.into(),
+            containers,
+            directives,
+            mark: None,
+            owner: None,
+            pulls: crate::core::workload::Pulls::default(),
+        })
     }
 
     fn tags(texts: &[&str]) -> Vec<Tag> {
@@ -217,10 +270,36 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_is_as_it_was_is_answered_as_before() {
+        let web = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
+        let known = Known::of(std::slice::from_ref(&web), &["1.0.0", "1.1.0"]).0;
+        let same = |workload: &Arc<Workload>, texts: &[&str], second| {
+            let workloads = std::slice::from_ref(workload);
+            known.same(&"acme/web".parse().unwrap(), &Access::Anonymous, workloads, &tags(texts), at(second)).is_some()
+        };
+        assert!(same(&web, &["1.0.0", "1.1.0"], 310), "a poll comes a little late");
+        assert!(same(&web, &["1.0.0", "1.1.0"], 620));
+        assert!(!same(&web, &["1.0.0", "1.1.0", "1.2.0"], 630));
+        assert!(!same(&web, &["1.0.0"], 630));
+        let moved_on = workload("web", "acme/web:1.1.0", &[("skeg.dev/policy", "minor")]);
+        assert!(!same(&moved_on, &["1.0.0", "1.1.0"], 630), "another question");
+        known.add(&"acme/web".parse().unwrap(), &Access::Anonymous, tags(&["1.2.0"]).iter());
+        assert!(!same(&web, &["1.0.0", "1.1.0"], 630), "what is kept is of another list");
+        let other = workload("other", "acme/web:3.0.0", &[("skeg.dev/policy", "patch")]);
+        let (other_selection, _) =
+            questions(&other, &"acme/web".parse().unwrap()).map(|(selection, tag)| (selection.clone(), tag)).next().unwrap();
+        let ahead = Known::of(std::slice::from_ref(&other), &["1.0.0", "foo"]).0;
+        let again = ahead.same(&"acme/web".parse().unwrap(), &Access::Anonymous, &[other], &tags(&["1.0.0", "foo"]), at(1)).unwrap();
+        let (selection, current) = (&other_selection, "3.0.0".parse().unwrap());
+        let whole = Listing::Whole(tags(&["1.0.0", "foo"]).into());
+        assert_eq!(again.choose(selection, &current), whole.choose(selection, &current), "with the same reason");
+    }
+
+    #[test]
     fn listings_that_are_too_old_are_forgotten() {
         let web = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
         let known = Known::of(std::slice::from_ref(&web), &["1.0.0"]).0;
-        known.keep(&"acme/api".parse().unwrap(), &Access::Anonymous, &[], &[], at(300));
+        known.keep(&"acme/api".parse().unwrap(), &Access::Anonymous, &[], &[], at(600));
         assert_eq!(known.kept.lock().unwrap().len(), 1);
     }
 }

@@ -56,6 +56,8 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
+use crate::core::image::Repository;
+use crate::core::workload::{Puller, WorkloadId};
 use crate::flow::fenced::Fenced;
 use crate::flow::message::AuditLine;
 use crate::metrics::Metrics;
@@ -66,7 +68,7 @@ use crate::ports::events::Events;
 use crate::ports::git::Git;
 use crate::ports::journal::Journal;
 use crate::ports::pauses::Pauses;
-use crate::ports::registry::Registry;
+use crate::ports::registry::{Access, Registry};
 
 pub use ask::Prompts;
 pub use builds::KnownBuilds;
@@ -118,6 +120,14 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// The access that a workload has to a repository; of a workload that is gone, what its namespace has.
+    pub async fn access(&self, repository: &Repository, id: &WorkloadId) -> Access {
+        let workload = self.workloads.get(id);
+        let puller = workload.as_ref().map_or(Puller::of_namespace(&id.namespace), |workload| workload.puller());
+        self.registry.learn(repository, &puller).await;
+        self.registry.access(repository, &puller)
+    }
+
     /// The same outside for one term: changes are made only while it lasts, and what the stages remember begins anew.
     #[must_use]
     pub fn in_term(&self, term: &Term) -> Self {

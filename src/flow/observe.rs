@@ -67,7 +67,8 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let (repository, trigger) = (&hint.repository, hint.trigger);
     let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
     for workload in ports.workloads.using(repository) {
-        groups.entry(ports.registry.access(repository, &workload.id.namespace)).or_default().push(workload);
+        ports.registry.learn(repository, &workload.puller()).await;
+        groups.entry(ports.registry.access(repository, &workload.puller())).or_default().push(workload);
     }
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
@@ -129,8 +130,14 @@ async fn listed(
     (tags, begun): (Vec<Tag>, Timestamp),
     early: BTreeMap<Tag, Option<Digest>>,
 ) -> Result<Read, RegistryError> {
-    ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-    let (listing, dated) = builds::date(ports, hint, access, workloads, Tags::read(tags, begun)).await?;
+    // Whether a named tag is listed only the whole list tells.
+    let same = || ports.listings.same(&hint.repository, access, workloads, &tags, begun);
+    let (listing, dated) = if let Some(same) = hint.tags.is_empty().then(same).flatten() {
+        (same, BTreeMap::new())
+    } else {
+        ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
+        builds::date(ports, hint, access, workloads, Tags::read(tags, begun)).await?
+    };
     let mut wanted = chosen(hint, workloads, &listing);
     let mut known = early;
     known.extend(dated);

@@ -26,9 +26,9 @@ const OF_REGISTRY_MAX: usize = 32;
 const IN_ALL_MAX: usize = 256;
 /// Registries whose places are remembered.
 const REGISTRIES_MAX: usize = 1_000;
-/// How long what was read waits for the rest of its batch: longer than a registry takes that is well, and short of what would delay another
-/// repository noticeably. What comes later is told later, at worst as an update of its own.
-const LAG_MAX: Duration = Duration::from_millis(900);
+/// How long what was read waits for the rest of its batch: longer than a registry takes that is well, and with what the registry client lets
+/// wait for a slow one less than a second. What comes later is told later, at worst as an update of its own.
+const LAG_MAX: Duration = Duration::from_millis(400);
 
 /// What is being read, and the places to read at.
 pub struct Reader {

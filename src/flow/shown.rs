@@ -31,7 +31,7 @@ fn image(engine: &Engine, workload: &Workload, container: &Container) -> Option<
         judge(engine, workload, container, &mut view);
     }
     let trouble = |image: ImageRef| {
-        let access = engine.registry.access(image.repository(), &workload.id.namespace);
+        let access = engine.registry.access(image.repository(), &workload.puller());
         engine.looked.trouble(image.repository(), &access)
     };
     if let Some((since, why)) = parsed.and_then(trouble) {

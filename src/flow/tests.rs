@@ -71,7 +71,7 @@ struct OneAccess;
 
 #[async_trait]
 impl Registry for OneAccess {
-    fn access(&self, _: &Repository, _: &str) -> Access {
+    fn access(&self, _: &Repository, _: &crate::core::workload::Puller<'_>) -> Access {
         Access::Anonymous
     }
     async fn tags(&self, repository: &Repository, _: &Access) -> Result<Vec<Tag>, RegistryError> {
@@ -159,7 +159,15 @@ impl World {
             Err(mistakes) => Err(mistakes),
         };
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Workload { id, uid: format!("uid-{name}").into(), containers, directives, mark, owner: None }
+        Workload {
+            id,
+            uid: format!("uid-{name}").into(),
+            containers,
+            directives,
+            mark,
+            owner: None,
+            pulls: crate::core::workload::Pulls::default(),
+        }
     }
 
     fn put(&mut self, workload: Workload) -> WorkloadId {

@@ -66,7 +66,7 @@ async fn decide(ports: &Ports, update: &Update, rollout: &Rollout, facts: Option
 async fn indexes(ports: &Ports, update: &Update) -> Result<Vec<ImageIndex>, RegistryError> {
     let mut indexes = Vec::new();
     for change in &update.spec.changes {
-        let access = ports.registry.access(&change.repository, &update.spec.workload.namespace);
+        let access = ports.access(&change.repository, &update.spec.workload).await;
         indexes.extend(ports.registry.index(&change.repository, &change.digest, &access).await?);
     }
     Ok(indexes)

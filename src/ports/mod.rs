@@ -8,5 +8,6 @@ pub mod git;
 pub mod journal;
 pub mod lease;
 pub mod pauses;
+pub mod pull_secrets;
 pub mod registry;
 pub mod spawn;

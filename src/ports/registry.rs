@@ -1,5 +1,6 @@
 //! Reading tags and digests.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,21 +8,75 @@ use jiff::Timestamp;
 
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::rollout::ImageIndex;
+use crate::core::workload::Puller;
 
-/// Which credential a namespace reaches a repository with. Workloads with the same access share one listing.
+/// Which credential a workload reaches a repository with. Workloads with the same access share one listing. It names the credential's source,
+/// and so may be shown to people.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Access {
     /// None.
     Anonymous,
-    /// The `[[registry]]` entry at this place of the configuration.
+    /// The credential of the `[[registry]]` entry at this place of the configuration.
     Configured(usize),
+    /// A Secret that the workload's pods, or their service account, pull with.
+    PullSecret {
+        /// Its namespace, which is the workload's own.
+        namespace: Box<str>,
+        /// Its name.
+        name: Box<str>,
+    },
+    /// Who skeg itself is to a cloud, by the `[[registry]]` entry at this place of the configuration.
+    Identity(usize, Cloud),
+}
+
+/// A cloud that vouches for what runs in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Cloud {
+    /// Amazon's: ECR.
+    Aws,
+    /// Google's: Artifact Registry.
+    Google,
+    /// Microsoft's: ACR.
+    Azure,
+}
+
+impl Cloud {
+    /// Every cloud.
+    pub const ALL: [Self; 3] = [Self::Aws, Self::Google, Self::Azure];
+
+    /// The word that the configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Google => "google",
+            Self::Azure => "azure",
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    /// The source of the credential, never the credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("no credential"),
+            Self::Configured(place) => write!(f, "[[registry]] number {}", place.saturating_add(1)),
+            Self::PullSecret { namespace, name } => write!(f, "Secret {namespace}/{name}"),
+            Self::Identity(place, cloud) => write!(f, "the {} identity of [[registry]] number {}", cloud.as_str(), place.saturating_add(1)),
+        }
+    }
 }
 
 /// A registry, whichever host the repository names.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// The access that workloads of `namespace` have to `repository`.
-    fn access(&self, repository: &Repository, namespace: &str) -> Access;
+    /// Reads what decides which access `puller` has to `repository`, where that is not known yet or long ago. What cannot be read is told by the
+    /// questions that are asked with that access.
+    async fn learn(&self, repository: &Repository, puller: &Puller<'_>) {
+        let _ = (repository, puller);
+    }
+
+    /// The access that `puller` has to `repository`, by what is known now: see [`learn`](Self::learn).
+    fn access(&self, repository: &Repository, puller: &Puller<'_>) -> Access;
 
     /// Every tag of the repository: the complete listing, or an error. Names that are no tags are dropped.
     async fn tags(&self, repository: &Repository, access: &Access) -> Result<Vec<Tag>, RegistryError>;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
+use crate::adapters::fetch::TlsFiles;
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
 use crate::adapters::slack::{self, TokenSource};
@@ -41,7 +42,11 @@ pub fn registries(config: &Config) -> Vec<RegistryEntry> {
         insecure: registry.insecure,
         namespaces: names(&registry.namespaces).iter().map(ToString::to_string).collect(),
         credential: registry.credential.clone().map(registry_login),
+        identity: registry.identity,
         concurrency: count(registry.concurrency),
+        rate: registry.rate,
+        mirror: registry.mirror.clone(),
+        tls: TlsFiles { authorities: registry.ca.clone(), client: registry.client.clone() },
     };
     config.registries.iter().map(entry).collect()
 }

@@ -84,9 +84,12 @@ async fn registries(config: &Config) -> Vec<Tried> {
 }
 
 fn greeted(registry: &Registry, greeting: Greeting) -> String {
+    if let (Greeting::LoggedIn, Some(cloud)) = (greeting, registry.identity) {
+        return format!("answers, and takes the {} identity", cloud.as_str());
+    }
     match (greeting, &registry.credential) {
-        (Greeting::Open, None) => "answers".to_owned(),
-        (Greeting::Open, Some(_)) => "answers without a login: whether the configured one is good shows only with a repository".to_owned(),
+        (Greeting::Open, None) if registry.identity.is_none() => "answers".to_owned(),
+        (Greeting::Open, _) => "answers without a login: whether the configured one is good shows only with a repository".to_owned(),
         (Greeting::AsksForLogin, _) => "answers, and asks for a login; none is configured, so it can show public images only".to_owned(),
         (Greeting::LoggedIn, Some(Credential::Basic { username, .. })) => format!("answers, and takes the login of {username}"),
         (Greeting::LoggedIn, _) => "answers, and takes the token".to_owned(),

@@ -59,9 +59,16 @@ slack_sdk() {
     [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
 }
 
+moto() {
+    "$(dirname "$0")/moto.sh" --make && return
+    echo "install.sh: moto is not there; tests/servers/moto.sh says why" >&2
+    [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
+}
+
 mapfile -t packages < <(missing; missing_venv)
 if [ "${#packages[@]}" = 0 ]; then
     slack_sdk
+    moto
     exit 0
 fi
 if can_install; then
@@ -73,3 +80,4 @@ if [ "${#packages[@]}" -gt 0 ]; then
     [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
 fi
 slack_sdk
+moto

@@ -8,7 +8,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::answer;
-use crate::core::loopback::is_loopback;
+use crate::core::address::is_loopback;
 
 /// Where the API server is and who skeg is to it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

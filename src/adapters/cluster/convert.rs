@@ -31,6 +31,7 @@ pub(super) fn workload(id: &WorkloadId, object: WorkloadObject, defaults: &Defau
         mark: object.mark().and_then(Mark::parse),
         owner: owner(&object),
         containers: object.containers,
+        pulls: object.pulls,
     })
 }
 

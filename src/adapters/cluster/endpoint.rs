@@ -24,6 +24,10 @@ impl Endpoint {
     pub(crate) const PODS: Self = Self::new("v1", "pods");
     /// core/v1 `ConfigMap`
     pub(crate) const CONFIG_MAPS: Self = Self::new("v1", "configmaps");
+    /// core/v1 Secret
+    pub(crate) const SECRETS: Self = Self::new("v1", "secrets");
+    /// core/v1 `ServiceAccount`
+    pub(crate) const SERVICE_ACCOUNTS: Self = Self::new("v1", "serviceaccounts");
     /// events.k8s.io/v1 Event
     pub(crate) const EVENTS: Self = Self::new("events.k8s.io/v1", "events");
     /// coordination.k8s.io/v1 Lease

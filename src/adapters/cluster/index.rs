@@ -212,6 +212,7 @@ mod tests {
             directives: Err(Vec::new()),
             mark: None,
             owner: None,
+            pulls: crate::core::workload::Pulls::default(),
         }
     }
 

@@ -1,7 +1,7 @@
-//! The cluster: workloads as the watch sees them, image patches, rollouts, Kubernetes Events, pauses and the lease.
+//! The cluster: workloads as the watch sees them, image patches, rollouts, Kubernetes Events, pauses, pull secrets and the lease.
 //!
 //! ```text
-//!  client ◄── patch, rollout, events, pauses, lease  one call each, with a deadline; the journal uses it too
+//!  client ◄── patch, rollout, events, pauses, …      one call each, with a deadline; the journal uses it too
 //!  watch ──► object ──► convert ──► index            one stream for each namespace, into our own small index
 //! ```
 //!
@@ -19,6 +19,7 @@ mod object;
 mod opening;
 mod patch;
 mod pauses;
+mod pull_secrets;
 mod rollout;
 mod scope;
 mod watch;
@@ -33,6 +34,7 @@ pub(crate) use endpoint::Endpoint;
 pub use events::KubernetesEvents;
 pub use lease::ClusterLease;
 pub use pauses::ConfigMapPauses;
+pub use pull_secrets::ClusterPullSecrets;
 pub use scope::Scope;
 pub use watch::{Trouble, WatchState, Watches};
 

@@ -16,7 +16,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::endpoint::Endpoint;
 use crate::core::patch::Reading;
 use crate::core::update::Mark;
-use crate::core::workload::{Container, WorkloadId, WorkloadKind};
+use crate::core::workload::{Container, Pulls, WorkloadId, WorkloadKind};
 
 /// Annotations and labels that begin with one of these are kept.
 const KEPT_KEYS: [&str; 4] = ["skeg.dev/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"];
@@ -35,6 +35,8 @@ pub(crate) struct WorkloadObject {
     has_annotations: bool,
     /// Containers, then init containers, of the pod template.
     pub(super) containers: Vec<Container>,
+    /// What the pods pull images with.
+    pub(super) pulls: Pulls,
     /// How long the controller itself gives a rollout, in seconds.
     pub(super) progress_deadline_seconds: Option<u32>,
 }
@@ -148,6 +150,14 @@ struct SentTemplate {
 struct SentPodSpec {
     containers: Option<Vec<SentContainer>>,
     init_containers: Option<Vec<SentContainer>>,
+    image_pull_secrets: Option<Vec<SentName>>,
+    service_account_name: Option<Box<str>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct SentName {
+    name: Box<str>,
 }
 
 #[derive(Deserialize, Default)]
@@ -163,6 +173,8 @@ impl From<Sent> for WorkloadObject {
         let container = |init| move |sent: SentContainer| Container { name: sent.name.into(), image: sent.image.into(), init };
         let ordinary = pod.containers.unwrap_or_default().into_iter().map(container(false));
         let init = pod.init_containers.unwrap_or_default().into_iter().map(container(true));
+        let secrets = pod.image_pull_secrets.unwrap_or_default().into_iter().map(|secret| secret.name).filter(|name| !name.is_empty());
+        let service_account = pod.service_account_name.filter(|name| !name.is_empty());
         let annotations = sent.metadata.annotations.unwrap_or_default();
         Self {
             metadata: ObjectMeta {
@@ -177,6 +189,7 @@ impl From<Sent> for WorkloadObject {
             annotations: annotations.kept,
             labels: sent.metadata.labels.unwrap_or_default().kept,
             containers: ordinary.chain(init).collect(),
+            pulls: Pulls { secrets: secrets.collect(), service_account },
             progress_deadline_seconds: sent.spec.progress_deadline_seconds,
         }
     }
@@ -236,6 +249,7 @@ mod tests {
             "spec": {"replicas": 2, "template": {"spec": {
                 "containers": [{"name": "web", "image": "web:1", "ports": []}, {"name": "sidecar", "image": "envoy:1"}],
                 "initContainers": [{"name": "init", "image": "init:1"}],
+                "imagePullSecrets": [{"name": "hub"}, {}, {"name": "quay"}], "serviceAccountName": "builder",
             }}},
             "status": {"replicas": 2},
         }))
@@ -244,6 +258,7 @@ mod tests {
         assert_eq!(id.to_string(), "shop/Deployment/web");
         assert_eq!(object.annotations.keys().collect::<Vec<_>>(), ["skeg.dev/policy"]);
         assert_eq!(object.labels.keys().collect::<Vec<_>>(), ["kustomize.toolkit.fluxcd.io/name"]);
+        assert_eq!(object.pulls, Pulls { secrets: ["hub".into(), "quay".into()].into(), service_account: Some("builder".into()) });
         let reading = object.into_reading(id);
         assert_eq!((&*reading.uid, &*reading.resource_version, reading.mark, reading.has_annotations), ("u1", "7", None, true));
         let containers: Vec<_> = reading.containers.iter().map(|container| (&*container.name, &*container.image, container.init)).collect();

@@ -5,8 +5,10 @@
 //! names the host. It knows nothing of registries, and it does not retry: the caller knows what a failure means.
 
 mod addresses;
+mod rate_limit;
 mod redirect;
 mod retry_after;
+mod trust;
 mod upgrade;
 
 use std::error::Error;
@@ -18,14 +20,17 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::core::loopback::is_loopback;
+use crate::core::address::is_loopback;
 
+pub use rate_limit::{RateLimit, rate_limit};
 pub use redirect::same_origin;
-pub use retry_after::{RETRY_AFTER_MAX, retry_after};
+pub use retry_after::{RETRY_AFTER_MAX, retry_after, retry_after_in};
+pub use trust::{TlsFileError, TlsFiles, TrustingFetch};
 pub use upgrade::{WebSocket, WebSockets};
 
 use addresses::{GuardedResolver, RefusedAddress, is_reserved_literal};
 use redirect::next_hop;
+use trust::Material;
 
 /// Time for one exchange from the first packet to the last byte of the body, redirects included. A registry answers in
 /// milliseconds to a few seconds; a server that sends one byte now and then must not hold a place for longer than this.
@@ -49,6 +54,8 @@ pub enum Reach {
     Guarded,
     /// Any. For hosts that the configuration names.
     Anywhere,
+    /// Any, and never through a proxy. For services beside this machine.
+    Direct,
 }
 
 /// One request.
@@ -132,6 +139,11 @@ pub struct Fetch {
 impl Fetch {
     /// A client with connection pools of its own.
     pub fn new() -> Result<Self, SetupError> {
+        Self::with(&Material::default())
+    }
+
+    /// The same with further authorities and a certificate to show, both for hosts that the configuration names and no others.
+    fn with(material: &Material) -> Result<Self, SetupError> {
         // Fails only if a provider is there already; the binary installs no other than this.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
@@ -146,8 +158,8 @@ impl Fetch {
         // surroundings cannot reach this machine's own address.
         Ok(Self {
             guarded: builder().dns_resolver(GuardedResolver).build()?,
-            anywhere: builder().build()?,
-            here: builder().no_proxy().build()?,
+            anywhere: material.used_by(builder()).build()?,
+            here: material.used_by(builder()).no_proxy().build()?,
         })
     }
 
@@ -175,6 +187,7 @@ impl Fetch {
             // The resolver never sees an address that is written out.
             Reach::Guarded if is_reserved_literal(&ask.url) => return Err(FetchError::ReservedAddress),
             Reach::Guarded => &self.guarded,
+            Reach::Direct => &self.here,
             Reach::Anywhere if ask.url.host_str().is_some_and(is_loopback) => &self.here,
             Reach::Anywhere => &self.anywhere,
         };

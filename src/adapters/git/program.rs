@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::core::loopback::LOOPBACK_HOSTS;
+use crate::core::address::LOOPBACK_HOSTS;
 
 /// The oldest git whose behaviour is relied on: `GIT_CONFIG_COUNT` (2.31), `GIT_CONFIG_GLOBAL` (2.32), and 2.34 as the oldest
 /// that a supported distribution ships (Ubuntu 22.04).

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use oci_distribution::secrets::RegistryAuth;
 use url::Url;
 
-use crate::adapters::fetch::Reach;
+use crate::adapters::fetch::{Reach, TlsFiles};
 use crate::core::image::Repository;
-use crate::ports::registry::Access;
+use crate::ports::registry::{Access, Cloud};
 
 /// Requests at once to one host unless its entry says otherwise: enough to list two thousand repositories within one poll
 /// interval at 100 ms each with room to spare, and few enough to pass for one polite client.
 pub const CONCURRENCY_DEFAULT: usize = 4;
+/// Requests a second for each of those at once, unless an entry says otherwise: as many as fit when each takes 40 ms, so that only a host which
+/// answers sooner is asked more slowly than it could.
+pub const RATE_OF_EACH: u32 = 25;
 /// What stands for every namespace.
 const EVERY_NAMESPACE: &str = "*";
 /// Docker Hub's name in image references, and the host that serves its API.
@@ -33,14 +36,32 @@ pub struct RegistryEntry {
     pub namespaces: Vec<String>,
     /// The login; without one the entry only describes the host.
     pub credential: Option<CredentialProvider>,
+    /// The cloud that vouches for skeg there, where there is no login.
+    pub identity: Option<Cloud>,
+    /// Where its tags and manifests are read instead: the root of a registry, or a path below it that stands before every repository's.
+    pub mirror: Option<Url>,
+    /// Authorities and client certificate for it.
+    pub tls: TlsFiles,
     /// Requests at once to this host, at least 1.
     pub concurrency: usize,
+    /// Requests a second to this host; `None` for [`RATE_OF_EACH`] times those at once.
+    pub rate: Option<u32>,
 }
 
 impl RegistryEntry {
     /// An entry that names the host and grants nothing.
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), insecure: false, namespaces: Vec::new(), credential: None, concurrency: CONCURRENCY_DEFAULT }
+        Self {
+            host: host.into(),
+            insecure: false,
+            namespaces: Vec::new(),
+            credential: None,
+            identity: None,
+            mirror: None,
+            tls: TlsFiles::default(),
+            concurrency: CONCURRENCY_DEFAULT,
+            rate: None,
+        }
     }
 }
 
@@ -51,7 +72,11 @@ impl fmt::Debug for RegistryEntry {
             .field("insecure", &self.insecure)
             .field("namespaces", &self.namespaces)
             .field("credential", &self.credential.as_ref().map(|_| "***"))
+            .field("identity", &self.identity)
+            .field("mirror", &self.mirror.as_ref().map(Url::as_str))
+            .field("tls", &self.tls)
             .field("concurrency", &self.concurrency)
+            .field("rate", &self.rate)
             .finish()
     }
 }
@@ -80,12 +105,16 @@ pub(super) struct Host {
     pub name: String,
     /// The API's root.
     pub base: Url,
+    /// What stands before the path of each repository there, with a slash at its end; empty but for mirrors.
+    pub prefix: String,
     /// Whether plain http is allowed.
     pub insecure: bool,
     /// Which addresses it may be at.
     pub reach: Reach,
     /// Requests at once.
     pub concurrency: usize,
+    /// Requests a second, at least 1.
+    pub rate: u32,
 }
 
 impl Entries {
@@ -106,11 +135,18 @@ impl Entries {
         Ok(Self(checked))
     }
 
-    /// The first entry of `registry` whose login `namespace` may use.
+    /// The first entry of `registry` whose login `namespace` may use; without one, the first whose cloud identity it may use.
     pub fn access(&self, registry: &str, namespace: &str) -> Access {
         let grants = |entry: &RegistryEntry| entry.namespaces.iter().any(|name| name == EVERY_NAMESPACE || name == namespace);
-        let place = self.0.iter().position(|entry| entry.host == registry && entry.credential.is_some() && grants(entry));
-        place.map_or(Access::Anonymous, Access::Configured)
+        let granted = || self.0.iter().enumerate().filter(|(_, entry)| entry.host == registry && grants(entry));
+        let configured = granted().find(|(_, entry)| entry.credential.is_some()).map(|(place, _)| Access::Configured(place));
+        let vouched = || granted().find_map(|(place, entry)| Some(Access::Identity(place, entry.identity?)));
+        configured.or_else(vouched).unwrap_or(Access::Anonymous)
+    }
+
+    /// The cloud that vouches for skeg by the entry at `place`, if that is one of `registry`.
+    pub fn identity(&self, place: usize, registry: &str) -> Option<Cloud> {
+        self.0.get(place).filter(|entry| entry.host == registry)?.identity
     }
 
     /// How to speak to `registry`; `None` when its name makes no URL.
@@ -119,12 +155,20 @@ impl Entries {
         let insecure = entry.is_some_and(|entry| entry.insecure);
         let scheme = if insecure { "http" } else { "https" };
         let api = if registry == DOCKER_HUB.0 { DOCKER_HUB.1 } else { registry };
+        let own = format!("{scheme}://{api}/").parse().ok()?;
+        let mut base: Url = entry.and_then(|entry| entry.mirror.clone()).unwrap_or(own);
+        let prefix = base.path().trim_matches('/').to_owned();
+        base.set_path("/");
+        let concurrency = entry.map_or(CONCURRENCY_DEFAULT, |entry| entry.concurrency);
+        let usual_rate = || RATE_OF_EACH.saturating_mul(u32::try_from(concurrency).unwrap_or(u32::MAX));
         Some(Host {
             name: registry.to_owned(),
-            base: format!("{scheme}://{api}/").parse().ok()?,
+            base,
+            prefix: if prefix.is_empty() { prefix } else { prefix + "/" },
             insecure,
             reach: if entry.is_some() { Reach::Anywhere } else { Reach::Guarded },
-            concurrency: entry.map_or(CONCURRENCY_DEFAULT, |entry| entry.concurrency),
+            concurrency,
+            rate: entry.and_then(|entry| entry.rate).unwrap_or_else(usual_rate),
         })
     }
 
@@ -140,9 +184,25 @@ impl Entries {
         }
     }
 
-    /// Host of the entry at `place`, and whether it has a login.
-    pub fn at(&self, place: usize) -> Option<(&str, bool)> {
-        self.0.get(place).map(|entry| (entry.host.as_str(), entry.credential.is_some()))
+    /// Host of the entry at `place`, and the access that it gives.
+    pub fn at(&self, place: usize) -> Option<(&str, Access)> {
+        let entry = self.0.get(place)?;
+        let access = match (&entry.credential, entry.identity) {
+            (Some(_), _) => Access::Configured(place),
+            (None, Some(cloud)) => Access::Identity(place, cloud),
+            (None, None) => Access::Anonymous,
+        };
+        Some((&entry.host, access))
+    }
+
+    /// Whether the registry is read somewhere else: no login for it goes there but those of its own entries.
+    pub fn is_mirrored(&self, registry: &str) -> bool {
+        self.0.iter().any(|entry| entry.host == registry && entry.mirror.is_some())
+    }
+
+    /// The hosts with files of their own.
+    pub fn with_tls(&self) -> impl Iterator<Item = (&str, &TlsFiles)> {
+        self.0.iter().filter(|entry| !entry.tls.is_empty()).map(|entry| (entry.host.as_str(), &entry.tls))
     }
 
     /// Whether the configuration names the host, and so whether a metric may.

@@ -29,14 +29,12 @@ pub enum Greeting {
 impl RegistryClient {
     /// Asks the registry of the entry at this place of the configuration, with the entry's login where it has one.
     pub async fn greet(&self, place: usize) -> Result<Greeting, RegistryError> {
-        let (host, has_login) = self.entries.at(place).unwrap_or_default();
-        let access = if has_login { Access::Configured(place) } else { Access::Anonymous };
+        let (host, access) = self.entries.at(place).unwrap_or(("", Access::Anonymous));
+        let has_login = access != Access::Anonymous;
         let unnamed = |_| RegistryError::Unreachable { host: host.to_owned(), detail: "it is no registry's name".to_owned() };
         let repository = Repository::new(host, ANY_REPOSITORY).map_err(unnamed)?;
         let target = self.target(&repository, &access)?;
-        if let Err(problem) = self.entries.login(&access, host) {
-            return Err(target.unauthorized(format!("the login cannot be read: {problem}")));
-        }
+        self.login(&target).await?;
         let question = || -> Result<Question, RegistryError> {
             let (accept, purpose) = (HeaderValue::from_static("application/json"), Purpose::Version);
             Ok(Question { method: Method::GET, url: target.url("v2/")?, purpose, accept, body_bytes_max: BYTES_MAX })

@@ -102,7 +102,7 @@ pub(super) async fn index(client: &RegistryClient, target: &Target<'_>, digest: 
 pub(super) async fn read(client: &RegistryClient, target: &Target<'_>, reference: &str, method: Method) -> Result<Answer, RegistryError> {
     let question = Question {
         method,
-        url: target.url(&format!("v2/{}/manifests/{reference}", target.repository.path()))?,
+        url: target.url(&format!("v2/{}/manifests/{reference}", target.path()))?,
         purpose: Purpose::Manifest,
         accept: ACCEPT_ALL.clone(),
         body_bytes_max: MANIFEST_BYTES_MAX,

@@ -6,6 +6,8 @@
 //!       request.rs            one authorised exchange: login, one new login after a 401, status -> error
 //!      ┌────┼────────┐
 //!  auth/  pacing.rs  fetch    challenge and token; turns for each host; HTTP
+//!    │
+//!  logins.rs                  the login of an access: entries.rs (configuration), pulls.rs (Secrets of pods), identity/ (clouds)
 //! ```
 //!
 //! Why this path is our own and not `oci-client`, which serves for the media types and the shape of a login: its tag list is one
@@ -18,33 +20,44 @@
 
 mod auth;
 mod built;
+mod docker_config;
 mod entries;
 mod greeting;
+mod identity;
+mod kept;
+mod logins;
 mod manifests;
 mod pacing;
+mod pulls;
 mod refusal;
 mod request;
 mod tags;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::adapters::fetch::{Fetch, SetupError};
+use crate::adapters::fetch::{Fetch, SetupError, TrustingFetch};
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::rollout::ImageIndex;
+use crate::core::workload::Puller;
 use crate::ports::clock::Clock;
+use crate::ports::pull_secrets::PullSecrets;
 use crate::ports::registry::{Access, Registry, RegistryError};
 
 pub use entries::{CONCURRENCY_DEFAULT, CredentialProvider, EntryError, RegistryEntry};
 pub use greeting::Greeting;
+pub use identity::Surroundings;
 pub use oci_distribution::secrets::RegistryAuth;
 
 use auth::Auth;
 use entries::Entries;
+use identity::Identities;
 use pacing::Pacing;
+use pulls::Pulls;
 use request::Target;
 
 /// Told of everything [`Seen`] at a host, by the name the configuration has for it (`other` when it has none).
@@ -63,7 +76,12 @@ pub enum Seen<'a> {
 pub struct RegistryClient {
     entries: Entries,
     fetch: Fetch,
+    /// By host, where the configuration has authorities or certificates for one.
+    trusting: HashMap<Box<str>, TrustingFetch>,
+    allowed: Vec<Box<str>>,
     auth: Auth,
+    pulls: Option<Pulls>,
+    identities: Identities,
     pacing: Pacing,
     times: built::Times,
     clock: Arc<dyn Clock>,
@@ -84,10 +102,17 @@ pub enum ClientError {
 impl RegistryClient {
     /// A client for `entries`, in the order of the configuration: [`Access::Configured`] counts them from 0.
     pub fn new(entries: Vec<RegistryEntry>, clock: Arc<dyn Clock>, observer: Observer) -> Result<Self, ClientError> {
+        let fetch = Fetch::new()?;
+        let entries = Entries::new(entries)?;
+        let trusting = entries.with_tls().map(|(host, files)| (host.into(), TrustingFetch::new(files.clone()))).collect();
         Ok(Self {
-            entries: Entries::new(entries)?,
-            fetch: Fetch::new()?,
+            entries,
+            trusting,
+            allowed: Vec::new(),
             auth: Auth::default(),
+            pulls: None,
+            identities: Identities::new(&fetch, &Surroundings::of_process(), &clock),
+            fetch,
             pacing: Pacing::new(Arc::clone(&clock)),
             times: built::Times::default(),
             clock,
@@ -95,19 +120,58 @@ impl RegistryClient {
         })
     }
 
+    /// The same client, which also takes the logins that pods pull with.
+    #[must_use]
+    pub fn with_pull_secrets(self, reader: Arc<dyn PullSecrets>) -> Self {
+        Self { pulls: Some(Pulls::new(reader, &self.clock)), ..self }
+    }
+
+    /// The same client, to which the clouds' services are where `surroundings` says.
+    #[must_use]
+    pub fn with_surroundings(self, surroundings: &Surroundings) -> Self {
+        Self { identities: Identities::new(&self.fetch, surroundings, &self.clock), ..self }
+    }
+
+    /// The same client, which asks no other registries than these and those of its entries: host names, where `*.` stands for any beginning. An
+    /// empty list allows all.
+    #[must_use]
+    pub fn allowing(self, allowed: Vec<Box<str>>) -> Self {
+        Self { allowed, ..self }
+    }
+
+    fn is_allowed(&self, registry: &str) -> bool {
+        let is_it = |allowed: &str| match allowed.strip_prefix('*') {
+            Some(end) => registry.ends_with(end) && registry.len() > end.len(),
+            None => *allowed == *registry,
+        };
+        self.allowed.is_empty() || self.entries.names(registry) || self.allowed.iter().any(|allowed| is_it(allowed))
+    }
+
     fn target<'a>(&'a self, repository: &'a Repository, access: &'a Access) -> Result<Target<'a>, RegistryError> {
         let host = self.entries.host(repository.registry()).ok_or_else(|| RegistryError::Malformed {
             repository: repository.to_string(),
             detail: "the registry's name is no host name".to_owned(),
         })?;
+        if !self.is_allowed(repository.registry()) {
+            let detail = "its registry is neither in [registries] allow nor in [[registry]]".to_owned();
+            return Err(RegistryError::Unauthorized { repository: repository.to_string(), detail });
+        }
         Ok(Target { repository, access, host })
     }
 }
 
 #[async_trait]
 impl Registry for RegistryClient {
-    fn access(&self, repository: &Repository, namespace: &str) -> Access {
-        self.entries.access(repository.registry(), namespace)
+    async fn learn(&self, repository: &Repository, puller: &Puller<'_>) {
+        if let Some(pulls) = self.pulls.as_ref().filter(|_| !self.entries.is_mirrored(repository.registry())) {
+            pulls.learn(repository, puller).await;
+        }
+    }
+
+    fn access(&self, repository: &Repository, puller: &Puller<'_>) -> Access {
+        let pulls = self.pulls.as_ref().filter(|_| !self.entries.is_mirrored(repository.registry()));
+        let chosen = pulls.and_then(|pulls| pulls.choose(repository, puller));
+        chosen.unwrap_or_else(|| self.entries.access(repository.registry(), puller.namespace))
     }
 
     async fn tags(&self, repository: &Repository, access: &Access) -> Result<Vec<Tag>, RegistryError> {

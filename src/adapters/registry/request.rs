@@ -5,10 +5,9 @@ use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::entries::Host;
-use super::pacing::Pacing;
 use super::refusal::{malformed, no_answer, refusal};
 use super::{RegistryClient, Seen};
-use crate::adapters::fetch::{Answer, Ask, FetchError, retry_after, same_origin};
+use crate::adapters::fetch::{Answer, Ask, FetchError, rate_limit, retry_after, retry_after_in, same_origin};
 use crate::core::image::Repository;
 use crate::ports::registry::{Access, RegistryError};
 
@@ -58,9 +57,16 @@ pub(super) struct Line<'a> {
     pub host: &'a str,
     /// Requests at once.
     pub concurrency: usize,
+    /// Requests a second.
+    pub rate: u32,
 }
 
 impl Target<'_> {
+    /// The path that the repository has where it is read.
+    pub fn path(&self) -> String {
+        format!("{}{}", self.host.prefix, self.repository.path())
+    }
+
     /// A URL below the registry's root.
     pub fn url(&self, path: &str) -> Result<Url, RegistryError> {
         self.host.base.join(path).map_err(|_| self.malformed("the registry's name makes no URL"))
@@ -114,28 +120,47 @@ impl RegistryClient {
         if same_origin(&question.url, &target.host.base) {
             ask.reach = target.host.reach;
         }
-        let line = Line { host: &target.host.name, concurrency: target.host.concurrency };
+        let line = Line { host: &target.host.name, concurrency: target.host.concurrency, rate: target.host.rate };
         self.exchange(line, target.repository, ask).await
     }
 
     /// Sends `ask` in its turn, again after a short wait if the host says so; tells the observer of each request.
     pub(super) async fn exchange(&self, line: Line<'_>, repository: &Repository, ask: Ask) -> Result<Answer, RegistryError> {
+        let fetch = match self.trusting.get(line.host) {
+            Some(trusting) => {
+                trusting.get().map_err(|error| RegistryError::Unreachable { host: line.host.to_owned(), detail: error.to_string() })?
+            }
+            None => self.fetch.clone(),
+        };
         let mut tries = 1;
         loop {
-            let mut turn = self.pacing.turn(line.host, line.concurrency).await?;
+            let mut turn = self.pacing.turn(line, repository.path()).await?;
             if !turn.waited.is_zero() {
                 self.tell(line.host, Seen::Wait(turn.waited));
             }
-            let answer = self.pacing.carry(&mut turn, self.fetch.send(ask.clone())).await;
+            let answer = self.pacing.carry(&mut turn, fetch.send(ask.clone())).await;
             self.tell(line.host, Seen::Answer(status(answer.as_ref())));
-            let answer = answer.map_err(|error| no_answer(line.host, repository, &error))?;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    if matches!(error, FetchError::Unreachable(_) | FetchError::TimedOut(_)) {
+                        self.pacing.failed(&turn);
+                    }
+                    return Err(no_answer(line.host, repository, &error));
+                }
+            };
             let wait = retry_after(&answer.headers, self.clock.now());
             let is_busy =
                 answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some();
-            if !is_busy {
-                Pacing::served(&turn);
+            if !is_busy && answer.status.is_server_error() {
+                self.pacing.failed(&turn);
                 return Ok(answer);
             }
+            if !is_busy {
+                self.pacing.served(&turn, rate_limit(&answer.headers, self.clock.now()));
+                return Ok(answer);
+            }
+            let wait = wait.or_else(|| retry_after_in(&answer.body));
             let (wait, is_short) = self.pacing.slow_down(&turn, wait);
             if !is_short || tries >= TRIES_MAX {
                 return Err(RegistryError::RateLimited { host: line.host.to_owned(), retry_after: Some(wait) });

@@ -41,7 +41,7 @@ impl Bench {
     }
 
     fn access(&self) -> Access {
-        self.client.access(&self.repository, "team")
+        self.client.access(&self.repository, &Puller::of_namespace("team"))
     }
 
     async fn tags(&self) -> Result<Vec<String>, RegistryError> {
@@ -308,7 +308,7 @@ async fn a_wrong_password_and_a_namespace_without_grant_are_told_apart() {
         RegistryError::Unauthorized { repository: repository.clone(), detail: "answered 401 Unauthorized (UNAUTHORIZED)".to_owned() }
     );
     assert_eq!(bench.registry.requests().len(), 2, "a wrong password is not tried twice");
-    assert_eq!(bench.client.access(&bench.repository, "other"), Access::Anonymous);
+    assert_eq!(bench.client.access(&bench.repository, &Puller::of_namespace("other")), Access::Anonymous);
     let error = bench.client.tags(&bench.repository, &Access::Anonymous).await.unwrap_err();
     let detail = "asks for a login, and none is configured that this namespace may use".to_owned();
     assert_eq!(error, RegistryError::Unauthorized { repository, detail });
@@ -326,6 +326,59 @@ async fn a_token_is_fetched_once_and_used_until_shortly_before_its_end() {
     bench.clock.advance(Duration::from_secs(1));
     assert!(bench.digest("1.0.0").await.unwrap().is_some());
     assert_eq!(bench.asked("/token"), 2);
+}
+
+#[tokio::test]
+async fn one_token_serves_the_repositories_of_a_registry() {
+    let bench = Bench::new(bearer(Duration::from_mins(5)), Some(("robot", "s3cret")));
+    let repositories: Vec<Repository> =
+        (0..5).map(|number| Repository::new(bench.repository.registry(), &format!("team/app{number}")).unwrap()).collect();
+    for repository in &repositories {
+        bench.registry.push_image(repository.path(), "1.0.0", &Image::new("1.0.0")).unwrap();
+    }
+    let poll = async || {
+        for repository in &repositories {
+            assert_eq!(bench.client.tags(repository, &bench.access()).await.unwrap().len(), 1);
+        }
+    };
+    poll().await;
+    assert_eq!(bench.asked("/token"), 5, "which repositories there are is learned");
+    for round in 1..4 {
+        bench.clock.advance(Duration::from_secs(290));
+        poll().await;
+        assert_eq!(bench.asked("/token"), 5 + round);
+    }
+    let lists = bench.registry.requests().iter().filter(|request| request.path.contains("/tags/list")).count();
+    assert_eq!(lists, 4 * 5 + 5, "only the first time is a challenge asked for");
+}
+
+/// A token server that takes one scope only is asked for one at a time.
+#[tokio::test]
+async fn a_token_server_that_takes_one_scope_is_not_asked_for_more_again_and_again() {
+    let server = Scripted::start(|head| {
+        let target = head.split(' ').nth(1).unwrap();
+        if target.starts_with("/token") {
+            let is_for_one = target.matches("scope=").count() == 1;
+            let granted = r#"{"token":"t","expires_in":1}"#;
+            return if is_for_one { answer("200 OK", &[], granted) } else { answer("400 Bad Request", &[], "") };
+        }
+        if head.to_lowercase().contains("authorization: bearer t") {
+            return answer("200 OK", &[], r#"{"tags":["1.0.0"]}"#);
+        }
+        let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        answer("401 Unauthorized", &[&format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s\"")], "")
+    })
+    .await;
+    let host = server.address().to_string();
+    let (client, clock, _) = client_for(&host, Some(RegistryAuth::Basic("robot".to_owned(), "canary".to_owned())));
+    let [repository, other] = ["team/app", "team/other"].map(|path| Repository::new(&host, path).unwrap());
+    let access = client.access(&repository, &Puller::of_namespace("team"));
+    for asked in [&repository, &other, &repository, &other] {
+        client.tags(asked, &access).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    let several = server.heads().iter().filter(|head| head.starts_with("get /token") && head.matches("scope=").count() > 1).count();
+    assert_eq!(several, 1);
 }
 
 #[tokio::test]
@@ -360,7 +413,7 @@ async fn a_token_that_is_never_accepted_is_not_fetched_for_ever() {
         answer("401 Unauthorized", &[&challenge], "")
     })
     .await;
-    let access = client.access(&repository, "team");
+    let access = client.access(&repository, &Puller::of_namespace("team"));
     for _ in 0..2 {
         let error = client.tags(&repository, &access).await.unwrap_err();
         assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");

@@ -20,6 +20,8 @@ use crate::core::image::Tag;
 pub enum Listing {
     /// A complete listing, just read.
     Whole(Tags),
+    /// What was kept of the last one, to which a complete listing, just read, is equal.
+    Same(Vec<Shortlist>),
     /// What was kept of the last one, with the tags that were read since.
     Kept(Vec<Shortlist>),
 }
@@ -31,6 +33,8 @@ pub struct Shortlist {
     current: Tag,
     /// The tags, the highest first, with a space between: sixteen texts of their own would take four times as much.
     best: Box<str>,
+    /// Why nothing was chosen, where nothing was.
+    refusal: Box<str>,
     qualifying: usize,
     listed: usize,
 }
@@ -40,7 +44,7 @@ impl Listing {
     pub fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
         match self {
             Self::Whole(tags) => Some(tags.choose(selection, Some(current))),
-            Self::Kept(shortlists) => shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current)),
+            Self::Same(shortlists) | Self::Kept(shortlists) => shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current)),
         }
     }
 }
@@ -51,7 +55,8 @@ impl Shortlist {
         let listed: Vec<_> = tags.iter().map(|tag| Listed::named(tag.as_str())).collect();
         let evaluation = from(selection, current, &listed);
         let (best, qualifying) = (joined(evaluation.best()), evaluation.qualifying());
-        Self { selection: selection.clone(), current: current.clone(), best, qualifying, listed: tags.len() }
+        let refusal = if best.is_empty() { evaluation.reason().into() } else { Box::default() };
+        Self { selection: selection.clone(), current: current.clone(), best, refusal, qualifying, listed: tags.len() }
     }
 
     /// Whether it was made for this question.
@@ -92,6 +97,7 @@ impl Shortlist {
         };
         let reason = match best {
             Some(tag) => format!("{tag} is {}", rank(qualifying, self.listed)),
+            None if self.current == *current => self.refusal.to_string(),
             None => "nothing that was listed, or read since, qualifies".to_owned(),
         };
         Some(Choice { tag: best.and_then(|tag| tag.parse().ok()), reason, qualifying })

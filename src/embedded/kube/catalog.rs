@@ -46,6 +46,8 @@ pub enum Schema {
     ConfigMap,
     /// core/v1 Secret
     Secret,
+    /// v1 `ServiceAccount`
+    ServiceAccount,
     /// core/v1 Pod
     Pod,
     /// Events as core/v1 shows them; this is the stored form
@@ -118,7 +120,12 @@ impl ResourceType {
             Schema::Secret => &[("type", "/type")],
             Schema::Namespace => &[("status.phase", "/status/phase")],
             Schema::ReplicaSet => &[("status.replicas", "/status/replicas")],
-            Schema::ConfigMap | Schema::Deployment | Schema::Lease | Schema::CustomResourceDefinition | Schema::Custom(_) => &[],
+            Schema::ConfigMap
+            | Schema::ServiceAccount
+            | Schema::Deployment
+            | Schema::Lease
+            | Schema::CustomResourceDefinition
+            | Schema::Custom(_) => &[],
         }
     }
 }
@@ -250,6 +257,14 @@ const BUILT_IN: &[BuiltIn] = &[
         status_subresource: false,
         unconditional_update: true,
         schema: Schema::Secret,
+    },
+    BuiltIn {
+        api: ("", "v1"),
+        names: ("ServiceAccount", "serviceaccounts", &["sa"]),
+        namespaced: true,
+        status_subresource: false,
+        unconditional_update: true,
+        schema: Schema::ServiceAccount,
     },
     BuiltIn {
         api: ("", "v1"),

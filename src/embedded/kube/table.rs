@@ -125,6 +125,9 @@ fn columns(resource: &ResourceType) -> Vec<Column> {
         Schema::Namespace => vec![Column::text("Status", "/status/phase")],
         Schema::Secret => vec![Column::text("Type", "/type"), Column::computed("Data", data)],
         Schema::ConfigMap => vec![Column::computed("Data", data)],
+        Schema::ServiceAccount => {
+            vec![Column::computed("Secrets", |account| json!(account.get("secrets").and_then(Value::as_array).map_or(0, Vec::len)))]
+        }
         Schema::Lease => vec![Column::text("Holder", "/spec/holderIdentity")],
         Schema::Custom(_) => resource.printer_columns.iter().filter_map(Column::declared).collect(),
         Schema::CustomResourceDefinition => vec![Column::text("Created At", "/metadata/creationTimestamp")],

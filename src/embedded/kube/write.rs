@@ -207,6 +207,7 @@ impl Writer<'_> {
             Schema::Namespace
             | Schema::ConfigMap
             | Schema::Secret
+            | Schema::ServiceAccount
             | Schema::Pod
             | Schema::CoreEvent
             | Schema::Event
@@ -262,7 +263,13 @@ impl Writer<'_> {
     fn has_generation(&self) -> bool {
         match self.resource.schema {
             Schema::Deployment | Schema::ReplicaSet | Schema::Pod | Schema::CustomResourceDefinition | Schema::Custom(_) => true,
-            Schema::Namespace | Schema::ConfigMap | Schema::Secret | Schema::CoreEvent | Schema::Event | Schema::Lease => false,
+            Schema::Namespace
+            | Schema::ConfigMap
+            | Schema::Secret
+            | Schema::ServiceAccount
+            | Schema::CoreEvent
+            | Schema::Event
+            | Schema::Lease => false,
         }
     }
 

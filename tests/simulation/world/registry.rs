@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use skeg::core::image::{Digest, Repository, Tag};
 use skeg::core::rollout::ImageIndex;
+use skeg::core::workload::Puller;
 use skeg::ports::registry::{Access, Registry, RegistryError};
 
 use super::World;
@@ -75,7 +76,7 @@ fn digest(of: &str) -> Digest {
 
 #[async_trait]
 impl Registry for Link {
-    fn access(&self, _: &Repository, _: &str) -> Access {
+    fn access(&self, _: &Repository, _: &Puller<'_>) -> Access {
         Access::Anonymous
     }
 

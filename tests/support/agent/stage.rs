@@ -45,6 +45,8 @@ pub struct Setup {
     pub access: Access,
     /// The password that skeg has for the registry, if not the right one.
     pub registry_password: Option<&'static str>,
+    /// `[cluster] pull_secrets`.
+    pub pull_secrets: &'static [&'static str],
     /// Further sections of the configuration.
     pub more: &'static str,
     /// Where Slack is, if people are asked there; `slack:U1` and `slack:U2` may vote then, too.
@@ -63,6 +65,7 @@ impl Setup {
             rolls_out: true,
             access: Access::Anonymous,
             registry_password: None,
+            pull_secrets: &[],
             more: "",
             slack: None,
         }
@@ -181,7 +184,7 @@ impl Stage {
 }
 
 fn configuration(setup: &Setup, registry: &str, remote: &str) -> String {
-    let Setup { poll, settle, mode, more, .. } = setup;
+    let Setup { poll, settle, mode, pull_secrets, more, .. } = setup;
     let (slack, approvers) = slack(setup);
     let login = login(&setup.access)
         .map(|login| format!("namespaces = [\"{NAMESPACE}\"]\nusername = \"{}\"\npassword_file = \"registry\"", login.user));
@@ -198,6 +201,7 @@ cache_dir = "cache"
 [cluster]
 kubeconfig = "kubeconfig"
 mode = "{mode}"
+pull_secrets = {pull_secrets:?}
 
 [poll]
 interval = "{poll}"

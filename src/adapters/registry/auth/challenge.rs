@@ -36,7 +36,7 @@ impl Bearer {
     /// With the scope filled in that every registry understands, where the challenge has none. The version check is of no repository: what
     /// its challenge names is an example.
     pub fn for_purpose(&self, target: &Target<'_>, purpose: Purpose) -> Self {
-        let pull = || format!("repository:{}:pull", target.repository.path());
+        let pull = || format!("repository:{}:pull", target.path());
         let scope = (purpose != Purpose::Version).then(|| self.scope.clone().unwrap_or_else(pull));
         Self { scope, ..self.clone() }
     }

@@ -7,6 +7,7 @@
 //! for that registry and granted to the namespace.
 
 mod challenge;
+mod scopes;
 mod token;
 mod token_cache;
 
@@ -20,9 +21,10 @@ use oci_distribution::secrets::RegistryAuth;
 
 use super::RegistryClient;
 use super::request::{Purpose, Target};
-use crate::ports::registry::RegistryError;
+use crate::ports::registry::{Access, RegistryError};
 
 use challenge::{Bearer, Challenge};
+use scopes::Scopes;
 use token_cache::{TokenCache, TokenKey};
 
 /// Challenges remembered: two for each repository that is looked at. When there are more they are all forgotten, which costs
@@ -34,6 +36,7 @@ const CHALLENGES_MAX: usize = 10_000;
 pub(super) struct Auth {
     challenges: Mutex<HashMap<Place, Challenge>>,
     tokens: TokenCache,
+    scopes: Scopes,
 }
 
 /// What a registry challenges for: the scope depends on repository and purpose.
@@ -61,12 +64,11 @@ impl Auth {
         let Some(challenge) = self.challenges().get(&place).cloned() else {
             return Ok(None);
         };
-        let login = login(client, target)?;
-        if matches!((&challenge, &login), (Challenge::Basic, RegistryAuth::Anonymous)) {
+        if challenge == Challenge::Basic && *target.access == Access::Anonymous {
             // Asking without a login again is what tells whether the registry has become open.
             return Ok(None);
         }
-        let authorization = self.authorization(client, target, purpose, &challenge, &login, None).await;
+        let authorization = self.proof(client, target, purpose, &challenge, None).await;
         if authorization.is_err() {
             // The registry may have moved its token server: let it say so anew.
             self.challenges().remove(&place);
@@ -85,13 +87,36 @@ impl Auth {
         rejected: Option<&HeaderValue>,
     ) -> Result<HeaderValue, RegistryError> {
         let challenge = challenge::read(headers).ok_or_else(|| target.unauthorized("asks for a login in no way that is known here"))?;
-        let login = login(client, target)?;
-        let authorization = self.authorization(client, target, purpose, &challenge, &login, rejected).await?;
+        let authorization = self.proof(client, target, purpose, &challenge, rejected).await?;
         if rejected == Some(&authorization) {
             return Err(target.unauthorized("the login is refused"));
         }
         self.learn(Place::of(target, purpose), challenge);
         Ok(authorization)
+    }
+
+    /// What answers the challenge. A login that is refused is read once more where it may have been renewed meanwhile.
+    async fn proof(
+        &self,
+        client: &RegistryClient,
+        target: &Target<'_>,
+        purpose: Purpose,
+        challenge: &Challenge,
+        rejected: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, RegistryError> {
+        let login = client.login(target).await?;
+        let first = self.authorization(client, target, purpose, challenge, &login, rejected).await;
+        let is_refused = match &first {
+            Ok(authorization) => rejected == Some(authorization),
+            Err(error) => matches!(error, RegistryError::Unauthorized { .. }),
+        };
+        if !is_refused {
+            return first;
+        }
+        match client.renewed(target, &login).await {
+            Some(login) => self.authorization(client, target, purpose, challenge, &login, rejected).await,
+            None => first,
+        }
     }
 
     async fn authorization(
@@ -114,7 +139,8 @@ impl Auth {
                 bearer(token).ok_or_else(|| target.unauthorized("the configured token has characters that no token has"))
             }
             (Challenge::Bearer(challenge), RegistryAuth::Anonymous | RegistryAuth::Basic(..)) => {
-                self.token(client, target, challenge.for_purpose(target, purpose), login, rejected).await
+                // Boxed: a token serves many questions, and each would have the room for fetching it.
+                Box::pin(self.token(client, target, challenge.for_purpose(target, purpose), login, rejected)).await
             }
         }
     }
@@ -129,7 +155,28 @@ impl Auth {
     ) -> Result<HeaderValue, RegistryError> {
         let key = TokenKey { registry: target.host.name.as_str().into(), access: target.access.clone(), challenge };
         let now = client.clock.now();
-        let fetch = token::fetch(client, target, &key.challenge, login);
+        let others = self.scopes.beside(&key, login, now, |other| !self.tokens.is_usable(other, now));
+        // A token that is not taken may be one for too much.
+        let others = if rejected.is_none() { others } else { Vec::new() };
+        if rejected.is_some() {
+            self.scopes.alone(&key, login, now);
+        }
+        let fetch = async {
+            let fetched = token::fetch(client, target, &key.challenge, &others, login).await;
+            match fetched {
+                Ok(token) => {
+                    for other in &others {
+                        self.tokens.put(other, &token);
+                    }
+                    Ok(token)
+                }
+                Err(RegistryError::Unauthorized { .. } | RegistryError::Malformed { .. }) if !others.is_empty() => {
+                    self.scopes.alone(&key, login, now);
+                    token::fetch(client, target, &key.challenge, &[], login).await
+                }
+                Err(error) => Err(error),
+            }
+        };
         self.tokens.get(&key, rejected, now, fetch).await
     }
 
@@ -144,11 +191,6 @@ impl Auth {
     fn challenges(&self) -> MutexGuard<'_, HashMap<Place, Challenge>> {
         self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn login(client: &RegistryClient, target: &Target<'_>) -> Result<RegistryAuth, RegistryError> {
-    let login = client.entries.login(target.access, &target.host.name);
-    login.map_err(|problem| target.unauthorized(format!("the login cannot be read: {problem}")))
 }
 
 /// RFC 7617. A user name with a colon would be read as another user.

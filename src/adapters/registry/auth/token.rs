@@ -9,10 +9,11 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::challenge::Bearer;
+use super::token_cache::TokenKey;
 use super::{basic, bearer};
 use crate::adapters::fetch::{Ask, Reach};
 use crate::adapters::registry::RegistryClient;
-use crate::adapters::registry::entries::CONCURRENCY_DEFAULT;
+use crate::adapters::registry::entries::{CONCURRENCY_DEFAULT, RATE_OF_EACH};
 use crate::adapters::registry::refusal::said;
 use crate::adapters::registry::request::{Line, Target};
 use crate::ports::registry::RegistryError;
@@ -43,17 +44,18 @@ struct Granted {
     expires_in: Option<u64>,
 }
 
-/// Fetches the token that `challenge` wants, with `login` where there is one.
+/// Fetches the token that `challenge` wants, for the scopes of `others` as well, with `login` where there is one.
 pub(super) async fn fetch(
     client: &RegistryClient,
     target: &Target<'_>,
     challenge: &Bearer,
+    others: &[TokenKey],
     login: &RegistryAuth,
 ) -> Result<Token, RegistryError> {
     if challenge.realm.scheme() != "https" && !target.host.insecure {
         return Err(target.unauthorized("its token server is not reached over https"));
     }
-    let mut ask = Ask::new(Method::GET, token_url(challenge, login), TOKEN_BYTES_MAX);
+    let mut ask = Ask::new(Method::GET, token_url(challenge, others, login), TOKEN_BYTES_MAX);
     if let RegistryAuth::Basic(user, password) = login {
         let value = basic(user, password);
         ask.authorization =
@@ -62,7 +64,10 @@ pub(super) async fn fetch(
     ask.reach = reach(client, target, &challenge.realm);
     let server = authority(&challenge.realm);
     let asked_at = client.clock.now();
-    let line = Line { host: &server, concurrency: CONCURRENCY_DEFAULT };
+    // Beside the registry it is known by the same certificates.
+    let is_beside = challenge.realm.host() == target.host.base.host() && !client.trusting.contains_key(server.as_str());
+    let place = if is_beside && client.trusting.contains_key(target.host.name.as_str()) { &target.host.name } else { &server };
+    let line = Line { host: place, concurrency: CONCURRENCY_DEFAULT, rate: RATE_OF_EACH * 4 };
     let answer = client.exchange(line, target.repository, ask).await?;
     match answer.status {
         StatusCode::OK => {
@@ -76,14 +81,14 @@ pub(super) async fn fetch(
     }
 }
 
-fn token_url(challenge: &Bearer, login: &RegistryAuth) -> Url {
+fn token_url(challenge: &Bearer, others: &[TokenKey], login: &RegistryAuth) -> Url {
     let mut url = challenge.realm.clone();
     url.set_fragment(None);
     let mut query = url.query_pairs_mut();
     if let Some(service) = &challenge.service {
         query.append_pair("service", service);
     }
-    if let Some(scope) = &challenge.scope {
+    for scope in challenge.scope.iter().chain(others.iter().filter_map(|other| other.challenge.scope.as_ref())) {
         query.append_pair("scope", scope);
     }
     if let RegistryAuth::Basic(user, _) = login {
@@ -155,7 +160,7 @@ mod tests {
             scope: Some("repository:a/b:pull".to_owned()),
         };
         let login = RegistryAuth::Basic("robot".to_owned(), "canary".to_owned());
-        let url = token_url(&challenge, &login);
+        let url = token_url(&challenge, &[], &login);
         assert_eq!(url.as_str(), "https://auth.test/token?kept=1&service=registry.test&scope=repository%3Aa%2Fb%3Apull&account=robot");
         assert_eq!(authority(&url), "auth.test");
         assert_eq!(authority(&"http://[::1]:5000/".parse().unwrap()), "[::1]:5000");

@@ -25,6 +25,15 @@ pub(super) struct TokenKey {
     pub challenge: Bearer,
 }
 
+impl TokenKey {
+    /// The same for another scope.
+    pub fn of_scope(&self, scope: &str) -> Self {
+        let mut key = self.clone();
+        key.challenge.scope = Some(scope.to_owned());
+        key
+    }
+}
+
 /// The tokens.
 #[derive(Default)]
 pub(super) struct TokenCache {
@@ -65,6 +74,22 @@ impl TokenCache {
         *last = Some(fetched.clone());
         slot.fetches.fetch_add(1, Ordering::Release);
         fetched.map(|token| token.authorization)
+    }
+
+    /// Whether there is a token that is usable at `now`, or one is being fetched.
+    pub fn is_usable(&self, key: &TokenKey, now: Timestamp) -> bool {
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        slot.is_some_and(|slot| match slot.last.try_lock() {
+            Ok(last) => matches!(&*last, Some(Ok(token)) if token.usable_until > now),
+            Err(_) => true,
+        })
+    }
+
+    /// Keeps a token that was given for this key too, unless one is being fetched for it.
+    pub fn put(&self, key: &TokenKey, token: &Token) {
+        if let Ok(mut last) = self.slot(key).last.try_lock() {
+            *last = Some(Ok(token.clone()));
+        }
     }
 
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {

@@ -41,7 +41,7 @@ async fn walk(client: &RegistryClient, target: &Target<'_>) -> Result<Vec<Tag>, 
     let mut tags = Vec::new();
     let mut dropped = 0;
     let mut visited = HashSet::new();
-    let mut next = Some(target.url(&format!("v2/{}/tags/list?n={PAGE_TAGS}", target.repository.path()))?);
+    let mut next = Some(target.url(&format!("v2/{}/tags/list?n={PAGE_TAGS}", target.path()))?);
     while let Some(url) = next {
         if visited.len() >= PAGES_MAX {
             return Err(target.malformed(format!("the tag list has more than {PAGES_MAX} pages")));

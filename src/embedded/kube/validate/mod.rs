@@ -28,7 +28,7 @@ pub fn state(resource: &ResourceType, object: &Value) -> Vec<Problem> {
         Schema::Lease => lease(object),
         Schema::CustomResourceDefinition => definition::state(object),
         Schema::Custom(schema) => structural::problems(schema, object),
-        Schema::Namespace | Schema::ConfigMap | Schema::Secret => Vec::new(),
+        Schema::Namespace | Schema::ConfigMap | Schema::Secret | Schema::ServiceAccount => Vec::new(),
     });
     problems
 }
@@ -41,7 +41,12 @@ pub fn transition(resource: &ResourceType, old: &Value, new: &Value) -> Vec<Prob
         Schema::ConfigMap | Schema::Secret => contents_are_kept(old, new),
         Schema::Custom(schema) if structural::problems(schema, new).is_empty() => rules::transition(schema, old, new),
         Schema::Custom(_) => vec![Problem::rules_not_checked()],
-        Schema::Namespace | Schema::CoreEvent | Schema::Event | Schema::Lease | Schema::CustomResourceDefinition => Vec::new(),
+        Schema::Namespace
+        | Schema::ServiceAccount
+        | Schema::CoreEvent
+        | Schema::Event
+        | Schema::Lease
+        | Schema::CustomResourceDefinition => Vec::new(),
     }
 }
 

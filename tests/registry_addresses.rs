@@ -1,0 +1,102 @@
+//! Where registries are: mirrors, authorities and certificates of their own, and those that are not asked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skeg::adapters::clock::SystemClock;
+use skeg::adapters::fetch::TlsFiles;
+use skeg::adapters::registry::{CredentialProvider, RegistryAuth, RegistryClient, RegistryEntry};
+use skeg::core::image::Repository;
+use skeg::core::workload::Puller;
+use skeg::embedded::registry::{Access as EmbeddedAccess, EmbeddedRegistry, Image, Login};
+use skeg::ports::registry::{Access, Registry as _, RegistryError};
+
+use crate::support::needs::{Program, all_there};
+use crate::support::server::Server;
+
+fn client(entries: Vec<RegistryEntry>) -> RegistryClient {
+    RegistryClient::new(entries, Arc::new(SystemClock), Arc::new(|_, _| {})).unwrap()
+}
+
+async fn tags(client: &RegistryClient, repository: &Repository) -> Result<Vec<String>, RegistryError> {
+    let tags = client.tags(repository, &client.access(repository, &Puller::of_namespace("team"))).await?;
+    Ok(tags.iter().map(ToString::to_string).collect())
+}
+
+#[tokio::test]
+async fn a_mirror_is_read_in_place_of_the_registry_that_the_image_names() {
+    let mirror = EmbeddedRegistry::start(EmbeddedAccess::Basic(Login::new("robot", "s3cret"))).unwrap();
+    let digest = mirror.push_image("hub/library/nginx", "1.27.0", &Image::new("1.27.0")).unwrap();
+    let read = || Ok(RegistryAuth::Basic("robot".to_owned(), "s3cret".to_owned()));
+    let entry = RegistryEntry {
+        insecure: true,
+        namespaces: vec!["*".to_owned()],
+        credential: Some(Arc::new(read) as CredentialProvider),
+        mirror: Some(format!("http://{}/hub", mirror.address()).parse().unwrap()),
+        ..RegistryEntry::new("docker.io")
+    };
+    let client = client(vec![entry]);
+    let nginx: Repository = "nginx".parse().unwrap();
+    assert_eq!(tags(&client, &nginx).await.unwrap(), ["1.27.0"]);
+    let found = client.digest(&nginx, &"1.27.0".parse().unwrap(), &Access::Configured(0)).await.unwrap();
+    assert_eq!(found.unwrap().as_str(), digest);
+    assert!(mirror.requests().iter().all(|request| request.path.starts_with("/v2/hub/library/nginx/")));
+}
+
+#[tokio::test]
+async fn a_registry_that_is_not_allowed_is_not_asked() {
+    let [named, other] = [(); 2].map(|()| EmbeddedRegistry::start(EmbeddedAccess::Anonymous).unwrap());
+    for registry in [&named, &other] {
+        registry.push_image("team/app", "1.0.0", &Image::new("1.0.0")).unwrap();
+    }
+    let entry = RegistryEntry { insecure: true, ..RegistryEntry::new(named.address().to_string()) };
+    let client = client(vec![entry]).allowing(vec!["*.example.com".into(), "docker.io".into()]);
+    let app = |host: &str| Repository::new(host, "team/app").unwrap();
+    assert_eq!(tags(&client, &app(&named.address().to_string())).await.unwrap(), ["1.0.0"], "it is named");
+    for host in [other.address().to_string(), "example.com".to_owned(), "evil-example.com".to_owned(), "ghcr.io".to_owned()] {
+        let error = tags(&client, &app(&host)).await.unwrap_err();
+        assert!(error.to_string().contains("[registries] allow"), "{error}");
+    }
+    assert!(other.requests().is_empty());
+}
+
+/// A registry behind TLS that wants a certificate, and the folder with all of them.
+fn behind_tls(registry: &EmbeddedRegistry) -> Option<(Server, PathBuf)> {
+    if !all_there(&[Program("nginx", "nginx"), Program("openssl", "openssl")]) {
+        return None;
+    }
+    Some(Server::start("tls_registry.sh", &[("REGISTRY", registry.address().to_string())], std::path::Path::to_owned))
+}
+
+#[tokio::test]
+async fn a_registry_of_another_authority_is_trusted_and_shown_a_certificate_where_the_entry_says_so() {
+    let registry = EmbeddedRegistry::start(EmbeddedAccess::Anonymous).unwrap();
+    registry.push_image("team/app", "1.0.0", &Image::new("1.0.0")).unwrap();
+    let Some((tls, folder)) = behind_tls(&registry) else { return };
+    let host = format!("localhost:{}", tls.address().port());
+    let app = Repository::new(&host, "team/app").unwrap();
+    let with = |tls: TlsFiles| client(vec![RegistryEntry { tls, ..RegistryEntry::new(&host) }]);
+    let pair = |name: &str| Some((folder.join(format!("{name}.crt")), folder.join(format!("{name}.key"))));
+    let authorities = Some(folder.join("ca.crt"));
+
+    let trusting = with(TlsFiles { authorities: authorities.clone(), client: pair("client") });
+    assert_eq!(tags(&trusting, &app).await.unwrap(), ["1.0.0"]);
+    let seen = registry.requests().len();
+    for files in [
+        TlsFiles::default(),
+        TlsFiles { authorities: None, client: pair("client") },
+        TlsFiles { authorities: authorities.clone(), client: None },
+        TlsFiles { authorities: authorities.clone(), client: pair("stranger") },
+    ] {
+        assert!(tags(&with(files.clone()), &app).await.is_err(), "{files:?}");
+    }
+    assert_eq!(registry.requests().len(), seen, "none of them gets through");
+
+    let absent = with(TlsFiles { authorities: Some(folder.join("absent.crt")), client: None });
+    let error = tags(&absent, &app).await.unwrap_err().to_string();
+    assert!(error.contains("absent.crt: "), "{error}");
+    // No certificate at first, and then there is one: no restart is needed.
+    std::fs::copy(folder.join("ca.crt"), folder.join("absent.crt")).unwrap();
+    let error = tags(&absent, &app).await.unwrap_err().to_string();
+    assert!(!error.contains("absent.crt: "), "{error}");
+}
