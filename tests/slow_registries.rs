@@ -53,11 +53,27 @@ async fn slow_registry() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, told)
 }
 
-/// How long a poll of the repository takes with the wait before it.
+/// The longest that one of some polls of the repository takes, with the wait before it.
 async fn poll_of(agent: &Agent, repository: &str) -> Duration {
-    let (asked, polls) = (Instant::now(), 4);
-    agent.polls(repository, polls).await;
-    asked.elapsed() / u32::try_from(polls).unwrap()
+    let mut longest = Duration::ZERO;
+    for _ in 0..4 {
+        let asked = Instant::now();
+        agent.polls(repository, 1).await;
+        longest = longest.max(asked.elapsed());
+    }
+    longest
+}
+
+/// Whether polls of the repository go on as if nothing was. The machine may be busy for a moment; what waits for a slow answer waits each time.
+async fn check_polled_as_usual(agent: &Agent, repository: &str, usual: Duration) {
+    let mut each = Vec::new();
+    while each.len() < 3 {
+        each.push(poll_of(agent, repository).await);
+        if each.last().is_some_and(|poll| *poll < usual + DELAY_MAX) {
+            return;
+        }
+    }
+    panic!("{repository}: polls of {each:?}, {usual:?} before");
 }
 
 /// The workload with its second container from another registry.
@@ -91,8 +107,7 @@ async fn a_registry_that_answers_by_the_byte_delays_nobody_else() {
 
     // Its own repository, and one that is read together with a slow one: each poll a second, as if nothing was.
     for repository in ["shop/web".to_owned(), format!("shop/{PAIR}")] {
-        let each = poll_of(&agent, &repository).await;
-        assert!(each < usual + DELAY_MAX, "{repository}: a poll each {each:?}, {usual:?} before");
+        check_polled_as_usual(&agent, &repository, usual).await;
     }
     let pushed = Instant::now();
     agent.push(&format!("shop/{PAIR}"), "1.0.1");
@@ -129,8 +144,7 @@ async fn slow_repositories_do_not_delay_the_others_of_their_registry() {
         agent.stage.registry.fail_next(listing, Fault::SlowBody(Duration::from_secs(10)));
     }
     let asked = Instant::now();
-    let each = poll_of(&agent, "shop/web").await;
-    assert!(each < usual + DELAY_MAX, "a poll each {each:?}, {usual:?} before");
+    check_polled_as_usual(&agent, "shop/web", usual).await;
     agent.push("shop/web", "1.0.1");
     agent.wait_for_workload("web", "Done").await;
     assert!(asked.elapsed() < DEADLINE, "{:?}: that was after the first deadline", asked.elapsed());

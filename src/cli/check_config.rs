@@ -19,7 +19,7 @@ pub struct CheckConfig {
     #[arg(long)]
     connect: bool,
     /// Print what a configuration may hold, as a JSON Schema for editors, and check nothing
-    #[arg(long, conflicts_with_all = ["config", "connect", "output"])]
+    #[arg(long, conflicts_with = "connect")]
     schema: bool,
     /// How the result is printed
     #[arg(short, long, value_enum, default_value_t)]

@@ -138,6 +138,41 @@ mod tests {
         }
     }
 
+    /// What the schema says of a value of the example, as an editor would.
+    #[track_caller]
+    fn check_value(name: &str, setting: &Value, value: &Value) {
+        let fits = match setting["type"].as_str().unwrap() {
+            "string" => value.as_str().is_some_and(|text| {
+                let is_word = setting["enum"].as_array().is_none_or(|words| words.contains(value));
+                let is_form = setting["pattern"].as_str().is_none_or(|form| regex::Regex::new(form).unwrap().is_match(text));
+                is_word && is_form && !text.is_empty()
+            }),
+            "boolean" => value.is_boolean(),
+            "integer" => value
+                .as_u64()
+                .is_some_and(|number| setting["minimum"].as_u64().unwrap() <= number && number <= setting["maximum"].as_u64().unwrap()),
+            "array" => value.as_array().is_some_and(|values| values.iter().all(Value::is_string)),
+            other => panic!("{name} is of the type {other}"),
+        };
+        assert!(fits, "{name} = {value} does not fit {setting}");
+    }
+
+    #[test]
+    fn every_value_of_the_example_fits() {
+        let schema = schema();
+        let mut section = "";
+        for line in EXAMPLE.lines() {
+            let bare = line.strip_prefix("# ").unwrap_or(line);
+            if bare.starts_with('[') {
+                section = bare.trim_matches(['[', ']']);
+            } else if let Some((key, value)) = bare.split_once(" = ").filter(|(key, _)| is_key(key)) {
+                let object = &schema["properties"][section];
+                let setting = &object.get("items").unwrap_or(object)["properties"][key];
+                check_value(&format!("{section}.{key}"), setting, &default(value).unwrap());
+            }
+        }
+    }
+
     #[test]
     fn types_bounds_defaults_and_what_is_required_are_those_of_the_reader() {
         let properties = schema()["properties"].clone();
@@ -152,12 +187,14 @@ mod tests {
         check("/git/items/required", json!(["name", "url", "namespaces"]));
         check("/webhook/items/properties/insecure/type", json!("boolean"));
         check("/registry/items/properties/password_file/type", json!("string"));
+        check("/cluster/properties/pull_secrets/default", json!([]));
+        check("/registries/properties/allow/type", json!("array"));
     }
 
     #[test]
     fn what_is_no_setting_of_this_version_is_not_in_it() {
         let text = schema().to_string();
-        for absent in ["pull_secrets", "\"password\":", "\"token\":", "keel"] {
+        for absent in ["failures_per_hour", "\"rule\":", "\"password\":", "\"token\":"] {
             assert!(!text.contains(absent), "{absent}");
         }
     }

@@ -27,11 +27,16 @@ impl<T: ?Sized + Eq + Hash> Interned<T> {
             return Arc::clone(known);
         }
         if self.values.len() >= self.sweep_at {
-            self.values.retain(|value| Arc::strong_count(value) > 1);
-            self.sweep_at = SWEPT_MIN.max(self.values.len() * 2);
+            self.sweep();
         }
         self.values.insert(Arc::clone(&value));
         value
+    }
+
+    /// Lets go of what nobody has any more.
+    pub fn sweep(&mut self) {
+        self.values.retain(|value| Arc::strong_count(value) > 1);
+        self.sweep_at = SWEPT_MIN.max(self.values.len() * 2);
     }
 
     /// The one that is equal to `value`, made of it when there is none.

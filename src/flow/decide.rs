@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::engine::Engine;
-
 use super::looked::{Found, Look, Why, text_hash};
 use super::message::Act;
 use super::observe::Observation;

@@ -20,7 +20,7 @@ use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
 use crate::sources::Hint;
-use futures::future::join;
+use futures::future::{join, join_all};
 
 /// What was read in one repository with one access.
 #[derive(Clone, Debug)]
@@ -66,8 +66,11 @@ impl Observation {
 pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let (repository, trigger) = (&hint.repository, hint.trigger);
     let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
-    for workload in ports.workloads.using(repository) {
-        ports.registry.learn(repository, &workload.puller()).await;
+    let using = ports.workloads.using(repository);
+    let learning = join_all(using.iter().map(async |workload| ports.registry.learn(repository, &workload.puller()).await));
+    // What could not be learnt is asked without.
+    let _ = guarded(ports, "reading pull secrets", learning).await;
+    for workload in using {
         groups.entry(ports.registry.access(repository, &workload.puller())).or_default().push(workload);
     }
     let mut observations = Vec::with_capacity(groups.len());

@@ -68,6 +68,7 @@ impl Index {
             self.forget(id);
         }
         self.unmanaged.retain(|_, seen| !is_gone(seen));
+        self.directives.sweep();
     }
 
     /// A workload is as given, at this resource version and generation; `None` when it is not managed.
