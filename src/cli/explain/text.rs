@@ -72,7 +72,7 @@ fn block(out: &mut String, view: &ExplainedView, now: Timestamp) {
 fn runs(view: &ExplainedView) -> String {
     let runs = &view.runs;
     let tag = runs.tag.as_deref().unwrap_or("its tag");
-    let digest = runs.digest.as_ref().filter(|_| !runs.is_pinned).map(|digest| format!("   {tag} is {digest} now"));
+    let digest = runs.digest.as_ref().filter(|_| !runs.pinned).map(|digest| format!("   {tag} is {digest} now"));
     let built = runs.built.map(|built| format!("   built {built:.0}"));
     format!("{}{}{}", runs.image, digest.unwrap_or_default(), built.unwrap_or_default())
 }
@@ -120,5 +120,74 @@ fn line(out: &mut String, text: &str) {
     for part in text.split('\n') {
         // Writing to a string does not fail.
         let _ = writeln!(out, "{}", plain(part).trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::hold::Gate;
+    use crate::core::policy::{Asked, Listed, Policy, Selection, evaluate};
+    use crate::core::update::{Reason, UpdateId};
+    use crate::core::workload::{Container, WorkloadId, WorkloadKind};
+
+    fn container(image: &str) -> ExplainedView {
+        ExplainedView::of(&Container { name: "web".into(), image: image.into(), init: false })
+    }
+
+    fn judged(tags: &[String]) -> ExplainedView {
+        let list: Vec<_> = tags.iter().map(|tag| Listed::named(tag)).collect();
+        let selection = Selection::of(Policy::parse("minor").unwrap());
+        let mut view = container("acme/web:1.0.0");
+        view.judged(&evaluate(&selection, &Asked { current: Some("1.0.0"), ..Asked::default() }, &list), false);
+        view
+    }
+
+    fn written(container: ExplainedView) -> String {
+        let web = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+        lines(&ExplainView { containers: vec![container], ..ExplainView::new(&web, Vec::new()) }, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_container_is_one_block_with_gates_and_grouped_tags() {
+        let web = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+        let update = UpdateId { namespace: "shop".into(), name: "web-0123456789".into() };
+        let waits = Gate::Waits(Reason::Approval { given: 0, needed: 1 });
+        let mut view = judged(&["1.1.0", "1.2.0", "latest"].map(str::to_owned));
+        view.candidate = Some(ImageOfTagView { tag: "1.2.0".into(), digest: None, built: Some(Timestamp::UNIX_EPOCH) });
+        view.gates = vec![GateView::new("pause", &Gate::Open, &web, None), GateView::new("approval", &waits, &web, Some(&update))];
+        view.listed = Some(Timestamp::UNIX_EPOCH);
+        let expected = "\
+shop/Deployment/web
+
+container web
+  runs       acme/web:1.0.0
+  candidate  1.2.0   built 1970-01-01T00:00:00Z: 1.2.0 is the highest of 2 tags that qualify
+  GATE       ANSWER   WHY                                        OPENS WITH
+  pause      open     -                                          -
+  approval   closed   waits for approval, 0 of 1 votes given     1 more vote: `skeg approve shop/web-0123456789`
+  3 tags, listed 0s ago
+  VERDICT    TAGS   WHY                              SUCH AS
+  chosen     1      the highest of 2 tags that qualify   1.2.0
+  eligible   1      ranks below 1.2.0                    1.1.0
+  refused    1      no version                           latest
+";
+        let squeezed = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+        assert_eq!(squeezed(&written(view)), squeezed(expected));
+    }
+
+    #[test]
+    fn twenty_thousand_tags_take_few_lines() {
+        let tags: Vec<String> = (0..20_000).map(|number| format!("build-{number}")).collect();
+        let text = written(judged(&tags));
+        assert!(text.contains("20000   no version   build-19999, build-19998, build-19997, build-19996, build-19995, …"), "{text}");
+        assert!(text.lines().count() < 12, "{text}");
+    }
+
+    #[test]
+    fn texts_from_elsewhere_cannot_steer_the_terminal() {
+        let mut view = container("\u{1b}[2Jweb");
+        view.errors = vec!["\u{1b}[31mred\nline".to_owned()];
+        assert!(!written(view).contains('\u{1b}'));
     }
 }

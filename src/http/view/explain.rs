@@ -121,7 +121,7 @@ pub struct RunsView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<String>,
     /// Whether the image names the digest. Otherwise it is what the tag points at now.
-    pub is_pinned: bool,
+    pub pinned: bool,
     /// When it was built, when that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub built: Option<Timestamp>,
@@ -239,7 +239,7 @@ impl ExplainedView {
             image: container.image.to_string(),
             repository: image.as_ref().map(|image| image.repository().to_string()),
             tag: image.as_ref().and_then(|image| image.effective_tag().map(|tag| tag.to_string())),
-            is_pinned: digest.is_some(),
+            pinned: digest.is_some(),
             digest,
             built: None,
         };
