@@ -34,7 +34,7 @@ use crate::flow::engine::Settings;
 use crate::flow::guard::guarded;
 use crate::flow::leadership::{Beside, Candidate, Fault, Parts as ReplicaParts, Replica};
 use crate::flow::message::AuditLine;
-use crate::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
+use crate::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Peers, Private, Webhooks};
@@ -105,8 +105,14 @@ impl Skeg {
             lease: (config.cluster.mode == Mode::Act).then(|| candidate(&config, &api, addresses)),
         });
         let ask_parts = parts(&config, &ports, &watches, slack);
-        let desk: Arc<dyn Desk> =
-            Arc::new(EngineDesk { seat, ports: Arc::clone(&ports), parts: ask_parts, started, shelf: Shelf::default() });
+        let desk: Arc<dyn Desk> = Arc::new(EngineDesk {
+            seat,
+            ports: Arc::clone(&ports),
+            parts: ask_parts,
+            started,
+            shelf: Shelf::default(),
+            tags: TagShelf::default(),
+        });
 
         let queue = queue(&config, &hints, &watches, &clock);
         let peers = Arc::new(Peers::new(config.server.reached_at(addresses.1)));

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use skeg::core::update::UpdateId;
+use skeg::core::workload::{WorkloadId, WorkloadKind};
 use skeg::http::desk::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,6 +15,7 @@ use crate::support::raw_http::{Answered, answered, exchange};
 // === requests ===
 
 const UPDATE: &str = "/v1/updates/shop/web-0123456789";
+const EXPLAIN: &str = "/v1/explain/shop/deploy/web";
 
 async fn ask(served: &Served, method: &str, path: &str, headers: &str, body: &str) -> Answered {
     let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
@@ -28,7 +30,7 @@ const TOKEN_JSON: &str = "authorization: Bearer s3cret\r\ncontent-type: applicat
 #[tokio::test]
 async fn without_a_configured_token_the_api_is_closed_and_probes_are_not() {
     let served = private(false).await;
-    for path in ["/v1/images", "/v1/updates", UPDATE, "/v1/status", "/v1/nothing"] {
+    for path in ["/v1/images", "/v1/updates", UPDATE, EXPLAIN, "/v1/status", "/v1/nothing"] {
         for headers in ["", TOKEN, "authorization: Bearer \r\n"] {
             let answer = ask(&served, "GET", path, headers, "").await;
             assert_eq!((answer.status, answer.error().as_str()), (404, "closed"), "{path}");
@@ -90,7 +92,9 @@ async fn a_token_that_was_changed_is_the_token_from_then_on() {
 #[tokio::test]
 async fn what_is_read_comes_as_json() {
     let served = private(true).await;
-    for (path, key) in [("/v1/images", "images"), ("/v1/updates", "updates"), (UPDATE, "phase"), ("/v1/status", "version")] {
+    for (path, key) in
+        [("/v1/images", "images"), ("/v1/updates", "updates"), (UPDATE, "phase"), (EXPLAIN, "workload"), ("/v1/status", "version")]
+    {
         let answer = ask(&served, "GET", path, TOKEN, "").await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
@@ -102,6 +106,27 @@ async fn what_is_read_comes_as_json() {
     assert_eq!((gone.status, gone.error().as_str()), (404, "notFound"));
     let head = ask(&served, "HEAD", "/v1/status", TOKEN, "").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn an_explanation_has_every_tag_unless_less_is_asked_for() {
+    let served = private(true).await;
+    for query in ["", "?brief=true", "?brief=false"] {
+        assert_eq!(ask(&served, "GET", &format!("{EXPLAIN}{query}"), TOKEN, "").await.status, 200, "{query}");
+    }
+    let asked = [true, false, true].map(|all| format!("explain shop/Deployment/web all={all}"));
+    assert_eq!(served.desk.orders(), asked);
+    for wrong in ["?brief=perhaps", "?tags=3"] {
+        assert_eq!(ask(&served, "GET", &format!("{EXPLAIN}{wrong}"), TOKEN, "").await.status, 400, "{wrong}");
+    }
+    assert_eq!(ask(&served, "GET", "/v1/explain/shop/Job/web", TOKEN, "").await.status, 404);
+    assert_eq!(ask(&served, "POST", EXPLAIN, TOKEN, "").await.status, 405);
+    let web = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+    for refusal in [Refusal::NoWorkload(web.clone()), Refusal::NotManaged(web)] {
+        *served.desk.refusal.lock().unwrap() = Some(refusal.clone());
+        let answer = ask(&served, "GET", EXPLAIN, TOKEN, "").await;
+        assert_eq!((answer.status, answer.error().as_str(), answer.field("message")), (404, "notFound", refusal.to_string()));
+    }
 }
 
 #[tokio::test]

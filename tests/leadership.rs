@@ -1,5 +1,7 @@
 //! Two replicas: one leads, by a lease; the other stands by and takes over. Whatever the first had under way then, there is one result.
 
+/// What a replica explains that does not lead.
+mod explained;
 /// HA-02: what a leader that was stopped sends late.
 mod late;
 /// The two, and what they stand on.

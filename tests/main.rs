@@ -33,6 +33,9 @@ mod degraded;
 mod demo;
 /// Images in a folder of manifests are set by hand.
 mod edit;
+/// `skeg explain`: why a workload is or is not updated.
+#[cfg(feature = "embedded")]
+mod explain;
 /// The real servers run, and the embedded ones answer like them.
 #[cfg(feature = "embedded")]
 mod far_ends;

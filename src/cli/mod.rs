@@ -11,6 +11,7 @@ mod crd;
 #[cfg(feature = "embedded")]
 mod demo;
 pub mod edit;
+mod explain;
 mod images;
 mod names;
 mod output;
@@ -19,6 +20,7 @@ pub mod policy_eval;
 mod run;
 mod status;
 mod table;
+mod tag_list;
 mod updates;
 mod votes;
 pub mod webhook_decode;
@@ -48,6 +50,7 @@ enum Command {
     Demo(demo::Demo),
     CheckConfig(check_config::CheckConfig),
     Status(status::Status),
+    Explain(explain::Explain),
     Images(images::Images),
     Updates(updates::Updates),
     /// Vote for an update
@@ -134,6 +137,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Demo(demo) => in_threads(demo.run()),
         Command::CheckConfig(check) => check.run(),
         Command::Status(status) => in_runtime(status.run()),
+        Command::Explain(explain) => in_runtime(explain.run()),
         Command::Images(images) => in_runtime(images.run()),
         Command::Updates(updates) => in_runtime(updates.run()),
         Command::Approve(update) => in_runtime(update.run(Verb::Approve)),

@@ -88,7 +88,8 @@ pub fn namespace(text: &str) -> Result<&str, Failure> {
     if is_name(text) { Ok(text) } else { Err(Failure::WrongUsage(format!("-n: {} is not the name of a namespace", shown(text)))) }
 }
 
-fn kind_and_name(text: &str) -> Result<(WorkloadKind, &str), Failure> {
+/// A workload as `KIND/NAME`.
+pub fn kind_and_name(text: &str) -> Result<(WorkloadKind, &str), Failure> {
     let kinds: Vec<_> = WorkloadKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let wrong = || Failure::WrongUsage(format!("{text} is not KIND/NAME; kinds are {}", kinds.join(", ")));
     let (kind, name) = text.split_once('/').ok_or_else(wrong)?;

@@ -5,22 +5,19 @@
 mod keel;
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::tag_list::{Line, TagList, TagListError};
 use crate::core::duration;
 use crate::core::image::{Digest, Pin};
 use crate::core::nearest::shown;
-use crate::core::policy::{Asked, Built, Evaluation, Filter, Listed, Patterns, Policy, Prerelease, Selection, evaluate};
-
-/// The longest list read, in bytes: half a million tags with time and digest, five times the longest listing skeg is built for.
-const LIST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+use crate::core::policy::{Asked, Evaluation, Filter, Patterns, Policy, Prerelease, Selection, evaluate};
 
 /// Says what a policy makes of a list of tags.
 #[derive(Args, Clone, Debug)]
@@ -81,30 +78,9 @@ pub enum PolicyEvalError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The list cannot be read.
-    #[error("--tags {file}: {source}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A line of the list is wrong.
-    #[error("--tags {file}: line {line}: {problem}")]
-    Line {
-        /// The file.
-        file: String,
-        /// Which line, counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The list is longer than accepted.
-    #[error("--tags {file}: longer than {LIST_BYTES_MAX} bytes")]
-    TooLong {
-        /// The file.
-        file: String,
-    },
+    /// The list cannot be used.
+    #[error(transparent)]
+    List(#[from] TagListError),
     /// The answer cannot be written.
     #[error("the answer cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -114,7 +90,7 @@ impl PolicyEvalError {
     /// The exit code of PRODUCT's contract: 2 for wrong usage, 1 when the answer could not be given.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Option { .. } | Self::Unreadable { .. } | Self::Line { .. } | Self::TooLong { .. } => 2,
+            Self::Option { .. } | Self::List(_) => 2,
             Self::Output(_) => 1,
         }
     }
@@ -136,19 +112,12 @@ struct TagAnswer<'a> {
     reason: Cow<'static, str>,
 }
 
-/// One line of the list.
-struct Line<'a> {
-    tag: &'a str,
-    built: Built,
-    digest: Option<Digest>,
-}
-
 impl PolicyEval {
     /// Evaluates and writes the answer to `out`. `stdin` is read when the list is `-`. Having no candidate is an answer, not an error.
     pub fn run(&self, stdin: &mut dyn Read, out: &mut dyn Write) -> Result<(), PolicyEvalError> {
         if self.keel {
-            let list = self.read_list(stdin)?;
-            let tags: Vec<_> = self.lines(&list)?.into_iter().map(|line| line.tag).collect();
+            let list = TagList::read(&self.tags, stdin)?;
+            let tags: Vec<_> = list.lines()?.into_iter().map(|line| line.tag).collect();
             write_answer(&self.keel_answer(&tags)?, self.output, out)?;
             return out.flush().map_err(PolicyEvalError::Output);
         }
@@ -158,8 +127,8 @@ impl PolicyEval {
         if current.is_none() && selection.policy.needs_current() {
             return Err(wrong("current", format!("policy `{}` is relative to the current tag: name it", selection.policy)));
         }
-        let list = self.read_list(stdin)?;
-        let lines = self.lines(&list)?;
+        let list = TagList::read(&self.tags, stdin)?;
+        let lines = list.lines()?;
         let tags: Vec<_> = lines.iter().map(Line::listed).collect();
         let asked = Asked { current, digest: current_digest.as_ref(), now: Some(Timestamp::now()), ..Asked::default() };
         let evaluation = evaluate(&selection, &asked, &tags);
@@ -192,35 +161,6 @@ impl PolicyEval {
         let digest = digest.parse().map_err(|error| wrong("current", format!("`{}`: {error}", shown(digest))))?;
         Ok((Some(tag), Some(digest)))
     }
-
-    /// The list's bytes.
-    fn read_list(&self, stdin: &mut dyn Read) -> Result<Vec<u8>, PolicyEvalError> {
-        let unreadable = |source| PolicyEvalError::Unreadable { file: self.list_name(), source };
-        let mut file;
-        let source: &mut dyn Read = if self.tags == Path::new("-") {
-            stdin
-        } else {
-            file = File::open(&self.tags).map_err(unreadable)?;
-            &mut file
-        };
-        let mut list = Vec::new();
-        source.take(LIST_BYTES_MAX + 1).read_to_end(&mut list).map_err(unreadable)?;
-        if list.len() as u64 > LIST_BYTES_MAX {
-            return Err(PolicyEvalError::TooLong { file: self.list_name() });
-        }
-        Ok(list)
-    }
-
-    /// What each line says that is not empty.
-    fn lines<'a>(&self, list: &'a [u8]) -> Result<Vec<Line<'a>>, PolicyEvalError> {
-        let numbered = (1..).zip(list.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty());
-        let read = |(line, bytes)| read_line(bytes).map_err(|problem| PolicyEvalError::Line { file: self.list_name(), line, problem });
-        numbered.map(read).collect()
-    }
-
-    fn list_name(&self) -> String {
-        self.tags.display().to_string()
-    }
 }
 
 fn wrong(option: &'static str, problem: String) -> PolicyEvalError {
@@ -236,28 +176,6 @@ fn prerelease(text: &str) -> Result<Prerelease, PolicyEvalError> {
 
 fn min_age(text: &str) -> Result<Duration, PolicyEvalError> {
     duration::parse(text).map_err(|error| wrong("min-age", format!("`{}`: {error}", shown(text))))
-}
-
-/// `TAG`, or `TAG<TAB>time[<TAB>DIGEST]`, where the time may be empty.
-fn read_line(line: &[u8]) -> Result<Line<'_>, &'static str> {
-    let line = str::from_utf8(line).map_err(|_| "not UTF-8")?;
-    let mut columns = line.split('\t');
-    let tag = columns.next().unwrap_or_default();
-    let built = columns.next().filter(|time| !time.is_empty()).map(str::parse).transpose();
-    let built = built.map_err(|_| "the second column is no RFC 3339 time, such as 2024-01-31T12:00:00Z")?;
-    let digest = columns.next().filter(|digest| !digest.is_empty()).map(str::parse).transpose();
-    let digest = digest.map_err(|_| "the third column is no digest, such as sha256:<64 hex digits>")?;
-    if columns.next().is_some() {
-        Err("more than three columns")
-    } else {
-        Ok(Line { tag, built: built.map_or(Built::Unknown, Built::at), digest })
-    }
-}
-
-impl Line<'_> {
-    fn listed(&self) -> Listed<'_> {
-        Listed { digest: self.digest.as_ref(), built: self.built, ..Listed::named(self.tag) }
-    }
 }
 
 fn answer<'a>(evaluation: &Evaluation<'a>) -> Answer<'a> {

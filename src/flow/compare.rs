@@ -130,7 +130,7 @@ impl Engine {
     }
 
     /// What the gates of an update are made from.
-    fn surroundings(&self, update: &Update, workload: Option<&Workload>, now: Timestamp) -> Surroundings {
+    pub(super) fn surroundings(&self, update: &Update, workload: Option<&Workload>, now: Timestamp) -> Surroundings {
         let id = &update.spec.workload;
         let known = self.known(id);
         Surroundings {
@@ -141,6 +141,18 @@ impl Engine {
             },
             bound: workload.and_then(|workload| bound(update, workload, &known)),
             crowded: self.crowded(update, &known),
+        }
+    }
+
+    /// What the gates of whatever may come for a workload are made from.
+    pub(super) fn surroundings_of(&self, workload: &Workload, now: Timestamp) -> Surroundings {
+        let in_flight = self.known(&workload.id).into_iter().find(|other| other.is_in_flight());
+        let other = in_flight.map(|other| Reason::OtherInFlight { update: other.id.name.clone() });
+        Surroundings {
+            paused: self.pauses.over(&workload.id, Some(workload), now),
+            barred: self.unreadable.of(&workload.id).or_else(|| workload.owner.map(|owner| Reason::NoGitRemote { owner })),
+            bound: None,
+            crowded: other.or_else(|| self.no_room(0)),
         }
     }
 

@@ -8,7 +8,9 @@ use futures::channel::oneshot;
 use jiff::Timestamp;
 
 use super::Ports;
+use super::TagShelf;
 use super::commands::{Command, CommandRefused, Reply};
+use super::explain::{self, Sources};
 use super::message::Message;
 use super::order::Order;
 use super::seat::{Seat, Standing};
@@ -18,8 +20,9 @@ use crate::core::hold::voter::{self, Voter};
 use crate::core::pause::{Pause, Scope};
 use crate::core::schedule::after;
 use crate::core::update::{Update, UpdateId, Verdict};
+use crate::core::workload::{Workload, WorkloadId};
 use crate::http::desk::{Ballot, Caller, Desk, Leader, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
-use crate::http::view::{ImageView, LeadView, LiftedView, PartView, PauseView, StatusView, UpdateView};
+use crate::http::view::{ExplainView, ImageView, LeadView, LiftedView, PartView, PauseView, StatusView, UpdateView};
 
 /// How long an order may take to become durable before its caller is told to look again. The order itself stays.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -52,6 +55,8 @@ pub struct EngineDesk {
     pub started: Timestamp,
     /// The records, for when another replica leads.
     pub shelf: Shelf,
+    /// The tags of the workloads that people ask about.
+    pub tags: TagShelf,
 }
 
 #[async_trait]
@@ -82,6 +87,12 @@ impl Desk for EngineDesk {
             Some(found) => found,
             None => self.shelf.updates(&self.ports).await.iter().find(|update| update.id == *id).map(UpdateView::new),
         }
+    }
+
+    async fn explain(&self, workload: &WorkloadId, all: bool) -> Result<ExplainView, Refusal> {
+        let workload = self.managed(workload)?;
+        let sources = Sources { ports: &self.ports, seat: &self.seat, tags: &self.tags, records: &self.shelf };
+        Ok(explain::explain(sources, &workload, all).await)
     }
 
     async fn status(&self) -> StatusView {
@@ -206,6 +217,17 @@ impl EngineDesk {
             futures::future::Either::Left((Ok(result), _)) => result,
             futures::future::Either::Left((Err(_), _)) => Err(unavailable(NO_AGENT)),
             futures::future::Either::Right(_) => Err(unavailable("taken, but not recorded yet: the API server does not answer")),
+        }
+    }
+
+    /// The workload, when it is managed.
+    fn managed(&self, id: &WorkloadId) -> Result<Arc<Workload>, Refusal> {
+        let workloads = &self.ports.workloads;
+        match workloads.get(id) {
+            Some(workload) => Ok(workload),
+            None if workloads.is_there(id) => Err(Refusal::NotManaged(id.clone())),
+            None if workloads.knows(&id.namespace) => Err(Refusal::NoWorkload(id.clone())),
+            None => Err(unavailable("the workloads of this namespace are not listed yet, or skeg may not list them: see `skeg status`")),
         }
     }
 

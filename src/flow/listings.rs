@@ -67,6 +67,11 @@ impl KeptListings {
         Self { interval, hasher: RandomState::new(), kept: Mutex::default() }
     }
 
+    /// The configured poll interval.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// One that keeps none yet, by the same interval.
     #[must_use]
     pub fn anew(&self) -> Self {

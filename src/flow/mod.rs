@@ -22,6 +22,7 @@ mod decide;
 pub mod desk;
 mod effects;
 pub mod engine;
+mod explain;
 mod failure;
 mod fenced;
 mod gather;
@@ -45,6 +46,7 @@ mod shown;
 mod slot;
 mod slots;
 mod standby;
+mod tag_shelf;
 pub mod term;
 #[cfg(test)]
 mod tests;
@@ -77,6 +79,7 @@ pub use listings::KeptListings;
 pub use recent::RecentDigests;
 pub use record::Recorder;
 pub use standby::Shelf;
+pub use tag_shelf::TagShelf;
 pub use term::Term;
 
 /// Everything outside, as the stages see it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::view::{ImageView, LiftedView, PauseView, StatusView, UpdateView};
+use super::view::{ExplainView, ImageView, LiftedView, PauseView, StatusView, UpdateView};
 use crate::core::leadership::Peer;
 use crate::core::pause::Scope;
 use crate::core::update::{UpdateId, Verdict};
@@ -26,6 +26,9 @@ pub trait Desk: Send + Sync {
 
     /// One update; `None` when none of this name is kept.
     async fn update(&self, id: &UpdateId) -> Option<UpdateView>;
+
+    /// Why a workload is or is not updated; every tag by itself only when `all` are asked for.
+    async fn explain(&self, workload: &WorkloadId, all: bool) -> Result<ExplainView, Refusal>;
 
     /// How skeg stands.
     async fn status(&self) -> StatusView;
@@ -162,6 +165,12 @@ pub enum Refusal {
     /// There is no such workload.
     #[error("no workload {0} is managed; `skeg images` lists them")]
     NoWorkload(WorkloadId),
+    /// There is such a workload, and nothing on it asks for anything.
+    #[error(
+        "{0} is not managed: nothing on it asks skeg for anything; `kubectl -n {ns} annotate {kind} {name} skeg.dev/policy=minor` opts it in",
+        ns = .0.namespace, kind = .0.kind.as_str().to_ascii_lowercase(), name = .0.name
+    )]
+    NotManaged(WorkloadId),
     /// The caller may not do that.
     #[error("{0}")]
     NotAllowed(String),

@@ -38,8 +38,8 @@ const OF_CONNECTION: [HeaderName; 10] = [
 const AT_ONCE_MAX: usize = 64;
 /// Time to connect to another pod: one that is there takes milliseconds.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// The largest answer: the view of an update with its whole history is far below.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// The largest answer: what became of each of a hundred thousand tags.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// When to come back where nobody leads: a lease runs out within seconds.
 const RETRY_AFTER_VACANCY: Duration = Duration::from_secs(5);
 

@@ -20,12 +20,15 @@ use super::route::{self, ApiRoute, Miss, Route, is_name};
 use super::view::{ImagesView, UpdatesView};
 use super::{orders, probes};
 use crate::config::{Secret, Server};
+use crate::core::workload::WorkloadId;
 use crate::metrics::{self, Metrics};
 
 /// Bodies of acts are a scope and a sentence.
 const BODY_LIMITS: BodyLimits = BodyLimits { bytes_max: 16 * 1024, deadline: Duration::from_secs(10) };
 /// How long the desk may take. It writes a record first, which takes as long as the API server does; after this the caller looks again.
 const DESK_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the leader may take for what a standby can tell the half of by itself.
+const HANDED_ON_DEADLINE: Duration = Duration::from_secs(25);
 /// When to come back after an order that could not be carried out now.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Updates in one list at the most: all that are kept by default.
@@ -76,6 +79,7 @@ impl Private {
             Ok(Route::Ready) => Ok(probes::ready(&self.desk.readiness())),
             Ok(Route::Metrics) => Ok(answer(StatusCode::OK, metrics::MEDIA_TYPE, self.metrics.render())),
             Ok(Route::Api(route)) if route.is_act() => self.act(route, request).await,
+            Ok(Route::Api(ApiRoute::Explain(id))) => self.explain(id, request).await,
             Ok(Route::Api(route)) => self.api(route, request).await,
             Err(Miss::Path) => Err(Problem::NoRoute),
             Err(Miss::Method(allow)) => Err(Problem::Method { allow }),
@@ -108,6 +112,18 @@ impl Private {
         self.peers.hand_on(peer.private, &handed, DESK_DEADLINE).await
     }
 
+    /// What the gates say only the leader knows, so a standby hands the question on; where that leads nowhere it tells what it knows itself.
+    async fn explain(&self, id: WorkloadId, request: Request) -> Result<Answer, Problem> {
+        if let (Leader::There(Some(peer)), false) = (self.desk.leader(), peer::is_handed_on(&request)) {
+            let Request { method, path, query, headers, .. } = &request;
+            let handed = Handed::new(method, path, query, headers, bytes::Bytes::new());
+            if let Ok(answer) = self.peers.hand_on(peer.private, &handed, HANDED_ON_DEADLINE).await {
+                return Ok(answer);
+            }
+        }
+        self.api(ApiRoute::Explain(id), request).await
+    }
+
     async fn api(&self, route: ApiRoute, request: Request) -> Result<Answer, Problem> {
         match route {
             ApiRoute::Status => in_time(self.desk.status()).await.map(|view| ok(&view)),
@@ -122,6 +138,10 @@ impl Private {
                 Some(view) => Ok(ok(&view)),
                 None => Err(Problem::NotFound(Refusal::NoUpdate(id).to_string())),
             },
+            ApiRoute::Explain(id) => {
+                let all = !is_brief(&request.query)?;
+                in_time(self.desk.explain(&id, all)).await?.map(|view| ok(&view)).map_err(|refusal| problem(&refusal))
+            }
             ApiRoute::Vote(id, verdict) => {
                 let saying = orders::saying(&request.headers, &body(request.body, &request.headers).await?)?;
                 carried_out(self.desk.vote(&self.caller, &id, Ballot { verdict, saying })).await
@@ -168,11 +188,20 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Problem> {
 fn problem(refusal: &Refusal) -> Problem {
     let message = refusal.to_string();
     match refusal {
-        Refusal::NoUpdate(_) | Refusal::NoWorkload(_) => Problem::NotFound(message),
+        Refusal::NoUpdate(_) | Refusal::NoWorkload(_) | Refusal::NotManaged(_) => Problem::NotFound(message),
         Refusal::NotAllowed(_) => Problem::NotAllowed(message),
         Refusal::Conflict(_) | Refusal::Observing => Problem::Conflict(message),
         Refusal::Unavailable { retry_after, .. } => Problem::Unavailable { why: message, retry_after: retry_after.unwrap_or(RETRY_AFTER) },
     }
+}
+
+/// Whether `?brief=true` asks for groups of tags alone.
+fn is_brief(query: &str) -> Result<bool, Problem> {
+    url::form_urlencoded::parse(query.as_bytes()).try_fold(false, |_, (key, value)| match (&*key, &*value) {
+        ("brief", "true") => Ok(true),
+        ("brief", "false") => Ok(false),
+        _ => Err(Problem::BadRequest("the only parameter is brief: true or false".to_owned())),
+    })
 }
 
 /// The filter of `?namespace=…&open=true&limit=…`.

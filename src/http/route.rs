@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::core::update::{UpdateId, Verdict};
+use crate::core::workload::{WorkloadId, WorkloadKind};
 
 /// What the private listener serves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +29,8 @@ pub enum ApiRoute {
     Updates,
     /// `GET /v1/updates/{ns}/{name}`
     Update(UpdateId),
+    /// `GET /v1/explain/{ns}/{kind}/{name}`
+    Explain(WorkloadId),
     /// `POST /v1/updates/{ns}/{name}/approve` and `…/reject`
     Vote(UpdateId, Verdict),
     /// `POST /v1/updates/{ns}/{name}/retry`
@@ -42,7 +45,7 @@ impl ApiRoute {
     /// Whether it changes something, which only the leader does.
     pub fn is_act(&self) -> bool {
         match self {
-            Self::Status | Self::Images | Self::Updates | Self::Update(_) => false,
+            Self::Status | Self::Images | Self::Updates | Self::Update(_) | Self::Explain(_) => false,
             Self::Vote(..) | Self::Retry(_) | Self::Pause | Self::Resume => true,
         }
     }
@@ -102,6 +105,7 @@ fn at(path: &str) -> Option<(Route, Allowed)> {
         ["v1", "images"] => (ApiRoute::Images, Allowed::Reads),
         ["v1", "updates"] => (ApiRoute::Updates, Allowed::Reads),
         ["v1", "updates", namespace, name] => (ApiRoute::Update(update(namespace, name)?), Allowed::Reads),
+        ["v1", "explain", namespace, kind, name] => (ApiRoute::Explain(workload(namespace, kind, name)?), Allowed::Reads),
         ["v1", "updates", namespace, name, "approve"] => (ApiRoute::Vote(update(namespace, name)?, Verdict::Approve), Allowed::Acts),
         ["v1", "updates", namespace, name, "reject"] => (ApiRoute::Vote(update(namespace, name)?, Verdict::Reject), Allowed::Acts),
         ["v1", "updates", namespace, name, "retry"] => (ApiRoute::Retry(update(namespace, name)?), Allowed::Acts),
@@ -114,6 +118,11 @@ fn at(path: &str) -> Option<(Route, Allowed)> {
 
 fn update(namespace: &str, name: &str) -> Option<UpdateId> {
     (is_name(namespace) && is_name(name)).then(|| UpdateId { namespace: namespace.into(), name: name.into() })
+}
+
+fn workload(namespace: &str, kind: &str, name: &str) -> Option<WorkloadId> {
+    let kind = WorkloadKind::parse(kind)?;
+    (is_name(namespace) && is_name(name)).then(|| WorkloadId { namespace: namespace.into(), kind, name: name.into() })
 }
 
 /// Whether an object of Kubernetes can have this name. Anything else, escapes included, names nothing.
@@ -144,6 +153,8 @@ mod tests {
         check(&Method::GET, "/v1/images", &Ok(Route::Api(ApiRoute::Images)));
         check(&Method::GET, "/v1/updates", &Ok(Route::Api(ApiRoute::Updates)));
         check(&Method::GET, "/v1/updates/shop/web-0123456789", &Ok(Route::Api(ApiRoute::Update(id()))));
+        let web = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+        check(&Method::GET, "/v1/explain/shop/Deployment/web", &Ok(Route::Api(ApiRoute::Explain(web))));
         check(&Method::POST, "/v1/updates/shop/web-0123456789/approve", &Ok(Route::Api(ApiRoute::Vote(id(), Verdict::Approve))));
         check(&Method::POST, "/v1/updates/shop/web-0123456789/reject", &Ok(Route::Api(ApiRoute::Vote(id(), Verdict::Reject))));
         check(&Method::POST, "/v1/updates/shop/web-0123456789/retry", &Ok(Route::Api(ApiRoute::Retry(id()))));
@@ -160,9 +171,19 @@ mod tests {
 
     #[test]
     fn paths_that_are_not_exactly_a_route_are_none() {
-        for path in
-            ["", "/", "/v1", "/v1/", "/v1/images/", "//v1/images", "/v1/updates/shop", "/v1/updates/shop/web/approve/x", "/V1/images"]
-        {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/explain/shop/Job/web",
+            "/v1/explain/shop/Deployment",
+            "/v1/images/",
+            "//v1/images",
+            "/v1/updates/shop",
+            "/v1/updates/shop/web/approve/x",
+            "/V1/images",
+        ] {
             check(&Method::GET, path, &Err(Miss::Path));
         }
         for name in ["..", "%2e%2e", "a%2Fb", "<script>", "Web", "-x", "a_b", &"a".repeat(254)] {

@@ -231,6 +231,13 @@ impl Pair {
         self.client.get(url).bearer_auth(API_TOKEN).send().await.ok()?.json().await.ok()
     }
 
+    /// What a replica explains of `web`.
+    pub async fn explain(&self, replica: usize) -> Option<Value> {
+        let url = format!("http://{}/v1/explain/{}/Deployment/web", self.replicas[replica].as_ref()?.private, self.namespace);
+        let answer = self.client.get(url).bearer_auth(API_TOKEN).send().await.ok()?;
+        if answer.status().is_success() { answer.json().await.ok() } else { None }
+    }
+
     /// Votes for an update by way of a replica; the answer's status.
     pub async fn approve(&self, replica: usize, name: &str) -> u16 {
         let at = &self.replicas[replica].as_ref().unwrap().private;

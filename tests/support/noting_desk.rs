@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use skeg::config::{Listen, Secret, Server};
 use skeg::core::pause::Pause;
 use skeg::core::update::UpdateId;
+use skeg::core::workload::WorkloadId;
 use skeg::http::desk::{Ballot, Caller, Desk, Leader, PauseOrder, Readiness, Refusal, ResumeOrder, Saying, UpdateFilter};
 use skeg::http::view::{
-    ApprovalsView, CandidateView, ChangeView, ImageState, ImageView, LiftedView, PartState, PartView, PauseView, ReasonView, StatusView,
-    UpdateView, WorkloadView,
+    ApprovalsView, CandidateView, ChangeView, ExplainView, ImageState, ImageView, LiftedView, PartState, PartView, PauseView, ReasonView,
+    StatusView, UpdateView, WorkloadView,
 };
 use skeg::http::{Listener, Private};
 use skeg::metrics::Metrics;
@@ -111,6 +112,11 @@ impl Desk for NotingDesk {
 
     async fn update(&self, id: &UpdateId) -> Option<UpdateView> {
         (&*id.name == "web-0123456789").then(|| update(id))
+    }
+
+    async fn explain(&self, workload: &WorkloadId, all: bool) -> Result<ExplainView, Refusal> {
+        let view = ExplainView::new(workload, vec!["skeg.dev/polcy: there is no such directive\u{1b}[2J".into()]);
+        self.note(format!("explain {workload} all={all}"), view)
     }
 
     async fn status(&self) -> StatusView {

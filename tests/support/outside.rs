@@ -21,7 +21,7 @@ use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::seat::Seat;
-use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, Term};
+use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -410,6 +410,7 @@ impl Running {
             parts: Arc::new(Parts::default),
             started: outside.now(),
             shelf: Shelf::default(),
+            tags: TagShelf::default(),
         };
         let stop = CancellationToken::new();
         Self { agent: tokio::spawn(agent.run(stop.clone())), mailbox, desk, stop, _tasks: tasks }

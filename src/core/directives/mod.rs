@@ -1,6 +1,7 @@
 //! What the annotations of a workload ask of skeg.
 
 pub mod keel;
+mod origin;
 pub mod skeg;
 
 use std::time::Duration;
@@ -9,6 +10,8 @@ use crate::core::cron::Cron;
 use crate::core::image::Pin;
 use crate::core::policy::Selection;
 use crate::core::workload::Container;
+
+pub use origin::{Origin, Origins, Told};
 
 /// A mistake in one directive, told on the object.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -39,6 +42,8 @@ pub struct Directives {
     pub rules: Rules,
     /// Whether the workload is paused by its own annotation.
     pub pause: bool,
+    /// Where all this was read.
+    pub origins: Origins,
 }
 
 /// When polls are made.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use key::Key;
 
-use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, PollTimes, Rules, TriggerKind, Watch};
+use crate::core::directives::{
+    Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Origin, Origins, PollTimes, Rules, TriggerKind, Watch,
+};
 use crate::core::image::Pin;
 use crate::core::nearest::shown;
 use crate::core::policy::{Filter, Patterns, Policy, Prerelease, Selection};
@@ -149,7 +151,18 @@ impl<'a> Reader<'a> {
             watch_by_container,
             rules,
             pause: self.value(Key::Pause, None, value::boolean).unwrap_or(false),
+            origins: self.origins(defaults),
         }
+    }
+
+    /// Where each directive was read: on the workload, or else in the configuration.
+    fn origins(&self, defaults: &Defaults) -> Origins {
+        let mut origins = Origins::default();
+        for Written { key, container, name, .. } in &self.written {
+            origins.note(key.name(), *container, Origin::Annotation((*name).into()));
+        }
+        defaults.origins().for_each(|(directive, origin)| origins.note(directive, None, origin));
+        origins
     }
 
     fn own(&mut self, container: Option<&str>) -> Own {

@@ -3,11 +3,14 @@
 //! A hold is a function from an update and its surroundings to a [`Gate`]. [`before_asking`] and [`before_applying`] put them in order;
 //! a new hold is a file here and a line in one of the two.
 
+mod answers;
 pub mod approval;
 pub mod binding;
 pub mod voter;
 
 use jiff::Timestamp;
+
+pub use answers::{GATES, answers, answers_without, opens};
 
 use crate::core::update::{Held, Reason, Surroundings, Update};
 

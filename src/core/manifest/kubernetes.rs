@@ -10,7 +10,7 @@ use super::{DECLARATIONS_MAX, Declared, Image, ImageEditor, ManifestError, Place
 use crate::core::image::ImageRef;
 
 /// Where the pod is, by API group and kind.
-const POD_PATHS: [(&str, &str, &[&str]); 11] = [
+pub(super) const POD_PATHS: [(&str, &str, &[&str]); 11] = [
     ("", "Pod", &["spec"]),
     ("", "PodTemplate", &["template", "spec"]),
     ("", "ReplicationController", &["spec", "template", "spec"]),
@@ -25,9 +25,9 @@ const POD_PATHS: [(&str, &str, &[&str]); 11] = [
     ("extensions", "Deployment", &["spec", "template", "spec"]),
 ];
 /// The lists of containers in a pod, and whether they are init containers.
-const CONTAINER_LISTS: [(&str, bool); 2] = [("initContainers", true), ("containers", false)];
+pub(super) const CONTAINER_LISTS: [(&str, bool); 2] = [("initContainers", true), ("containers", false)];
 /// Lists inside lists: kubectl writes one around objects, and nobody writes three. Aliases could make a list contain itself.
-const LIST_DEPTH_MAX: usize = 3;
+pub(super) const LIST_DEPTH_MAX: usize = 3;
 
 /// The editor of plain manifests.
 pub(super) struct KubernetesObjects;
@@ -101,17 +101,17 @@ fn add_object(object: Cursor<'_, '_>, depth: usize, text: &str, declared: &mut V
 }
 
 /// What names an object.
-struct Identity<'doc> {
-    api_version: &'doc str,
-    kind: &'doc str,
-    namespace: Option<&'doc str>,
-    name: Option<&'doc str>,
+pub(super) struct Identity<'doc> {
+    pub api_version: &'doc str,
+    pub kind: &'doc str,
+    pub namespace: Option<&'doc str>,
+    pub name: Option<&'doc str>,
     /// A key written twice in what names the object: which object this is, is then a matter of the reader.
     doubt: Option<Uneditable>,
 }
 
 impl<'doc> Identity<'doc> {
-    fn read(object: Cursor<'doc, '_>) -> Option<Self> {
+    pub fn read(object: Cursor<'doc, '_>) -> Option<Self> {
         let mut doubt = None;
         let mut read = |keys: &[&str]| {
             let value = object.walk(keys)?;

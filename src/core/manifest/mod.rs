@@ -6,6 +6,7 @@
 
 mod image_text;
 mod kubernetes;
+mod object;
 mod scalar;
 mod target;
 mod yaml;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use crate::core::image::ImageRef;
 
 pub use image_text::{Comparison, compare};
+pub use object::{Object, objects};
 pub use scalar::Style;
 pub use target::{Place, Resolved, Target, resolve};
 

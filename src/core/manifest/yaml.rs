@@ -241,6 +241,12 @@ impl<'doc> Cursor<'doc, '_> {
         elements.iter().map_while(move |element| self.to(*element, None))
     }
 
+    /// The entries of this mapping whose keys are text, without those that merge keys bring; none when it is something else.
+    pub fn pairs(self) -> impl Iterator<Item = (&'doc str, Self)> {
+        let entries = self.entries().unwrap_or_default();
+        entries.iter().filter_map(move |(name, value)| Some((self.document.key(*name)?, self.to(*value, None)?)))
+    }
+
     /// The scalar this is, when it is one that reads as text: null and other explicit types are not.
     pub fn scalar(&self) -> Option<Scalar<'doc>> {
         match &self.node.content {

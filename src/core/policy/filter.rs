@@ -109,12 +109,18 @@ impl Question<'_> {
     }
 }
 
-impl fmt::Debug for Patterns {
+impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, pattern) in self.0.iter().enumerate() {
             write!(f, "{}{}", if at > 0 { ";" } else { "" }, pattern.as_str())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -12,6 +12,7 @@ mod digest;
 mod direction;
 mod filter;
 mod glob;
+mod groups;
 pub mod keel;
 mod natural;
 mod never;
@@ -38,6 +39,7 @@ use crate::core::image::Digest;
 use crate::core::nearest::{nearest, shown};
 
 pub use filter::{Filter, FilterError, Patterns};
+pub use groups::Group;
 pub use newest::BUILD_TIMES_MAX;
 pub use pattern::PatternError;
 pub use prerelease::Prerelease;
@@ -45,7 +47,7 @@ pub use range::RangeError;
 pub use rank::{Judgement, Refusal};
 pub use selection::{Asked, Choice, Evaluation, Selection, Verdict, choose, evaluate, is_newer};
 pub use shortlist::{Listing, Shortlist};
-pub use tags::{Age, Tags};
+pub use tags::{Age, Running, Tags};
 
 /// The longest policy text accepted, in bytes: as long as one pattern of `allow-tags`. More is no policy a person can read.
 pub const POLICY_LENGTH_MAX: usize = 512;

@@ -47,8 +47,8 @@ pub struct Choice {
     pub qualifying: usize,
 }
 
-/// What becomes of one tag.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// What becomes of one tag, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Verdict {
     /// It is the one.
     Chosen,

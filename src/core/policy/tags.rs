@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Asked, Built, Choice, Listed, Selection, evaluate};
-use crate::core::image::Tag;
+use super::{Asked, Built, Choice, Evaluation, Listed, Selection, evaluate};
+use crate::core::image::{Digest, Tag};
 
 /// The tags of a complete listing. Of those that no policy asks the age of, only the names are known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -27,6 +27,17 @@ pub struct Age {
     pub first_seen: Option<Timestamp>,
 }
 
+/// What runs in the container that a tag is chosen for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Running<'a> {
+    /// The tag; `None` when the image names none.
+    pub tag: Option<&'a Tag>,
+    /// The digest, when the image says it.
+    pub digest: Option<&'a Digest>,
+    /// What the tag points at now, when that was read.
+    pub listed: Option<&'a Digest>,
+}
+
 impl Tags {
     /// A list that was read at `at`.
     pub fn read(names: Vec<Tag>, at: Timestamp) -> Self {
@@ -45,15 +56,27 @@ impl Tags {
 
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
-        let age = |tag: &Tag| self.ages.get(tag).copied().unwrap_or_default();
+        self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice())
+    }
+
+    /// What is known of the age of a tag.
+    pub fn age(&self, tag: &Tag) -> Age {
+        self.ages.get(tag).copied().unwrap_or_default()
+    }
+
+    /// What `tell` makes of the selection's answer to every tag.
+    pub fn judge<T>(&self, selection: &Selection, running: Running<'_>, tell: impl FnOnce(&Evaluation<'_>) -> T) -> T {
+        let Running { tag: current, digest, listed: listed_digest } = running;
+        let age = |tag: &Tag| self.age(tag);
         let list = |tag| {
             let Age { built, first_seen } = if self.ages.is_empty() { Age::default() } else { age(tag) };
-            Listed { built, first_seen, ..Listed::named(tag.as_str()) }
+            let digest = listed_digest.filter(|_| current == Some(tag));
+            Listed { built, first_seen, digest, ..Listed::named(tag.as_str()) }
         };
         let listed: Vec<_> = self.names.iter().map(list).collect();
         let current_built = current.map_or(Built::Unread, |current| age(current).built);
-        let asked = Asked { current: current.map(Tag::as_str), current_built, now: self.at, ..Asked::default() };
-        evaluate(selection, &asked, &listed).choice()
+        let asked = Asked { current: current.map(Tag::as_str), current_built, digest, now: self.at };
+        tell(&evaluate(selection, &asked, &listed))
     }
 }
 

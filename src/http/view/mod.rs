@@ -2,6 +2,7 @@
 //!
 //! Field names are a contract with scripts: they are added to, never renamed. Times are RFC 3339 in UTC.
 
+mod explain;
 mod image;
 mod status;
 mod update;
@@ -11,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::core::update::Reason;
 use crate::core::workload::WorkloadId;
 
+pub use explain::{
+    DirectiveView, ExplainView, ExplainedView, GROUP_TAGS, GateView, GroupView, ImageOfTagView, LastLookView, OpenView, OriginView,
+    RunsView, VerdictView,
+};
 pub use image::{CandidateView, ImageState, ImageView, ImagesView};
 pub use status::{LeadView, LiftedView, PartState, PartView, PauseView, StatusView};
 pub use update::{

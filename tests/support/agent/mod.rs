@@ -234,6 +234,11 @@ impl Agent {
 
     // === skeg's API ===
 
+    /// Where it is.
+    pub fn private(&self) -> std::net::SocketAddr {
+        self.running().skeg.private
+    }
+
     /// What a path of the API answers.
     pub async fn get(&self, path: &str) -> Value {
         let url = format!("http://{}{path}", self.running().skeg.private);

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::{KeelDirectives, keys};
-use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Rules, TriggerKind};
+use super::{KeelDirectives, Place, keys};
+use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Origin, Origins, Rules, TriggerKind};
 use crate::core::image::{ImageRef, Pin, Repository};
 use crate::core::policy::keel::NoPolicy;
 use crate::core::policy::{Filter, Policy, Selection};
@@ -53,7 +53,32 @@ impl KeelDirectives {
             watch_by_container: Vec::new(),
             rules: self.rules(approvals, pin, defaults),
             pause: false,
+            origins: self.origins(defaults),
         })))
+    }
+
+    /// Where each directive was read: at Keel's keys, or else in skeg's configuration.
+    fn origins(&self, defaults: &Defaults) -> Origins {
+        let said = [
+            ("policy", &self.policy_text.origin),
+            ("init-containers", &self.init_containers.origin),
+            ("trigger", &self.polls.origin),
+            ("poll", &self.poll_schedule.origin),
+            ("approvals", &self.approvals.origin),
+            ("approval-deadline", &self.approval_deadline.origin),
+        ];
+        let mut origins = Origins::default();
+        for (directive, origin) in said {
+            if let Some(super::Origin { place, key }) = origin {
+                let origin = match place {
+                    Place::Label => Origin::Label(key.clone()),
+                    Place::Annotation => Origin::Annotation(key.clone()),
+                };
+                origins.note(directive, None, origin);
+            }
+        }
+        defaults.origins().for_each(|(directive, origin)| origins.note(directive, None, origin));
+        origins
     }
 
     fn tracks(&self, container: &Container) -> bool {

@@ -67,6 +67,13 @@ const KEYS: [(&str, Scope, Option<Key>); 28] = [
     ("pause", Scope::Workload, Some(Key::Pause)),
 ];
 
+impl Key {
+    /// Its name without the prefix.
+    pub fn name(self) -> &'static str {
+        KEYS.iter().find(|(.., key)| *key == Some(self)).map_or("", |(name, ..)| name)
+    }
+}
+
 /// Reads what follows the prefix: the key, and the container that it speaks for. The error says what is wrong with it.
 pub fn read<'a>(text: &'a str, containers: &[Container]) -> Result<(Key, Option<&'a str>), String> {
     let (name, container) = text.split_once('.').map_or((text, None), |(name, container)| (name, Some(container)));

@@ -1,0 +1,177 @@
+//! An explanation without cluster and registry: the workload from a manifest, its tags from a list.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::cli::Failure;
+use crate::cli::tag_list::{Line, TagList};
+use crate::core::candidate::NotSelected;
+use crate::core::directives::{Defaults, Directives, skeg};
+use crate::core::hold::{GATES, Gate};
+use crate::core::image::ImageRef;
+use crate::core::manifest::{FILE_BYTES_MAX, Object, objects};
+use crate::core::nearest::shown;
+use crate::core::policy::{Asked as Question, Built, Listed, evaluate};
+use crate::core::update::Reason;
+use crate::core::workload::{Container, WorkloadId, WorkloadKind};
+use crate::http::view::{DirectiveView, ExplainView, ExplainedView, GateView, ImageOfTagView};
+
+/// The interval of polls where nobody says otherwise.
+const INTERVAL: Duration = Duration::from_mins(5);
+/// Why a gate does not answer.
+const NO_CLUSTER: &str = "unknown offline: it needs the cluster";
+
+/// What is asked.
+pub struct Asked<'a> {
+    /// The workload's kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: &'a str,
+    /// Its namespace, where the manifest has several of the name.
+    pub namespace: Option<&'a str>,
+    /// The manifest.
+    pub manifest: &'a Path,
+    /// The list of tags.
+    pub tags: &'a Path,
+    /// Whether every tag is told by itself.
+    pub all: bool,
+}
+
+/// Reads both files and explains.
+pub fn explain(asked: &Asked<'_>) -> Result<ExplainView, Failure> {
+    let object = chosen(asked, declared(asked.manifest)?)?;
+    let list = TagList::read(asked.tags, &mut io::stdin().lock()).map_err(|error| Failure::WrongUsage(error.to_string()))?;
+    let lines = list.lines().map_err(|error| Failure::WrongUsage(error.to_string()))?;
+    let tags: Vec<_> = lines.iter().map(Line::listed).collect();
+    explained(&object, asked.namespace, &tags, asked.all)
+}
+
+fn declared(file: &Path) -> Result<Vec<Object>, Failure> {
+    let wrong = |problem: &str| Failure::WrongUsage(format!("--offline {}: {problem}", file.display()));
+    let opened = std::fs::File::open(file).map_err(|error| wrong(&error.to_string()))?;
+    let mut text = String::new();
+    let bytes_max = FILE_BYTES_MAX as u64;
+    opened.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| wrong(&error.to_string()))?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(wrong(&format!("longer than {FILE_BYTES_MAX} bytes")));
+    }
+    objects(&text).map_err(|error| wrong(&error.to_string()))
+}
+
+/// The object that is meant: of this kind and name, in the namespace that is asked for where the manifest says one.
+fn chosen(asked: &Asked<'_>, objects: Vec<Object>) -> Result<Object, Failure> {
+    let &Asked { kind, name, namespace, manifest, .. } = asked;
+    let others: Vec<String> = objects.iter().map(named).collect();
+    let is_meant = |object: &Object| {
+        let is_there = namespace.is_none_or(|namespace| object.namespace.as_deref().is_none_or(|own| own == namespace));
+        object.kind == kind && *object.name == *name && is_there
+    };
+    let mut meant: Vec<Object> = objects.into_iter().filter(is_meant).collect();
+    let file = manifest.display();
+    match (meant.pop(), meant.len()) {
+        (Some(object), 0) => Ok(object),
+        (Some(_), more) => {
+            let advice = if namespace.is_none() { "name the namespace with -n" } else { "leave one of them" };
+            Err(Failure::WrongUsage(format!("--offline {file}: declares {kind}/{name} {} times: {advice}", more + 1)))
+        }
+        (None, _) => {
+            let place = namespace.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+            let found = if others.is_empty() { "no workload that skeg updates".to_owned() } else { others.join(", ") };
+            Err(Failure::NotDone(format!("--offline {file}: declares no {kind}/{name}{place}; it declares {found}")))
+        }
+    }
+}
+
+fn named(object: &Object) -> String {
+    let namespace = object.namespace.as_deref().map(|namespace| format!("{}/", shown(namespace))).unwrap_or_default();
+    format!("{namespace}{}/{}", object.kind, shown(&object.name))
+}
+
+fn explained(object: &Object, namespace: Option<&str>, tags: &[Listed<'_>], all: bool) -> Result<ExplainView, Failure> {
+    let namespace = object.namespace.as_deref().or(namespace).unwrap_or_default();
+    let id = WorkloadId { namespace: namespace.into(), kind: object.kind, name: object.name.clone() };
+    let annotations = object.annotations.iter().map(|(key, value)| (&**key, &**value));
+    let read = skeg::parse(annotations, &object.containers, &defaults(object));
+    let mut view = match &read {
+        Ok(None) => {
+            return Err(Failure::NotDone(format!(
+                "{} is not managed: nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say",
+                named(object)
+            )));
+        }
+        Ok(Some(directives)) => {
+            let explained = object.containers.iter().map(|one| container(&id, directives, one, tags, all)).collect();
+            let told = directives.told().into_iter().map(DirectiveView::from).collect();
+            ExplainView { directives: told, containers: explained, ..ExplainView::new(&id, Vec::new()) }
+        }
+        Err(mistakes) => {
+            let held =
+                |one| ExplainedView { reason: "the directives are wrong, so nothing is chosen".to_owned(), ..ExplainedView::of(one) };
+            let mistakes = mistakes.iter().map(ToString::to_string).collect();
+            ExplainView { containers: object.containers.iter().map(held).collect(), ..ExplainView::new(&id, mistakes) }
+        }
+    };
+    view.notes.push("offline: skeg's configuration is not read, and what is built in stands in its place".to_owned());
+    Ok(view)
+}
+
+/// What is built in, and the Git remote that the workload names: whether that is granted only the configuration says.
+fn defaults(object: &Object) -> Defaults {
+    let value = |key: &str| object.annotations.iter().find(|(known, _)| **known == *key).map(|(_, value)| value.trim());
+    let remote = value("skeg.dev/git").map(|git| git.split_once(':').map_or(git, |(remote, _)| remote));
+    let remote = remote.or_else(|| value("skeg.dev/write-back").map(|_| "every granted remote"));
+    let timeout = object.progress_deadline_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    let built_in = Defaults::default();
+    Defaults {
+        git_remotes: remote.map(Into::into).into_iter().collect(),
+        rollout_timeout: timeout.unwrap_or(built_in.rollout_timeout),
+        ..built_in
+    }
+}
+
+fn container(id: &WorkloadId, directives: &Directives, container: &Container, tags: &[Listed<'_>], all: bool) -> ExplainedView {
+    let mut view = ExplainedView::of(container);
+    let Some(selection) = view.ask(directives, container, INTERVAL) else { return view };
+    let image: ImageRef = match container.image.parse() {
+        Ok(image) => image,
+        Err(error) => return ExplainedView { reason: NotSelected::Image(error).to_string(), ..view },
+    };
+    view.gates = gates(id, directives);
+    let Some(current) = image.effective_tag() else { return ExplainedView { reason: NotSelected::DigestOnly.to_string(), ..view } };
+    let question = Question { current: Some(current.as_str()), digest: image.digest(), now: Some(Timestamp::now()), ..Question::default() };
+    let evaluation = evaluate(selection, &question, tags);
+    view.judged(&evaluation, all);
+    let known = |tag: &str| tags.iter().find(|listed| listed.tag == tag);
+    if let Some(listed) = known(current.as_str()) {
+        view.runs.built = time(listed);
+    }
+    view.candidate = evaluation.candidate().and_then(known).map(|listed| ImageOfTagView {
+        tag: listed.tag.to_owned(),
+        digest: listed.digest.map(ToString::to_string),
+        built: time(listed),
+    });
+    view
+}
+
+fn time(listed: &Listed<'_>) -> Option<Timestamp> {
+    if let Built::At(time) = listed.built { Some(time) } else { None }
+}
+
+/// What the manifest alone tells of the gates.
+fn gates(id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
+    let told = |name: &'static str| match name {
+        "pause" if directives.pause => {
+            let scope = "skeg.dev/pause is set on the workload".into();
+            GateView::new(name, &Gate::Waits(Reason::Paused { scope }), id, None)
+        }
+        "approval" if directives.rules.approvals > 0 => {
+            GateView::unknown_one(name, &format!("{} votes are needed; {NO_CLUSTER}", directives.rules.approvals))
+        }
+        "approval" => GateView::new(name, &Gate::Open, id, None),
+        _ => GateView::unknown_one(name, NO_CLUSTER),
+    };
+    ["mode"].into_iter().chain(GATES).map(told).collect()
+}

@@ -1,0 +1,120 @@
+//! Workloads as manifests declare them: the parts that decisions are made from.
+
+use super::kubernetes::{CONTAINER_LISTS, Identity, LIST_DEPTH_MAX, POD_PATHS};
+use super::target::group;
+use super::yaml::{Cursor, Visits, documents};
+use super::{DECLARATIONS_MAX, ManifestError};
+use crate::core::workload::{Container, WorkloadKind};
+
+/// A workload that a file declares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace, when the file says one.
+    pub namespace: Option<Box<str>>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its annotations, those that are text.
+    pub annotations: Vec<(Box<str>, Box<str>)>,
+    /// Containers, then init containers, of the pod template.
+    pub containers: Vec<Container>,
+    /// How long its controller gives a rollout, in seconds.
+    pub progress_deadline_seconds: Option<u32>,
+}
+
+/// The workloads of the kinds that skeg updates in a text of one or more documents, YAML or JSON, lists included.
+pub fn objects(text: &str) -> Result<Vec<Object>, ManifestError> {
+    let (mut found, visits) = (Vec::new(), Visits::new());
+    for document in documents(text)? {
+        if let Some(root) = document.root(&visits) {
+            add(root, LIST_DEPTH_MAX, &mut found)?;
+        }
+    }
+    visits.check()?;
+    Ok(found)
+}
+
+fn add(object: Cursor<'_, '_>, depth: usize, found: &mut Vec<Object>) -> Result<(), ManifestError> {
+    let Some(identity) = Identity::read(object) else { return Ok(()) };
+    if identity.kind == "List" && identity.api_version == "v1" && depth > 0 {
+        return object.get("items").into_iter().flat_map(Cursor::elements).try_for_each(|item| add(item, depth - 1, found));
+    }
+    let is_kind = |kind: &&WorkloadKind| kind.as_str() == identity.kind && group(kind.api_version()) == group(identity.api_version);
+    let kind = WorkloadKind::ALL.iter().find(is_kind);
+    if let (Some(kind), Some(name)) = (kind, identity.name) {
+        if found.len() >= DECLARATIONS_MAX {
+            return Err(ManifestError::TooMany);
+        }
+        found.push(read(object, *kind, name, identity.namespace));
+    }
+    Ok(())
+}
+
+fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Option<&str>) -> Object {
+    let pod = POD_PATHS.iter().find(|(_, known, _)| *known == kind.as_str()).and_then(|(_, _, path)| object.walk(path));
+    let listed = |(list, init): (&str, bool)| {
+        let containers = pod.and_then(|pod| pod.get(list)).into_iter().flat_map(Cursor::elements);
+        containers.filter_map(|one| container(one, init)).collect::<Vec<_>>()
+    };
+    let annotations = object.walk(&["metadata", "annotations"]).into_iter().flat_map(Cursor::pairs);
+    let deadline = object.walk(&["spec", "progressDeadlineSeconds"]);
+    Object {
+        kind,
+        namespace: namespace.map(Into::into),
+        name: name.into(),
+        annotations: annotations.filter_map(|(key, value)| Some((key.into(), value.text()?.into()))).collect(),
+        // Init containers come last, as in the index.
+        containers: CONTAINER_LISTS.into_iter().rev().flat_map(listed).collect(),
+        progress_deadline_seconds: deadline.and_then(|seconds| seconds.text()?.parse().ok()),
+    }
+}
+
+/// A container without a name cannot be spoken of; one without an image is as the cluster would show it.
+fn container(cursor: Cursor<'_, '_>, init: bool) -> Option<Container> {
+    let text = |key: &str| cursor.get(key).and_then(|value| value.text().map(Box::<str>::from));
+    Some(Container { name: text("name")?, image: text("image").unwrap_or_default(), init })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  \
+                       name: web\n  annotations:\n    skeg.dev/policy: minor\n    skeg.dev/approvals: \"1\"\nspec:\n  \
+                       progressDeadlineSeconds: 90\n  template:\n    spec:\n      initContainers:\n        - {name: init, image: init:1}\n      \
+                       containers:\n        - name: web\n          image: web:1.0.0\n        - {name: bare}\n";
+
+    fn container(name: &str, image: &str, init: bool) -> Container {
+        Container { name: name.into(), image: image.into(), init }
+    }
+
+    #[test]
+    fn workloads_are_read_from_several_documents() {
+        let objects = objects(TWO).unwrap();
+        let expected = Object {
+            kind: WorkloadKind::Deployment,
+            namespace: None,
+            name: "web".into(),
+            annotations: vec![("skeg.dev/policy".into(), "minor".into()), ("skeg.dev/approvals".into(), "1".into())],
+            containers: vec![container("web", "web:1.0.0", false), container("bare", "", false), container("init", "init:1", true)],
+            progress_deadline_seconds: Some(90),
+        };
+        assert_eq!(objects, [expected]);
+    }
+
+    #[test]
+    fn json_and_lists_are_read_too_and_what_is_no_workload_is_passed_over() {
+        let text = r#"{"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop", "annotations": null}},
+            {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}},
+            {"apiVersion": "example.com/v1", "kind": "Deployment", "metadata": {"name": "other"}}
+        ]}"#;
+        let names: Vec<_> = objects(text).unwrap().into_iter().map(|object| (object.namespace, object.name)).collect();
+        assert_eq!(names, [(Some("shop".into()), "web".into())]);
+        for empty in ["", "---\n", "[]", "text", "kind: Deployment"] {
+            assert_eq!(objects(empty).unwrap(), [], "{empty}");
+        }
+        assert!(objects("a: [").is_err());
+    }
+}
