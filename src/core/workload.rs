@@ -112,6 +112,19 @@ pub struct Workload {
     pub mark: Option<Mark>,
     /// The GitOps controller that owns the image field, if one does.
     pub owner: Option<GitOpsOwner>,
+    /// What there is to know beside them where the directives are Keel's; `None` where they are skeg's own.
+    pub keel: Option<Arc<OfKeel>>,
+}
+
+/// What is particular to a workload whose directives are Keel's. As with directives, what is equal may be shared.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct OfKeel {
+    /// What Keel passes over without a word, or skeg reads otherwise. Told on the object, and holds nothing.
+    pub warnings: Vec<DirectiveError>,
+    /// Whether such workloads are only observed.
+    pub is_observed: bool,
+    /// The Keel that runs, and acts on the same keys.
+    pub running: Option<WorkloadId>,
 }
 
 /// A workload in the order of its id, and found by it in maps and sets.

@@ -131,7 +131,7 @@ mod tests {
         let containers = vec![Container { name: "app".into(), image: image.into(), init: false }];
         let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).transpose().unwrap();
         let id = WorkloadId { namespace: "team".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Arc::new(Workload { id, uid: name.into(), containers, directives, mark: None, owner: None })
+        Arc::new(Workload { id, uid: name.into(), containers, directives, mark: None, owner: None, keel: None })
     }
 
     fn tags(texts: &[&str]) -> Vec<Tag> {

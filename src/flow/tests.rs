@@ -159,7 +159,7 @@ impl World {
             Err(mistakes) => Err(mistakes),
         };
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Workload { id, uid: format!("uid-{name}").into(), containers, directives, mark, owner: None }
+        Workload { id, uid: format!("uid-{name}").into(), containers, directives, mark, owner: None, keel: None }
     }
 
     fn put(&mut self, workload: Workload) -> WorkloadId {

@@ -166,7 +166,7 @@ impl Outside {
         let annotations = [("skeg.dev/policy", "patch"), ("skeg.dev/approvals", self.approvals)];
         let directives = keys::parse(annotations, &containers, &defaults).unwrap().unwrap();
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
-        Workload { id, uid: "uid".into(), containers, directives: Ok(directives), mark: None, owner: None }
+        Workload { id, uid: "uid".into(), containers, directives: Ok(directives), mark: None, owner: None, keel: None }
     }
 
     fn reading(&self) -> Reading {

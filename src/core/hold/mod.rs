@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod binding;
+pub mod keel;
 pub mod voter;
 
 use jiff::Timestamp;
