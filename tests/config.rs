@@ -124,7 +124,7 @@ fn the_example_misses_no_setting_and_explains_each_once() {
             assert!(explained.contains(&(*section, *key)), "{section}.{key} has no comment");
         }
     }
-    let sections = "approvals cluster git history limits poll registries registry server settle slack telemetry webhook";
+    let sections = "approvals cluster git history keel limits poll registries registry server settle slack telemetry webhook";
     assert_eq!(shown.keys().copied().collect::<Vec<_>>().join(" "), sections);
 }
 
@@ -172,7 +172,7 @@ fn every_mistake_is_told_at_once_in_the_order_of_the_file() {
             "skeg.toml:3:10: server.listen: is a whole number; write a text in quotes",
             "skeg.toml:6:12: poll.interval: \"5 minutes\": not a duration: expected whole numbers with a unit each, longest unit first, such as 10s, 5m, 1h30m or 30d; write it as in \"5m\"",
             "skeg.toml:9:13: limits.in_flight: 0 is out of range; write a number from 1 to 1000",
-            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, poll, settle, limits, registries, registry, approvals, slack, git, webhook, history, telemetry",
+            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, keel, poll, settle, limits, registries, registry, approvals, slack, git, webhook, history, telemetry",
             "skeg.toml:13:2: signer: is not available in this version; remove the section",
         ],
     );

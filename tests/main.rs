@@ -52,6 +52,9 @@ mod hostile_deliveries;
 mod http_api;
 /// Keel's own choices: the vectors of its code, through the command line.
 mod keel;
+/// Keel's keys in a cluster: what a running skeg makes of them.
+#[cfg(feature = "embedded")]
+mod keel_mode;
 /// The program is killed and stopped at each boundary of its loop.
 #[cfg(feature = "embedded")]
 mod kills;

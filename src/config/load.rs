@@ -19,7 +19,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 const ELEMENTS_MAX: usize = 500;
 
 /// Sections that the documentation knows and this version does not have yet.
-const NOT_YET: [&str; 5] = ["keel", "rule", "channel", "signer", "person"];
+const NOT_YET: [&str; 4] = ["rule", "channel", "signer", "person"];
 
 /// A section that is written at most once: `[name]`.
 pub(super) trait Single: Default {
@@ -125,6 +125,7 @@ impl<'i> Document<'i> {
         Config {
             server: self.single(),
             cluster: self.single(),
+            keel: self.single(),
             poll: self.single(),
             settle: self.single(),
             limits: self.single(),

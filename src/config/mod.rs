@@ -9,6 +9,7 @@ mod credential;
 mod git;
 mod grant;
 mod history;
+mod keel;
 mod limits;
 mod load;
 mod poll;
@@ -30,6 +31,7 @@ pub use credential::Credential;
 pub use git::{Remote, SshKey};
 pub use grant::Namespaces;
 pub use history::History;
+pub use keel::Keel;
 pub use limits::Limits;
 pub use load::{load, parse, schema};
 pub use poll::Poll;
@@ -50,6 +52,8 @@ pub struct Config {
     pub server: Server,
     /// `[cluster]`
     pub cluster: Cluster,
+    /// `[keel]`
+    pub keel: Keel,
     /// `[poll]`
     pub poll: Poll,
     /// `[settle]`

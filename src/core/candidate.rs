@@ -154,7 +154,7 @@ mod tests {
         let containers: Vec<_> = containers.iter().map(named).collect();
         let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).map(Option::unwrap);
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
-        Workload { id, uid: "u".into(), containers, directives, mark: None, owner: None, pulls: crate::core::workload::Pulls::default() }
+        Workload::plain(id, "u".into(), containers, directives)
     }
 
     /// Each managed container with the text it should have, or why it stays. `ghcr.io/a/b` lists three tags and nothing else is listed.

@@ -114,6 +114,19 @@ pub struct Workload {
     pub owner: Option<GitOpsOwner>,
     /// What its pods pull images with.
     pub pulls: Pulls,
+    /// What there is to know beside them where the directives are Keel's; `None` where they are skeg's own.
+    pub keel: Option<Arc<OfKeel>>,
+}
+
+/// What is particular to a workload whose directives are Keel's. As with directives, what is equal may be shared.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct OfKeel {
+    /// What Keel passes over without a word, or skeg reads otherwise. Told on the object, and holds nothing.
+    pub warnings: Vec<DirectiveError>,
+    /// Whether such workloads are only observed.
+    pub is_observed: bool,
+    /// The Keel that runs, and acts on the same keys.
+    pub running: Option<WorkloadId>,
 }
 
 /// What the pods of a workload pull images with, as the pod template says it.
@@ -183,6 +196,16 @@ impl PartialEq for ById {
 impl Eq for ById {}
 
 impl Workload {
+    /// A workload that nothing else is to be said of than what it runs, and by which rules.
+    pub fn plain(
+        id: WorkloadId,
+        uid: Box<str>,
+        containers: Vec<Container>,
+        directives: Result<Arc<Directives>, Vec<DirectiveError>>,
+    ) -> Self {
+        Self { id, uid, containers, directives, mark: None, owner: None, pulls: Pulls::default(), keel: None }
+    }
+
     /// The repositories of its images, as far as they can be read.
     pub fn repositories(&self) -> Vec<Repository> {
         let images = self.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::engine::Engine;
 
 use super::message::Act;
-use crate::core::hold::binding;
+use crate::core::hold::{binding, keel};
 use crate::core::image::{ImageRef, Repository};
 use crate::core::update::{self, Applied, Drift, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
 use crate::core::workload::{Workload, WorkloadId};
@@ -33,11 +33,13 @@ impl Engine {
         self.compare_with_cluster(ids, now);
     }
 
-    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended. Of a workload
-    /// that is new the polls take up those that nobody used before.
+    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended, or Keel came or
+    /// went. Of a workload that is new the polls take up those that nobody used before.
     fn newly_asked(&self, before: Option<&Workload>, workload: &Workload) -> Vec<Repository> {
         let Ok(directives) = &workload.directives else { return Vec::new() };
-        if before.is_some_and(|before| before.uid == workload.uid && before.directives == workload.directives) {
+        if before.is_some_and(|before| {
+            before.uid == workload.uid && before.directives == workload.directives && keel::bars(before) == keel::bars(workload)
+        }) {
             return Vec::new();
         }
         let selected = workload.containers.iter().filter(|container| directives.selection_of(container).is_some());
@@ -115,10 +117,15 @@ impl Engine {
             None => return Some(Applied::Barred(Reason::NotSeen)),
         };
         let paused = || self.pauses.over(id, workload.as_deref(), now).map(|_| Applied::Paused);
-        let unreadable = || self.unreadable.of(id).map(Applied::Barred);
+        let left_alone = || self.left_alone(workload.as_deref()?).map(Applied::Barred);
         // While it waited for something else its room was given to others.
         let crowded = || self.no_room(usize::from(self.slots.is_rolling_out(&update.id))).map(Applied::Barred);
-        drift.map(Applied::Drifted).or_else(unreadable).or_else(paused).or_else(crowded)
+        drift.map(Applied::Drifted).or_else(left_alone).or_else(paused).or_else(crowded)
+    }
+
+    /// Why nothing may be done for a workload, whatever it asks for.
+    pub(super) fn left_alone(&self, workload: &Workload) -> Option<Reason> {
+        self.unreadable.of(&workload.id).or_else(|| keel::bars(workload))
     }
 
     /// The outcome of an effect. A try that only looked and found nothing set is told why it only looked.
@@ -137,7 +144,7 @@ impl Engine {
             paused: self.pauses.over(id, workload, now),
             barred: match workload {
                 None => Some(Reason::NotSeen),
-                Some(workload) => self.unreadable.of(id).or_else(|| workload.owner.map(|owner| Reason::NoGitRemote { owner })),
+                Some(workload) => self.left_alone(workload).or_else(|| workload.owner.map(|owner| Reason::NoGitRemote { owner })),
             },
             bound: workload.and_then(|workload| bound(update, workload, &known)),
             crowded: self.crowded(update, &known),

@@ -12,6 +12,7 @@ use super::message::Act;
 use super::observe::Observation;
 use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;
+use crate::core::hold::keel;
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
 use crate::core::schedule::after;
 use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, admit};
@@ -105,13 +106,16 @@ impl Engine {
                 }
             }
         }
-        let admission = match self.unreadable.of(&workload.id) {
+        let admission = match self.left_alone(workload) {
             Some(reason) => Admission::none(&decided, &reason),
             None => admit(workload, &decided, &self.known(&workload.id), now),
         };
+        let of_keel = keel::bars(workload);
         for (container, mut look) in looks {
             if let Some((_, reason)) = admission.waits.iter().find(|(waiting, _)| *waiting == container) {
                 look.reason = Some(Arc::new(told(reason)));
+            } else if let Some(reason) = &of_keel {
+                look.reason = Some(Arc::new(beside(reason, look.reason.as_deref())));
             }
             self.looked.note(workload, &container, look);
         }
@@ -171,6 +175,13 @@ fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTree
             Looking::Decided { candidate: change.as_ref().map(|change| change.tag.clone()), reason: None, change }
         }
     }
+}
+
+/// Why nothing is done for a workload, with what a look at it found.
+fn beside(reason: &Reason, found: Option<&Why>) -> Why {
+    let Why { code, sentence } = told(reason);
+    let sentence = found.map_or(sentence.clone(), |found| format!("{}; {sentence}", found.sentence).into());
+    Why { code, sentence }
 }
 
 fn told(reason: &Reason) -> Why {

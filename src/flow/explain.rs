@@ -24,7 +24,6 @@ use crate::core::workload::{Container, Workload};
 use crate::http::view::{
     DirectiveView, ExplainView, ExplainedView, GateView, ImageOfTagView, LastLookView, OpenView, ReasonView, UpdateView,
 };
-use crate::ports::registry::Access;
 
 /// How long registries may take for one question. What is not read by then is said to be away.
 const READ_WITHIN: Duration = Duration::from_secs(20);
@@ -100,11 +99,9 @@ async fn part(
             return Part { view, change: None };
         }
     };
-    let access = ports.registry.access(image.repository(), &workload.id.namespace);
-    view.access = Some(match access {
-        Access::Anonymous => "anonymous".to_owned(),
-        Access::Configured(at) => format!("[[registry]] number {}", at + 1),
-    });
+    ports.registry.learn(image.repository(), &workload.puller()).await;
+    let access = ports.registry.access(image.repository(), &workload.puller());
+    view.access = Some(access.to_string());
     let question = Question { ports, repository: image.repository(), access: &access, deadline };
     let change = Look { sources, question, workload, container, selection, image: &image, all }.taken(&mut view).await;
     Part { view, change }

@@ -181,15 +181,7 @@ mod tests {
         let containers = vec![Container { name: "app".into(), image: image.into(), init: false }];
         let directives = skeg::parse(annotations.iter().copied(), &containers, &Defaults::default()).transpose().unwrap();
         let id = WorkloadId { namespace: "team".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Arc::new(Workload {
-            id,
-            uid: name.into(),
-            containers,
-            directives,
-            mark: None,
-            owner: None,
-            pulls: crate::core::workload::Pulls::default(),
-        })
+        Arc::new(Workload::plain(id, name.into(), containers, directives))
     }
 
     fn tags(texts: &[&str]) -> Vec<Tag> {

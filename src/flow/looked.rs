@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::message::Act;
 use super::observe::Observation;
-use crate::core::directives::DirectiveError;
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::interned::Interned;
 use crate::core::schedule::after;
@@ -74,7 +73,8 @@ pub struct Looked {
     reasons: Interned<Why>,
     troubles: HashMap<(Repository, Access), (Timestamp, Box<str>)>,
     newest: HashMap<(Repository, Access), Duration>,
-    told: HashMap<WorkloadId, Vec<DirectiveError>>,
+    /// A hash of what was told of each workload.
+    told: HashMap<WorkloadId, u64>,
 }
 
 /// What is known of one workload. There are as many as workloads, so what they have in common is shared.
@@ -176,30 +176,36 @@ impl Looked {
         before.filter(|_| was_shown).map(|ById(before)| before)
     }
 
-    /// Tells the mistakes in a workload's directives on the object, each set of mistakes once; forgets those of a workload that is gone.
+    /// Tells the mistakes in a workload's directives on the object, or what is to be known of Keel's keys where there are none, each text
+    /// once; forgets those of a workload that is gone.
     pub fn tell_mistakes(&mut self, workload: Option<&Workload>, id: &WorkloadId, acts: &mut Vec<Act>) {
-        let Some(workload) = workload else {
+        let Some(told) = workload.and_then(mistakes) else {
             self.told.remove(id);
             return;
         };
-        match &workload.directives {
-            Ok(_) => {
-                self.told.remove(id);
-            }
-            Err(mistakes) if self.told.get(id) != Some(mistakes) => {
-                let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-                acts.push(Act::Tell(Told {
-                    workload: id.clone(),
-                    uid: workload.uid.clone(),
-                    warning: true,
-                    reason: "DirectiveError".into(),
-                    message: format!("held until mended: {}", list.join("; ")),
-                }));
-                self.told.insert(id.clone(), mistakes.clone());
-            }
-            Err(_) => {}
+        let hash = text_hash(&told.message);
+        if self.told.insert(id.clone(), hash) != Some(hash) {
+            acts.push(Act::Tell(told));
         }
     }
+}
+
+/// The mistakes in a workload's directives as people are told of them; `None` when there are none.
+fn mistakes(workload: &Workload) -> Option<Told> {
+    let (reason, list) = match (&workload.directives, &workload.keel) {
+        (Err(mistakes), _) => ("DirectiveError", mistakes),
+        (Ok(_), Some(keel)) if !keel.warnings.is_empty() => ("KeelWarning", &keel.warnings),
+        (Ok(_), _) => return None,
+    };
+    let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+    let list = list.join("; ");
+    Some(Told {
+        workload: workload.id.clone(),
+        uid: workload.uid.clone(),
+        warning: true,
+        reason: reason.into(),
+        message: if workload.directives.is_err() { format!("held until mended: {list}") } else { list },
+    })
 }
 
 /// What a look keeps of an image text, to know whether it is still the same.

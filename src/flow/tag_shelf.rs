@@ -149,7 +149,7 @@ impl Question<'_> {
         let (dated, _) = self.asked(builds::date(self.ports, &hint, self.access, workloads, (*listing.tags).clone())).await?;
         match dated {
             Listing::Whole(tags) => Ok(Listed { tags: Arc::new(tags), ..*listing }),
-            Listing::Kept(_) => Ok(listing.clone()),
+            Listing::Same(_) | Listing::Kept(_) => Ok(listing.clone()),
         }
     }
 

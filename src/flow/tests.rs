@@ -159,15 +159,7 @@ impl World {
             Err(mistakes) => Err(mistakes),
         };
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Workload {
-            id,
-            uid: format!("uid-{name}").into(),
-            containers,
-            directives,
-            mark,
-            owner: None,
-            pulls: crate::core::workload::Pulls::default(),
-        }
+        Workload { mark, ..Workload::plain(id, format!("uid-{name}").into(), containers, directives) }
     }
 
     fn put(&mut self, workload: Workload) -> WorkloadId {

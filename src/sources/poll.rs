@@ -194,15 +194,7 @@ mod tests {
         let annotations = [("skeg.dev/policy", "all")].iter().chain(annotations).copied();
         let directives = skeg::parse(annotations, &containers, &Defaults::default()).transpose().unwrap();
         let id = WorkloadId { namespace: "team".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        Arc::new(Workload {
-            id,
-            uid: name.into(),
-            containers,
-            directives,
-            mark: None,
-            owner: None,
-            pulls: crate::core::workload::Pulls::default(),
-        })
+        Arc::new(Workload::plain(id, name.into(), containers, directives))
     }
 
     fn schedule(workloads: &[Arc<Workload>]) -> PollSchedule {

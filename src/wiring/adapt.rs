@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
 use crate::adapters::fetch::TlsFiles;
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
 use crate::adapters::slack::{self, TokenSource};
-use crate::config::{Config, Credential, Namespaces, Secret};
+use crate::config::{Config, Credential, Mode, Namespaces, Secret};
 use crate::core::directives::Defaults;
 use crate::http::view::{PartState, PartView};
 
@@ -24,6 +26,7 @@ pub fn scope(config: &Config) -> Scope {
 /// What the directives of a namespace's workloads default to.
 pub fn defaults(config: &Config) -> DefaultsOf {
     let approvals = config.approvals.clone();
+    let (acts_on_keel, zone) = (config.keel.mode == Mode::Act, TimeZone::system());
     let remotes: Vec<(Box<str>, Namespaces)> =
         config.remotes.iter().map(|remote| (remote.name.clone(), remote.namespaces.clone())).collect();
     Arc::new(move |namespace| Defaults {
@@ -31,6 +34,8 @@ pub fn defaults(config: &Config) -> DefaultsOf {
         approval_deadline: approvals.deadline,
         approval_valid: approvals.valid,
         git_remotes: remotes.iter().filter(|(_, namespaces)| namespaces.covers(namespace)).map(|(name, _)| name.clone()).collect(),
+        acts_on_keel,
+        zone: zone.clone(),
         ..Defaults::default()
     })
 }

@@ -15,7 +15,7 @@ use skeg::core::pause::{Change, Pause};
 use skeg::core::rollout::{ImageIndex, RolloutFacts};
 use skeg::core::schedule::after;
 use skeg::core::update::{Prompt, Update, UpdateId};
-use skeg::core::workload::{Container, Puller, Pulls, Workload, WorkloadId, WorkloadKind};
+use skeg::core::workload::{Container, Puller, Workload, WorkloadId, WorkloadKind};
 use skeg::flow::agent::{Agent, Mailbox, NotRecorded, Options};
 use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
@@ -166,7 +166,7 @@ impl Outside {
         let annotations = [("skeg.dev/policy", "patch"), ("skeg.dev/approvals", self.approvals)];
         let directives = keys::parse(annotations, &containers, &defaults).unwrap().unwrap();
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
-        Workload { id, uid: "uid".into(), containers, directives: Ok(directives), mark: None, owner: None, pulls: Pulls::default() }
+        Workload::plain(id, "uid".into(), containers, Ok(directives))
     }
 
     fn reading(&self) -> Reading {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::object::WorkloadObject;
-use crate::core::directives::{Defaults, skeg};
+use crate::core::directives::{Defaults, DirectiveError, Directives, keel, skeg};
 use crate::core::update::Mark;
-use crate::core::workload::{GitOpsOwner, Workload, WorkloadId};
+use crate::core::workload::{GitOpsOwner, OfKeel, Workload, WorkloadId};
 
 /// The defaults of the directives in a namespace.
 pub type DefaultsOf = Arc<dyn Fn(&str) -> Defaults + Send + Sync>;
@@ -16,23 +16,39 @@ const ARGO_CD: [&str; 2] = ["argocd.argoproj.io/tracking-id", "argocd.argoproj.i
 /// The labels that Flux's kustomize and helm controllers leave on what they apply.
 const FLUX: [&str; 2] = ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
 
-/// The workload; `None` when nothing in its annotations asks for anything. One with a mistake in them is managed, and held.
+/// What a workload asks for, or the mistakes in that.
+type Asked = Result<Arc<Directives>, Vec<DirectiveError>>;
+
+/// The workload; `None` when nothing in its annotations and labels asks for anything. One with a mistake in them is managed, and held.
+///
+/// One key of skeg's is enough for Keel's to be passed over: who writes it means skeg.
 pub(super) fn workload(id: &WorkloadId, object: WorkloadObject, defaults: &DefaultsOf) -> Option<Workload> {
     let mut defaults = defaults(&id.namespace);
     if let Some(seconds) = object.progress_deadline_seconds {
         defaults.rollout_timeout = Duration::from_secs(seconds.into());
     }
     let annotations = object.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let directives = skeg::parse(annotations, &object.containers, &defaults).transpose()?;
+    let (directives, keel) = match skeg::parse(annotations, &object.containers, &defaults).transpose() {
+        Some(asked) => (asked, None),
+        None => of_keel(&object, &defaults).map(|(asked, keel)| (asked, Some(Arc::new(keel))))?,
+    };
     Some(Workload {
         id: id.clone(),
         uid: object.uid(),
         directives,
         mark: object.mark().and_then(Mark::parse),
         owner: owner(&object),
+        keel,
         containers: object.containers,
         pulls: object.pulls,
     })
+}
+
+/// What Keel's keys ask for; `None` when there are none, or Keel would ignore the workload on purpose.
+fn of_keel(object: &WorkloadObject, defaults: &Defaults) -> Option<(Asked, OfKeel)> {
+    let read = keel::parse(&object.labels, &object.annotations, &defaults.zone)?;
+    let asked = read.directives(&object.containers, defaults).transpose()?;
+    Some((asked, OfKeel { warnings: read.told(), is_observed: !defaults.acts_on_keel, running: None }))
 }
 
 /// The controller that brings the object into line with Git, by the marks it leaves.
@@ -83,6 +99,33 @@ mod tests {
         for metadata in [json!({}), json!({"annotations": {"skeg.dev/last-update": "web-0123456789 0"}})] {
             assert_eq!(converted(&metadata, None), None);
         }
+    }
+
+    #[test]
+    fn keels_keys_are_read_where_skeg_has_none() {
+        let policy = |workload: &Workload| {
+            let directives = workload.directives.as_ref().unwrap();
+            directives.selection_of(&workload.containers[0]).unwrap().policy.to_string()
+        };
+        for place in ["annotations", "labels"] {
+            let workload = converted(&json!({place: {"keel.sh/policy": "minor"}}), None).unwrap();
+            assert_eq!((policy(&workload), workload.keel.as_ref().unwrap().is_observed), ("keel:minor".to_owned(), true), "{place}");
+        }
+        let both = converted(&json!({"labels": {"keel.sh/policy": "major"}, "annotations": {"skeg.dev/policy": "patch"}}), None).unwrap();
+        assert_eq!((policy(&both), &both.keel), ("patch".to_owned(), &None));
+        let beside = converted(&json!({"labels": {"keel.sh/policy": "major"}, "annotations": {"skeg.dev/approvals": "1"}}), None).unwrap();
+        assert!(beside.directives.unwrap_err()[0].problem.contains("skeg.dev/policy"));
+    }
+
+    #[test]
+    fn what_keel_ignores_on_purpose_is_not_managed_and_what_it_ignores_by_mistake_is_held() {
+        let of = |key: &str, value: &str| converted(&json!({"annotations": {key: value}}), None);
+        for (key, value) in [("keel.sh/policy", "never"), ("keel.sh/policy", ""), ("keel.sh/trigger", "poll")] {
+            assert_eq!(of(key, value), None, "{key}: {value}");
+        }
+        assert_eq!(&*of("keel.observer/policy", "Minor").unwrap().directives.unwrap_err()[0].key, "keel.observer/policy");
+        let told = converted(&json!({"annotations": {"keel.sh/policy": "all", "keel.sh/polcy": "all"}}), None).unwrap();
+        assert_eq!((told.directives.is_ok(), &*told.keel.unwrap().warnings[0].key), (true, "keel.sh/polcy"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::core::directives::Directives;
 use crate::core::image::{ImageRef, Repository};
 use crate::core::interned::Interned;
 use crate::core::patch::Reading;
-use crate::core::workload::{ById, Workload, WorkloadId};
+use crate::core::workload::{ById, OfKeel, Workload, WorkloadId};
 
 /// What is known of the workloads.
 #[derive(Debug, Default)]
@@ -22,6 +22,10 @@ pub(super) struct Index {
     by_repository: BTreeMap<Repository, BTreeSet<ById>>,
     /// The directives of the managed workloads, each once.
     directives: Interned<Directives>,
+    /// The same of what is to be known where they are Keel's.
+    of_keel: Interned<OfKeel>,
+    /// The Keels that run. While there is one, every workload with Keel's keys says so.
+    keels: BTreeMap<WorkloadId, Seen>,
     /// Hashes of the ids of unmanaged workloads, with their scope and the round they were seen in.
     unmanaged: BTreeMap<u64, Seen>,
     /// The present round of each scope; each listing begins a new one.
@@ -34,8 +38,18 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct Last {
     seen: Seen,
-    resource_version: Box<str>,
-    generation: i64,
+    version: Version,
+}
+
+/// What moves with the writes to a workload, whatever they change.
+#[derive(Debug)]
+pub(super) struct Version {
+    /// Its resource version.
+    pub resource_version: Box<str>,
+    /// Its generation.
+    pub generation: i64,
+    /// Whether there is any annotation.
+    pub has_annotations: bool,
 }
 
 /// Where and when a workload was seen last.
@@ -69,25 +83,22 @@ impl Index {
         }
         self.unmanaged.retain(|_, seen| !is_gone(seen));
         self.directives.sweep();
+        let before = self.running();
+        self.keels.retain(|_, seen| !is_gone(seen));
+        self.pass_on(before);
     }
 
-    /// A workload is as given, at this resource version and generation; `None` when it is not managed.
-    pub(super) fn apply(
-        &mut self,
-        scope: usize,
-        id: WorkloadId,
-        workload: Option<Workload>,
-        (resource_version, generation): (Box<str>, i64),
-    ) {
+    /// A workload is as given, at this version; `None` when it is not managed.
+    pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>, version: Version) {
         let seen = self.now(scope);
-        let Some(mut workload) = workload else {
+        let Some(mut workload) = workload.map(|workload| told_of(workload, self.keels.keys().next())) else {
             self.forget(&id);
             self.unmanaged.insert(hash(&id), seen);
             return;
         };
         self.unmanaged.remove(&hash(&id));
         let is_known = self.managed.get_key_value(&id).is_some_and(|(known, _)| *known.0 == workload);
-        let last = Last { seen, resource_version, generation };
+        let last = Last { seen, version };
         if is_known && let Some(before) = self.managed.get_mut(&id) {
             *before = last;
             return;
@@ -96,18 +107,55 @@ impl Index {
         if let Ok(directives) = &mut workload.directives {
             *directives = self.directives.share(Arc::clone(directives));
         }
+        self.insert(workload, last);
+    }
+
+    fn insert(&mut self, mut workload: Workload, last: Last) {
+        if let Some(keel) = &mut workload.keel {
+            *keel = self.of_keel.share(Arc::clone(keel));
+        }
         let workload = ById(Arc::new(workload));
         for repository in repositories(&workload.0) {
             self.by_repository.entry(repository).or_default().insert(workload.clone());
         }
+        self.changed.insert(workload.0.id.clone());
         self.managed.insert(workload, last);
-        self.changed.insert(id);
+    }
+
+    /// Whether this workload is a Keel that runs.
+    pub(super) fn note_keel(&mut self, scope: usize, id: &WorkloadId, runs: bool) {
+        let before = self.running();
+        if runs {
+            self.keels.insert(id.clone(), self.now(scope));
+        } else {
+            self.keels.remove(id);
+        }
+        self.pass_on(before);
+    }
+
+    /// The Keel that runs, the first of several.
+    fn running(&self) -> Option<WorkloadId> {
+        self.keels.keys().next().cloned()
+    }
+
+    /// Tells the workloads with Keel's keys which Keel runs now, when that was another one `before`.
+    fn pass_on(&mut self, before: Option<WorkloadId>) {
+        let running = self.running();
+        if running == before {
+            return;
+        }
+        let ids: Vec<WorkloadId> = self.managed.keys().filter(|known| known.0.keel.is_some()).map(|known| known.0.id.clone()).collect();
+        for id in ids {
+            let Some((ById(workload), last)) = self.forget(&id) else { continue };
+            self.insert(told_of(Workload::clone(&workload), running.as_ref()), last);
+        }
     }
 
     /// A workload is gone.
     pub(super) fn delete(&mut self, id: &WorkloadId) {
         self.forget(id);
         self.unmanaged.remove(&hash(id));
+        self.note_keel(0, id, false);
     }
 
     /// The workload, when it is managed.
@@ -121,13 +169,13 @@ impl Index {
         Some(Reading {
             id: workload.id.clone(),
             uid: workload.uid.clone(),
-            resource_version: last.resource_version.clone(),
-            generation: last.generation,
+            resource_version: last.version.resource_version.clone(),
+            generation: last.version.generation,
             containers: workload.containers.clone(),
             // A text that skeg did not write is not kept, so the version has to do.
             mark: workload.mark.as_ref().map(|mark| mark.to_string().into()),
-            // What is managed has directives, and they are annotations.
-            has_annotations: true,
+            // skeg's directives are annotations; of Keel's keys that are labels only the API server can tell.
+            has_annotations: last.version.has_annotations,
         })
     }
 
@@ -161,10 +209,8 @@ impl Index {
         std::mem::take(&mut self.changed).into_iter().collect()
     }
 
-    fn forget(&mut self, id: &WorkloadId) {
-        let Some((known, _)) = self.managed.remove_entry(id) else {
-            return;
-        };
+    fn forget(&mut self, id: &WorkloadId) -> Option<(ById, Last)> {
+        let (known, last) = self.managed.remove_entry(id)?;
         self.changed.insert(id.clone());
         for repository in repositories(&known.0) {
             if let Some(users) = self.by_repository.get_mut(&repository) {
@@ -174,11 +220,24 @@ impl Index {
                 }
             }
         }
+        Some((known, last))
     }
 
     fn now(&self, scope: usize) -> Seen {
         Seen { scope, round: self.rounds.get(scope).copied().unwrap_or_default() }
     }
+}
+
+/// The workload, which says that this Keel runs if its keys are Keel's.
+fn told_of(mut workload: Workload, running: Option<&WorkloadId>) -> Workload {
+    if let Some(keel) = workload.keel.take() {
+        workload.keel = Some(if keel.running.as_ref() == running {
+            keel
+        } else {
+            Arc::new(OfKeel { running: running.cloned(), ..OfKeel::clone(&keel) })
+        });
+    }
+    workload
 }
 
 /// The repositories of a workload's images. An image text that is none is nobody's; the workload is still found by its id.
@@ -214,11 +273,16 @@ mod tests {
             mark: None,
             owner: None,
             pulls: crate::core::workload::Pulls::default(),
+            keel: None,
         }
     }
 
+    fn version(number: i64) -> Version {
+        Version { resource_version: number.to_string().into(), generation: number, has_annotations: true }
+    }
+
     fn apply(index: &mut Index, scope: usize, name: &str, images: &[&str]) {
-        index.apply(scope, id(name), Some(workload(name, images)), ("1".into(), 1));
+        index.apply(scope, id(name), Some(workload(name, images)), version(1));
     }
 
     fn changed(index: &mut Index) -> Vec<String> {
@@ -268,9 +332,9 @@ mod tests {
     #[test]
     fn a_write_that_changes_nothing_here_is_no_change_and_moves_the_version() {
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), ("7".into(), 7));
+        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), version(7));
         assert_eq!(changed(&mut index), ["web"]);
-        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), ("8".into(), 8));
+        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), version(8));
         assert_eq!(changed(&mut index), [""; 0]);
         let reading = index.reading(&id("web")).unwrap();
         assert_eq!((&*reading.resource_version, reading.generation, &*reading.containers[0].image), ("8", 8, "nginx:1"));
@@ -282,10 +346,60 @@ mod tests {
         let directives = || skeg::parse([("skeg.dev/policy", "minor")], &[], &Defaults::default()).unwrap().unwrap();
         let managed = |name: &str| Workload { directives: Ok(directives()), ..workload(name, &["nginx:1"]) };
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(managed("web")), ("1".into(), 1));
-        index.apply(0, id("api"), Some(managed("api")), ("1".into(), 1));
+        index.apply(0, id("web"), Some(managed("web")), version(1));
+        index.apply(0, id("api"), Some(managed("api")), version(1));
         let kept = |index: &Index, name: &str| index.get(&id(name)).unwrap().directives.clone().unwrap();
         assert!(Arc::ptr_eq(&kept(&index, "web"), &kept(&index, "api")));
+    }
+
+    fn of_keel(name: &str) -> Workload {
+        let keel = OfKeel { warnings: Vec::new(), is_observed: false, running: None };
+        Workload { keel: Some(Arc::new(keel)), ..workload(name, &["nginx:1"]) }
+    }
+
+    /// The Keel that each workload is told of.
+    fn told(index: &Index) -> Vec<String> {
+        let told = |workload: &Arc<Workload>| Some(workload.keel.as_ref()?.running.as_ref()?.name.to_string());
+        index.all().iter().map(|workload| told(workload).unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn workloads_with_keels_keys_are_told_when_a_keel_comes_and_when_the_last_one_goes() {
+        let mut index = Index::new(2);
+        index.apply(0, id("api"), Some(of_keel("api")), version(1));
+        apply(&mut index, 0, "web", &["nginx:1"]);
+        changed(&mut index);
+        index.note_keel(1, &id("keel"), true);
+        assert_eq!((changed(&mut index), told(&index)), (vec!["api".to_owned()], vec!["keel".to_owned(), String::new()]));
+        index.apply(0, id("db"), Some(of_keel("db")), version(1));
+        index.apply(0, id("api"), Some(of_keel("api")), version(2));
+        assert_eq!((changed(&mut index), told(&index)[..2].concat()), (vec!["db".to_owned()], "keelkeel".to_owned()));
+        let shared = |index: &Index, name: &str| index.get(&id(name)).unwrap().keel.clone().unwrap();
+        assert!(Arc::ptr_eq(&shared(&index, "api"), &shared(&index, "db")), "what is equal is kept once");
+        assert_eq!(index.reading(&id("api")).unwrap().generation, 2, "its version stays");
+        index.note_keel(1, &id("keel2"), true);
+        index.note_keel(1, &id("keel2"), true);
+        assert_eq!(changed(&mut index), [""; 0], "a second one changes nothing");
+        index.note_keel(1, &id("keel"), false);
+        assert_eq!((changed(&mut index).len(), told(&index)[0].as_str()), (2, "keel2"));
+        index.delete(&id("keel2"));
+        assert_eq!((changed(&mut index).len(), told(&index).concat()), (2, String::new()));
+        assert_eq!(index.using(&repository("nginx")).len(), 3);
+    }
+
+    #[test]
+    fn a_listing_that_does_not_name_a_keel_again_removes_it() {
+        let mut index = Index::new(2);
+        index.apply(0, id("api"), Some(of_keel("api")), version(1));
+        index.note_keel(1, &id("keel"), true);
+        index.begin(0);
+        index.apply(0, id("api"), Some(of_keel("api")), version(1));
+        index.end(0);
+        index.begin(1);
+        assert_eq!(told(&index), ["keel"], "nothing goes before the listing of its own scope is complete");
+        changed(&mut index);
+        index.end(1);
+        assert_eq!((changed(&mut index), told(&index)), (vec!["api".to_owned()], vec![String::new()]));
     }
 
     #[test]
@@ -304,7 +418,7 @@ mod tests {
         let mut index = Index::new(2);
         apply(&mut index, 0, "a", &["nginx:1"]);
         apply(&mut index, 1, "b", &["nginx:1"]);
-        index.apply(1, id("plain"), None, ("1".into(), 1));
+        index.apply(1, id("plain"), None, version(1));
         index.begin(0);
         index.end(0);
         assert_eq!(names(&index.all()), ["b"]);
@@ -315,12 +429,12 @@ mod tests {
     fn unmanaged_workloads_are_counted_and_nothing_else() {
         let mut index = Index::new(1);
         for name in ["a", "b", "a"] {
-            index.apply(0, id(name), None, ("1".into(), 1));
+            index.apply(0, id(name), None, version(1));
         }
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec![]));
         apply(&mut index, 0, "a", &["nginx:1"]);
         assert_eq!((index.unmanaged(), changed(&mut index)), (1, vec!["a".to_owned()]));
-        index.apply(0, id("a"), None, ("1".into(), 1));
+        index.apply(0, id("a"), None, version(1));
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec!["a".to_owned()]), "no longer managed is a change");
         assert!(index.get(&id("a")).is_none() && index.is_there(&id("a")), "not managed is not gone");
         index.delete(&id("b"));

@@ -14,12 +14,19 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::endpoint::Endpoint;
+use super::index::Version;
+use crate::core::directives::keel;
 use crate::core::patch::Reading;
 use crate::core::update::Mark;
 use crate::core::workload::{Container, Pulls, WorkloadId, WorkloadKind};
 
 /// Annotations and labels that begin with one of these are kept.
 const KEPT_KEYS: [&str; 4] = ["skeg.dev/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"];
+
+/// So are those that begin with one of Keel's prefixes in any case: Keel reads some keys so.
+fn is_keels(key: &str) -> bool {
+    keel::PREFIXES.iter().any(|prefix| key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+}
 
 /// A workload object, as far as it is read.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -39,9 +46,16 @@ pub(crate) struct WorkloadObject {
     pub(super) pulls: Pulls,
     /// How long the controller itself gives a rollout, in seconds.
     pub(super) progress_deadline_seconds: Option<u32>,
+    /// Whether no pods are asked for.
+    is_scaled_down: bool,
 }
 
 impl WorkloadObject {
+    /// Whether it is a Keel that runs.
+    pub(super) fn is_running_keel(&self) -> bool {
+        !self.is_scaled_down && self.containers.iter().any(|container| !container.init && keel::is_keel(&container.image))
+    }
+
     /// Which workload it is; `None` for an object without a name or namespace, which the API server never stores.
     pub(super) fn id(&self, kind: WorkloadKind) -> Option<WorkloadId> {
         let text = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Into::into);
@@ -63,20 +77,25 @@ impl WorkloadObject {
         self.metadata.resource_version.as_deref().unwrap_or_default().into()
     }
 
-    /// Its generation; 0 when it has none.
-    pub(super) fn generation(&self) -> i64 {
-        self.metadata.generation.unwrap_or_default()
+    /// What moves with every write to it; generation 0 when it has none.
+    pub(super) fn version(&self) -> Version {
+        Version {
+            resource_version: self.resource_version(),
+            generation: self.metadata.generation.unwrap_or_default(),
+            has_annotations: self.has_annotations,
+        }
     }
 
     /// What a patch is decided on.
     pub(super) fn into_reading(self, id: WorkloadId) -> Reading {
+        let Version { resource_version, generation, has_annotations } = self.version();
         Reading {
             id,
             uid: self.uid(),
-            resource_version: self.resource_version(),
-            generation: self.generation(),
+            resource_version,
+            generation,
             mark: self.mark().map(Into::into),
-            has_annotations: self.has_annotations,
+            has_annotations,
             containers: self.containers,
         }
     }
@@ -135,6 +154,7 @@ struct SentMetadata {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct SentSpec {
+    replicas: Option<i64>,
     template: SentTemplate,
     progress_deadline_seconds: Option<u32>,
 }
@@ -191,6 +211,7 @@ impl From<Sent> for WorkloadObject {
             containers: ordinary.chain(init).collect(),
             pulls: Pulls { secrets: secrets.collect(), service_account },
             progress_deadline_seconds: sent.spec.progress_deadline_seconds,
+            is_scaled_down: sent.spec.replicas == Some(0),
         }
     }
 }
@@ -221,7 +242,7 @@ impl<'de> Visitor<'de> for KeysVisitor {
         let mut keys = Keys::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             keys.is_any = true;
-            if KEPT_KEYS.iter().any(|kept| key.starts_with(kept)) {
+            if KEPT_KEYS.iter().any(|kept| key.starts_with(kept)) || is_keels(&key) {
                 keys.kept.insert(key.into_owned(), map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -242,8 +263,8 @@ mod tests {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {
                 "name": "web", "namespace": "shop", "uid": "u1", "resourceVersion": "7", "generation": 3,
-                "annotations": {"skeg.dev/policy": "minor", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
-                "labels": {"app": "web", "kustomize.toolkit.fluxcd.io/name": "apps"},
+                "annotations": {"skeg.dev/policy": "minor", "KEEL.sh/initcontainers": "true", "keel.shop/x": "", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+                "labels": {"app": "web", "kustomize.toolkit.fluxcd.io/name": "apps", "keel.observer/policy": "all"},
                 "managedFields": [{"manager": "kubectl"}],
             },
             "spec": {"replicas": 2, "template": {"spec": {
@@ -256,8 +277,8 @@ mod tests {
         .unwrap();
         let id = object.id(WorkloadKind::Deployment).unwrap();
         assert_eq!(id.to_string(), "shop/Deployment/web");
-        assert_eq!(object.annotations.keys().collect::<Vec<_>>(), ["skeg.dev/policy"]);
-        assert_eq!(object.labels.keys().collect::<Vec<_>>(), ["kustomize.toolkit.fluxcd.io/name"]);
+        assert_eq!(object.annotations.keys().collect::<Vec<_>>(), ["KEEL.sh/initcontainers", "skeg.dev/policy"]);
+        assert_eq!(object.labels.keys().collect::<Vec<_>>(), ["keel.observer/policy", "kustomize.toolkit.fluxcd.io/name"]);
         assert_eq!(object.pulls, Pulls { secrets: ["hub".into(), "quay".into()].into(), service_account: Some("builder".into()) });
         let reading = object.into_reading(id);
         assert_eq!((&*reading.uid, &*reading.resource_version, reading.mark, reading.has_annotations), ("u1", "7", None, true));
@@ -274,6 +295,22 @@ mod tests {
             assert_eq!(object.id(WorkloadKind::Deployment), None);
             assert!(!object.has_annotations && object.containers.is_empty());
         }
+    }
+
+    #[track_caller]
+    fn check_keel(replicas: &serde_json::Value, kind: &str, image: &str, runs: bool) {
+        let spec = json!({"replicas": replicas, "template": {"spec": {kind: [{"name": "main", "image": image}]}}});
+        let object: WorkloadObject = serde_json::from_value(json!({"spec": spec})).unwrap();
+        assert_eq!(object.is_running_keel(), runs, "{replicas} {kind} {image}");
+    }
+
+    #[test]
+    fn a_keel_runs_unless_it_is_scaled_down() {
+        check_keel(&json!(1), "containers", "docker.io/keelhq/keel:0.22.1", true);
+        check_keel(&json!(null), "containers", "ghcr.io/keel-hq/keel:latest", true);
+        check_keel(&json!(0), "containers", "keelhq/keel:0.22.1", false);
+        check_keel(&json!(1), "containers", "acme/keel:1", false);
+        check_keel(&json!(1), "initContainers", "keelhq/keel:0.22.1", false);
     }
 
     #[test]

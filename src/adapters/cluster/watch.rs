@@ -228,9 +228,11 @@ impl Watches {
 
     fn apply(&self, scope: usize, object: WorkloadObject) {
         let Some(id) = self.scopes.get(scope).and_then(|followed| object.id(followed.kind)) else { return };
-        let (version, generation) = (object.resource_version(), object.generation());
+        let (version, is_keel) = (object.version(), object.is_running_keel());
         let workload = convert::workload(&id, object, &self.defaults);
-        self.state().index.apply(scope, id, workload, (version, generation));
+        let mut state = self.state();
+        state.index.note_keel(scope, &id, is_keel);
+        state.index.apply(scope, id, workload, version);
     }
 
     async fn pause(&self, scope: usize, failures: &mut u32) {

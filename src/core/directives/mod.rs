@@ -6,6 +6,8 @@ pub mod skeg;
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::core::cron::Cron;
 use crate::core::image::Pin;
 use crate::core::policy::Selection;
@@ -89,6 +91,10 @@ pub struct Defaults {
     pub rollout_timeout: Duration,
     /// The names of the Git remotes that are granted to the namespace.
     pub git_remotes: Vec<Box<str>>,
+    /// Whether workloads with Keel's keys are updated, or only observed.
+    pub acts_on_keel: bool,
+    /// The zone of Keel's schedules, which is that of the process.
+    pub zone: TimeZone,
 }
 
 impl Default for Defaults {
@@ -101,6 +107,8 @@ impl Default for Defaults {
             approval_valid: Duration::from_hours(72),
             rollout_timeout: Duration::from_mins(10),
             git_remotes: Vec::new(),
+            acts_on_keel: false,
+            zone: TimeZone::UTC,
         }
     }
 }

@@ -46,6 +46,8 @@ pub fn opens(reason: &Reason, workload: &WorkloadId, update: Option<&UpdateId>) 
         Reason::InFlightLimit { .. } => Some("the end of a rollout, or a higher [limits] in_flight".to_owned()),
         Reason::OtherInFlight { update } => Some(format!("the end of {namespace}/{update}")),
         Reason::NoGitRemote { owner } => Some(format!("a change in Git, which {} brings to the cluster", owner.as_str())),
+        Reason::KeelObserved => Some("[keel] mode = \"act\"".to_owned()),
+        Reason::KeelRuns { keel } => Some(format!("the end of {keel}, which acts on the same keys")),
         Reason::ApprovalExpired | Reason::GrantExpired | Reason::Rejected { .. } => Some("`skeg retry`, or a newer candidate".to_owned()),
         Reason::NoApprover
         | Reason::NewerCandidate { .. }

@@ -6,6 +6,7 @@
 mod answers;
 pub mod approval;
 pub mod binding;
+pub mod keel;
 pub mod voter;
 
 use jiff::Timestamp;

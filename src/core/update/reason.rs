@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::UpdateId;
 use crate::core::image::{Digest, Tag};
-use crate::core::workload::GitOpsOwner;
+use crate::core::workload::{GitOpsOwner, WorkloadId};
 
 /// A reason with what a person needs to understand it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +46,13 @@ pub enum Reason {
     NoGitRemote {
         /// The controller.
         owner: GitOpsOwner,
+    },
+    /// Its directives are Keel's, and those are only observed.
+    KeelObserved,
+    /// Its directives are Keel's, and a Keel that runs acts on them.
+    KeelRuns {
+        /// The workload that Keel runs as.
+        keel: WorkloadId,
     },
     /// The needed votes came too late, or never.
     ApprovalExpired,
@@ -171,6 +178,8 @@ impl Reason {
             Self::OtherInFlight { .. } => "OtherInFlight",
             Self::Bound { .. } => "Bound",
             Self::NoGitRemote { .. } => "NoGitRemote",
+            Self::KeelObserved => "KeelObserved",
+            Self::KeelRuns { .. } => "KeelRuns",
             Self::ApprovalExpired => "ApprovalExpired",
             Self::GrantExpired => "GrantExpired",
             Self::Rejected { .. } => "Rejected",
@@ -222,6 +231,10 @@ impl fmt::Display for Reason {
             Self::Bound { update, because } => write!(f, "held back since update {update}: {because}; `skeg resume` lifts this"),
             Self::NoGitRemote { owner } => {
                 write!(f, "{} owns the image of this workload, and changing it by way of Git is not available yet", owner.as_str())
+            }
+            Self::KeelObserved => f.write_str("Keel's keys are only observed: with [keel] mode = \"act\" skeg acts on them"),
+            Self::KeelRuns { keel } => {
+                write!(f, "Keel runs as {keel}, and as long as it does skeg leaves workloads with Keel's keys to it")
             }
             Self::ApprovalExpired => f.write_str("not approved in time"),
             Self::GrantExpired => f.write_str("was approved, but could not be applied while the approval was valid"),

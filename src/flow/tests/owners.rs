@@ -1,7 +1,7 @@
 //! Workloads that are handed to another owner, opted out, or given other rules while something is under way.
 
 use super::*;
-use crate::core::workload::GitOpsOwner;
+use crate::core::workload::{GitOpsOwner, OfKeel};
 
 /// What a person does to `web` while its patch waits for the next try.
 type Change = fn(&mut World, &WorkloadId);
@@ -57,6 +57,28 @@ fn a_patch_that_waits_is_not_made_on_a_workload_that_was_handed_over_opted_out_o
             assert_eq!(world.effects(), []);
         }
     }
+}
+
+#[test]
+fn a_patch_that_waits_is_not_made_beside_a_running_keel_and_is_when_that_has_gone() {
+    let beside = |world: &mut World, running: Option<&str>| {
+        let running = running.map(|name| WorkloadId { name: name.into(), ..world.workload("web", &[], PATCH, None).id });
+        let keel = Some(Arc::new(OfKeel { warnings: Vec::new(), is_observed: false, running }));
+        let shown = Workload { keel, ..world.workload("web", &[("web", OLD)], PATCH, None) };
+        world.put(shown);
+        world.later(600);
+        world.run();
+    };
+    let (mut world, _, id) = waiting(false);
+    beside(&mut world, Some("keel"));
+    assert_eq!(world.effects(), [Effect::LookOnly]);
+    world.outcome(&id, Input::Applied(Applied::Paused));
+    world.run();
+    let update = world.engine.updates().find(|update| update.id == id).unwrap();
+    let Phase::Applying(applying) = &update.phase else { panic!("{:?}", update.phase) };
+    assert!(applying.trouble.as_ref().unwrap().contains("Keel runs as shop/Deployment/keel"), "{applying:?}");
+    beside(&mut world, None);
+    assert_eq!(world.effects(), [Effect::Apply]);
 }
 
 #[test]

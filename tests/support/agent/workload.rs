@@ -14,14 +14,20 @@ pub struct Workload {
     /// Name, repository and tag of each container.
     pub containers: Vec<(String, String, String)>,
     annotations: Vec<(String, String)>,
+    labels: Vec<(String, String)>,
     is_probed: bool,
 }
 
 impl Workload {
     /// Runs `repository:tag` with the policy `patch` and nobody to ask; its container has its name.
     pub fn new(name: &str, repository: &str, tag: &str) -> Self {
-        let workload = Self { name: name.to_owned(), containers: Vec::new(), annotations: Vec::new(), is_probed: true };
-        workload.container(name, repository, tag).directive("policy", "patch")
+        Self::bare(name, repository, tag).directive("policy", "patch")
+    }
+
+    /// Runs `repository:tag` and asks for nothing.
+    pub fn bare(name: &str, repository: &str, tag: &str) -> Self {
+        let workload = Self { name: name.to_owned(), containers: Vec::new(), annotations: Vec::new(), labels: Vec::new(), is_probed: true };
+        workload.container(name, repository, tag)
     }
 
     /// One more container.
@@ -42,6 +48,13 @@ impl Workload {
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.retain(|(known, _)| known != key);
         self.annotations.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A label of the Deployment itself.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.push((key.to_owned(), value.to_owned()));
         self
     }
 
@@ -74,13 +87,16 @@ impl Workload {
 
     /// As the cluster has it.
     pub fn object(&self, registry: &str) -> Value {
-        let annotations: serde_json::Map<String, Value> = self.annotations.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let map = |pairs: &[(String, String)]| -> serde_json::Map<String, Value> {
+            pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
+        };
+        let (annotations, labels) = (map(&self.annotations), map(&self.labels));
         let probe = if self.is_probed { json!({"httpGet": {"path": "/", "port": 8080}}) } else { Value::Null };
         let container = |(name, repository, tag): &(String, String, String)| json!({"name": name, "image": format!("{registry}/{repository}:{tag}"), "readinessProbe": probe});
         json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": self.name, "namespace": NAMESPACE, "annotations": annotations},
+            "metadata": {"name": self.name, "namespace": NAMESPACE, "annotations": annotations, "labels": labels},
             "spec": {
                 "replicas": 2,
                 "progressDeadlineSeconds": 8,

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use super::{KeelDirectives, Place, keys};
 use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Origin, Origins, Rules, TriggerKind};
 use crate::core::image::{ImageRef, Pin, Repository};
+use crate::core::nearest::shown;
 use crate::core::policy::keel::NoPolicy;
 use crate::core::policy::{Filter, Policy, Selection};
 use crate::core::update::VOTES_MAX;
 use crate::core::workload::Container;
+
+/// How many warnings are told. Nobody has written more keys than Keel has, save by mistake.
+const TOLD_MAX: usize = 20;
 
 /// Whether the image is Keel's own: as long as it runs, its keys are its own too.
 pub fn is_keel(image: &str) -> bool {
@@ -43,10 +47,18 @@ impl KeelDirectives {
         }
         let pin = if policy.follows_digest() || approvals > 0 { Pin::Digest } else { Pin::Tag };
         let selection = Selection { policy, filter: Filter::default(), prerelease: None, pin };
-        let tracked = containers.iter().filter(|container| self.tracks(container));
+        // Without an expression every workload that asks for the same has the same directives, whatever its containers are called.
+        let (selection, by_container) = match &self.monitor_containers {
+            None => (Some(selection), Vec::new()),
+            Some((expression, _)) => {
+                let is_meant =
+                    |container: &&Container| (!container.init || self.init_containers.value) && expression.is_match(&container.name);
+                (None, containers.iter().filter(is_meant).map(|container| (container.name.clone(), selection.clone())).collect())
+            }
+        };
         Ok(Some(Arc::new(Directives {
-            selection: None,
-            by_container: tracked.map(|container| (container.name.clone(), selection.clone())).collect(),
+            selection,
+            by_container,
             init_containers: self.init_containers.value,
             trigger: if self.polls.value { TriggerKind::Any } else { TriggerKind::Webhook },
             poll: Some(self.poll_schedule.value.clone()),
@@ -81,9 +93,23 @@ impl KeelDirectives {
         origins
     }
 
-    fn tracks(&self, container: &Container) -> bool {
-        let is_named = self.monitor_containers.as_ref().is_none_or(|(expression, _)| expression.is_match(&container.name));
-        is_named && (!container.init || self.init_containers.value)
+    /// Everything to tell of the keys: the warnings, and what Keel would honour and skeg does not.
+    pub fn told(&self) -> Vec<DirectiveError> {
+        let secret = self.image_pull_secret.as_ref().and_then(|said| said.origin.as_ref());
+        let volumes = self.image_volumes.origin.as_ref().filter(|_| self.image_volumes.value);
+        let unheeded = [
+            (secret, "skeg reads no pull secrets: give the registry a credential with [[registry]]"),
+            (volumes, "skeg does not update image volumes"),
+            (self.notify.origin.as_ref(), "skeg has no such channels yet, so nobody is told there"),
+        ];
+        let unheeded = unheeded.into_iter().filter_map(|(origin, problem)| Some(mistake(&shown(&origin?.key), problem)));
+        let mut told: Vec<DirectiveError> = self.warnings.iter().cloned().chain(unheeded).collect();
+        let more = told.len().saturating_sub(TOLD_MAX);
+        told.truncate(TOLD_MAX);
+        if more > 0 {
+            told.push(mistake(keys::POLICY, format!("{more} more such keys")));
+        }
+        told
     }
 
     fn votes(&self, defaults: &Defaults) -> Result<u32, Vec<DirectiveError>> {
@@ -168,6 +194,31 @@ mod tests {
         assert_eq!(tracked(&[("keel.sh/initContainers", "true")]), "app proxy migrate");
         assert_eq!(tracked(&[("keel.sh/monitorContainers", "^(app|migrate)$")]), "app");
         assert_eq!(tracked(&[("keel.sh/monitorContainers", "r"), ("keel.sh/initContainers", "true")]), "proxy migrate");
+    }
+
+    #[test]
+    fn workloads_that_ask_for_the_same_have_the_same_directives_whatever_their_containers_are_called() {
+        let of = |name: &str| {
+            let annotations = BTreeMap::from([("keel.sh/policy".to_owned(), "minor".to_owned())]);
+            let read = super::super::parse(&BTreeMap::new(), &annotations, &TimeZone::UTC).unwrap();
+            let container = Container { name: name.into(), image: "app:1.0.0".into(), init: false };
+            read.directives(&[container], &Defaults::default()).unwrap().unwrap()
+        };
+        assert_eq!(of("app"), of("web"));
+    }
+
+    #[test]
+    fn what_keel_would_honour_and_skeg_does_not_is_told() {
+        let labels = BTreeMap::from([("keel.sh/imagepullsecret".to_owned(), "hub".to_owned())]);
+        let annotations =
+            [("keel.sh/policy", "minor"), ("keel.sh/notify", "ops"), ("keel.sh/imageVolumes", "false"), ("keel.sh/polcy", "x")];
+        let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let told = super::super::parse(&labels, &annotations, &TimeZone::UTC).unwrap().told();
+        let told: Vec<&str> = told.iter().map(|one| &*one.key).collect();
+        assert_eq!(told, ["keel.sh/polcy", "keel.sh/imagepullsecret", "keel.sh/notify"]);
+        let many = (0..50).map(|at| (format!("keel.sh/x{at}"), String::new())).chain([("keel.sh/policy".to_owned(), "all".to_owned())]);
+        let told = super::super::parse(&BTreeMap::new(), &many.collect(), &TimeZone::UTC).unwrap().told();
+        assert_eq!((told.len(), told[20].to_string().as_str()), (21, "keel.sh/policy: 30 more such keys"));
     }
 
     #[test]
