@@ -38,12 +38,12 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct Last {
     seen: Seen,
-    version: Version,
+    written: Written,
 }
 
 /// What moves with the writes to a workload, whatever they change.
 #[derive(Debug)]
-pub(super) struct Version {
+pub(super) struct Written {
     /// Its resource version.
     pub resource_version: Box<str>,
     /// Its generation.
@@ -85,25 +85,25 @@ impl Index {
         self.directives.sweep();
         let before = self.running();
         self.keels.retain(|_, seen| !is_gone(seen));
-        self.pass_on(before);
+        self.pass_on(before.as_ref());
     }
 
-    /// A workload is as given, at this version; `None` when it is not managed.
-    pub(super) fn apply(&mut self, scope: usize, id: WorkloadId, workload: Option<Workload>, version: Version) {
+    /// A workload is as given, and was written last as this says; `None` when it is not managed.
+    pub(super) fn apply(&mut self, scope: usize, id: &WorkloadId, workload: Option<Workload>, written: Written) {
         let seen = self.now(scope);
         let Some(mut workload) = workload.map(|workload| told_of(workload, self.keels.keys().next())) else {
-            self.forget(&id);
-            self.unmanaged.insert(hash(&id), seen);
+            self.forget(id);
+            self.unmanaged.insert(hash(id), seen);
             return;
         };
-        self.unmanaged.remove(&hash(&id));
-        let is_known = self.managed.get_key_value(&id).is_some_and(|(known, _)| *known.0 == workload);
-        let last = Last { seen, version };
-        if is_known && let Some(before) = self.managed.get_mut(&id) {
+        self.unmanaged.remove(&hash(id));
+        let is_known = self.managed.get_key_value(id).is_some_and(|(known, _)| *known.0 == workload);
+        let last = Last { seen, written };
+        if is_known && let Some(before) = self.managed.get_mut(id) {
             *before = last;
             return;
         }
-        self.forget(&id);
+        self.forget(id);
         if let Ok(directives) = &mut workload.directives {
             *directives = self.directives.share(Arc::clone(directives));
         }
@@ -130,7 +130,7 @@ impl Index {
         } else {
             self.keels.remove(id);
         }
-        self.pass_on(before);
+        self.pass_on(before.as_ref());
     }
 
     /// The Keel that runs, the first of several.
@@ -139,9 +139,9 @@ impl Index {
     }
 
     /// Tells the workloads with Keel's keys which Keel runs now, when that was another one `before`.
-    fn pass_on(&mut self, before: Option<WorkloadId>) {
+    fn pass_on(&mut self, before: Option<&WorkloadId>) {
         let running = self.running();
-        if running == before {
+        if running.as_ref() == before {
             return;
         }
         let ids: Vec<WorkloadId> = self.managed.keys().filter(|known| known.0.keel.is_some()).map(|known| known.0.id.clone()).collect();
@@ -169,13 +169,13 @@ impl Index {
         Some(Reading {
             id: workload.id.clone(),
             uid: workload.uid.clone(),
-            resource_version: last.version.resource_version.clone(),
-            generation: last.version.generation,
+            resource_version: last.written.resource_version.clone(),
+            generation: last.written.generation,
             containers: workload.containers.clone(),
             // A text that skeg did not write is not kept, so the version has to do.
             mark: workload.mark.as_ref().map(|mark| mark.to_string().into()),
             // skeg's directives are annotations; of Keel's keys that are labels only the API server can tell.
-            has_annotations: last.version.has_annotations,
+            has_annotations: last.written.has_annotations,
         })
     }
 
@@ -277,12 +277,12 @@ mod tests {
         }
     }
 
-    fn version(number: i64) -> Version {
-        Version { resource_version: number.to_string().into(), generation: number, has_annotations: true }
+    fn written(number: i64) -> Written {
+        Written { resource_version: number.to_string().into(), generation: number, has_annotations: true }
     }
 
     fn apply(index: &mut Index, scope: usize, name: &str, images: &[&str]) {
-        index.apply(scope, id(name), Some(workload(name, images)), version(1));
+        index.apply(scope, &id(name), Some(workload(name, images)), written(1));
     }
 
     fn changed(index: &mut Index) -> Vec<String> {
@@ -332,9 +332,9 @@ mod tests {
     #[test]
     fn a_write_that_changes_nothing_here_is_no_change_and_moves_the_version() {
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), version(7));
+        index.apply(0, &id("web"), Some(workload("web", &["nginx:1"])), written(7));
         assert_eq!(changed(&mut index), ["web"]);
-        index.apply(0, id("web"), Some(workload("web", &["nginx:1"])), version(8));
+        index.apply(0, &id("web"), Some(workload("web", &["nginx:1"])), written(8));
         assert_eq!(changed(&mut index), [""; 0]);
         let reading = index.reading(&id("web")).unwrap();
         assert_eq!((&*reading.resource_version, reading.generation, &*reading.containers[0].image), ("8", 8, "nginx:1"));
@@ -346,8 +346,8 @@ mod tests {
         let directives = || skeg::parse([("skeg.dev/policy", "minor")], &[], &Defaults::default()).unwrap().unwrap();
         let managed = |name: &str| Workload { directives: Ok(directives()), ..workload(name, &["nginx:1"]) };
         let mut index = Index::new(1);
-        index.apply(0, id("web"), Some(managed("web")), version(1));
-        index.apply(0, id("api"), Some(managed("api")), version(1));
+        index.apply(0, &id("web"), Some(managed("web")), written(1));
+        index.apply(0, &id("api"), Some(managed("api")), written(1));
         let kept = |index: &Index, name: &str| index.get(&id(name)).unwrap().directives.clone().unwrap();
         assert!(Arc::ptr_eq(&kept(&index, "web"), &kept(&index, "api")));
     }
@@ -366,13 +366,13 @@ mod tests {
     #[test]
     fn workloads_with_keels_keys_are_told_when_a_keel_comes_and_when_the_last_one_goes() {
         let mut index = Index::new(2);
-        index.apply(0, id("api"), Some(of_keel("api")), version(1));
+        index.apply(0, &id("api"), Some(of_keel("api")), written(1));
         apply(&mut index, 0, "web", &["nginx:1"]);
         changed(&mut index);
         index.note_keel(1, &id("keel"), true);
         assert_eq!((changed(&mut index), told(&index)), (vec!["api".to_owned()], vec!["keel".to_owned(), String::new()]));
-        index.apply(0, id("db"), Some(of_keel("db")), version(1));
-        index.apply(0, id("api"), Some(of_keel("api")), version(2));
+        index.apply(0, &id("db"), Some(of_keel("db")), written(1));
+        index.apply(0, &id("api"), Some(of_keel("api")), written(2));
         assert_eq!((changed(&mut index), told(&index)[..2].concat()), (vec!["db".to_owned()], "keelkeel".to_owned()));
         let shared = |index: &Index, name: &str| index.get(&id(name)).unwrap().keel.clone().unwrap();
         assert!(Arc::ptr_eq(&shared(&index, "api"), &shared(&index, "db")), "what is equal is kept once");
@@ -390,10 +390,10 @@ mod tests {
     #[test]
     fn a_listing_that_does_not_name_a_keel_again_removes_it() {
         let mut index = Index::new(2);
-        index.apply(0, id("api"), Some(of_keel("api")), version(1));
+        index.apply(0, &id("api"), Some(of_keel("api")), written(1));
         index.note_keel(1, &id("keel"), true);
         index.begin(0);
-        index.apply(0, id("api"), Some(of_keel("api")), version(1));
+        index.apply(0, &id("api"), Some(of_keel("api")), written(1));
         index.end(0);
         index.begin(1);
         assert_eq!(told(&index), ["keel"], "nothing goes before the listing of its own scope is complete");
@@ -418,7 +418,7 @@ mod tests {
         let mut index = Index::new(2);
         apply(&mut index, 0, "a", &["nginx:1"]);
         apply(&mut index, 1, "b", &["nginx:1"]);
-        index.apply(1, id("plain"), None, version(1));
+        index.apply(1, &id("plain"), None, written(1));
         index.begin(0);
         index.end(0);
         assert_eq!(names(&index.all()), ["b"]);
@@ -429,12 +429,12 @@ mod tests {
     fn unmanaged_workloads_are_counted_and_nothing_else() {
         let mut index = Index::new(1);
         for name in ["a", "b", "a"] {
-            index.apply(0, id(name), None, version(1));
+            index.apply(0, &id(name), None, written(1));
         }
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec![]));
         apply(&mut index, 0, "a", &["nginx:1"]);
         assert_eq!((index.unmanaged(), changed(&mut index)), (1, vec!["a".to_owned()]));
-        index.apply(0, id("a"), None, version(1));
+        index.apply(0, &id("a"), None, written(1));
         assert_eq!((index.unmanaged(), changed(&mut index)), (2, vec!["a".to_owned()]), "no longer managed is a change");
         assert!(index.get(&id("a")).is_none() && index.is_there(&id("a")), "not managed is not gone");
         index.delete(&id("b"));

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::endpoint::Endpoint;
-use super::index::Version;
+use super::index::Written;
 use crate::core::directives::keel;
 use crate::core::patch::Reading;
 use crate::core::update::Mark;
@@ -78,8 +78,8 @@ impl WorkloadObject {
     }
 
     /// What moves with every write to it; generation 0 when it has none.
-    pub(super) fn version(&self) -> Version {
-        Version {
+    pub(super) fn written(&self) -> Written {
+        Written {
             resource_version: self.resource_version(),
             generation: self.metadata.generation.unwrap_or_default(),
             has_annotations: self.has_annotations,
@@ -88,7 +88,7 @@ impl WorkloadObject {
 
     /// What a patch is decided on.
     pub(super) fn into_reading(self, id: WorkloadId) -> Reading {
-        let Version { resource_version, generation, has_annotations } = self.version();
+        let Written { resource_version, generation, has_annotations } = self.written();
         Reading {
             id,
             uid: self.uid(),

@@ -228,11 +228,11 @@ impl Watches {
 
     fn apply(&self, scope: usize, object: WorkloadObject) {
         let Some(id) = self.scopes.get(scope).and_then(|followed| object.id(followed.kind)) else { return };
-        let (version, is_keel) = (object.version(), object.is_running_keel());
+        let (written, is_keel) = (object.written(), object.is_running_keel());
         let workload = convert::workload(&id, object, &self.defaults);
         let mut state = self.state();
         state.index.note_keel(scope, &id, is_keel);
-        state.index.apply(scope, id, workload, version);
+        state.index.apply(scope, &id, workload, written);
     }
 
     async fn pause(&self, scope: usize, failures: &mut u32) {
