@@ -66,7 +66,7 @@ async fn every_tag_has_its_verdict_and_every_directive_its_origin() {
     agent.wait_for_phase("1.2.0", "Held").await;
     let told = explained(&agent, "the update is open", |told| told["containers"][0]["update"]["phase"] == "Held").await;
     let expected = [
-        ("0.9.0", "refused: not newer than the current tag"),
+        ("0.9.0", "refused: another major version than the current tag"),
         ("1.0.0", "refused: the current tag itself"),
         ("1.1.0", "eligible: ranks below 1.2.0"),
         ("1.2.0", "chosen: the highest of 2 tags that qualify"),

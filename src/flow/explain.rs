@@ -121,11 +121,11 @@ struct Look<'a> {
 impl Look<'_> {
     /// Judges every tag, and gives the change that is due.
     async fn taken(&self, view: &mut ExplainedView) -> Option<Change> {
-        let &Self { sources: Sources { tags: shelf, .. }, question, workload, selection, image, all, .. } = self;
-        let listed = match shelf.tags(question, workload).await {
+        let &Self { sources: Sources { tags: kept, .. }, question, workload, selection, image, all, .. } = self;
+        let listed = match kept.tags(question, workload).await {
             Ok(listed) => listed,
             Err(why) => {
-                view.reason = "the tags cannot be read now; what the last look found stands".to_owned();
+                view.reason = "the tags cannot be read now; what the last look found stands".into();
                 view.errors.push(why.to_string());
                 return None;
             }
@@ -133,13 +133,13 @@ impl Look<'_> {
         view.listed = Some(listed.at);
         let current = image.effective_tag();
         let points_at = match &current {
-            Some(tag) => shelf.digest(question, tag).await.ok().flatten(),
+            Some(tag) => kept.digest(question, tag).await.ok().flatten(),
             None => None,
         };
         let runs = image.digest().or(points_at.as_ref());
         if let Some(digest) = runs {
             view.runs.digest = Some(digest.to_string());
-            view.runs.built = shelf.built(question, digest).await;
+            view.runs.built = kept.built(question, digest).await;
         }
         let Some(current) = current else {
             view.tags = listed.tags.names().len();
@@ -155,7 +155,7 @@ impl Look<'_> {
             view.errors.push("not every build time is read yet: ask again in a moment".to_owned());
         }
         let tag = choice.tag?;
-        let digest = match shelf.digest(question, &tag).await {
+        let digest = match kept.digest(question, &tag).await {
             Ok(Some(digest)) => digest,
             Ok(None) => {
                 view.errors.push(format!("the registry has no manifest for tag {tag}"));
@@ -195,20 +195,19 @@ async fn judge(sources: Sources<'_>, workload: &Arc<Workload>, parts: &mut [Part
     let look = move |engine: &Engine, now| {
         changes.into_iter().map(|(container, change)| engine.judged(&of_engine, &container, change, now)).collect::<Vec<_>>()
     };
-    let judged = match sources.seat.read(look).await {
-        Some(judged) => judged,
-        None => {
-            let updates = sources.records.updates(sources.ports).await;
-            let of_container = |part: &Part| Judged {
-                gates: GateView::unknown(STANDBY),
-                update: updates
-                    .iter()
-                    .find(|update| update.spec.workload == workload.id && changes_container(update, &part.view.container))
-                    .map(|update| open(update, &part.view.container)),
-                last: None,
-            };
-            parts.iter().filter(|part| part.view.policy.is_some()).map(of_container).collect()
-        }
+    let judged = if let Some(judged) = sources.seat.read(look).await {
+        judged
+    } else {
+        let updates = sources.records.updates(sources.ports).await;
+        let of_container = |part: &Part| Judged {
+            gates: GateView::unknown(STANDBY),
+            update: updates
+                .iter()
+                .find(|update| update.spec.workload == workload.id && changes_container(update, &part.view.container))
+                .map(|update| open(update, &part.view.container)),
+            last: None,
+        };
+        parts.iter().filter(|part| part.view.policy.is_some()).map(of_container).collect()
     };
     for (part, Judged { gates, update, last }) in parts.iter_mut().filter(is_managed).zip(judged) {
         part.view.gates = gates;

@@ -76,14 +76,13 @@ impl TagShelf {
         let place = self.place(question);
         let mut kept = place.lock().await;
         kept.forget_old(question);
-        let listing = match &kept.listing {
-            Some(listing) => listing.clone(),
-            None => {
-                let at = question.ports.clock.now();
-                let names = question.asked(question.ports.registry.tags(question.repository, question.access)).await;
-                let listing = names.map(|names| Listed { at, tags: Arc::new(Tags::read(names, at)) });
-                kept.listing.insert(listing).clone()
-            }
+        let listing = if let Some(listing) = &kept.listing {
+            listing.clone()
+        } else {
+            let at = question.ports.clock.now();
+            let names = question.asked(question.ports.registry.tags(question.repository, question.access)).await;
+            let listing = names.map(|names| Listed { at, tags: Arc::new(Tags::read(names, at)) });
+            kept.listing.insert(listing).clone()
         }?;
         let compares_builds = questions(workload, question.repository).any(|(selection, _)| selection.policy.needs_build_times());
         if !compares_builds {

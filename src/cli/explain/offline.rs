@@ -22,7 +22,7 @@ use crate::http::view::{DirectiveView, ExplainView, ExplainedView, GateView, Ima
 /// The interval of polls where nobody says otherwise.
 const INTERVAL: Duration = Duration::from_mins(5);
 /// Why a gate does not answer.
-const NO_CLUSTER: &str = "unknown offline: it needs the cluster";
+const NO_CLUSTER: &str = "only the cluster tells";
 
 /// What is asked.
 pub struct Asked<'a> {
@@ -168,7 +168,7 @@ fn gates(id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
             GateView::new(name, &Gate::Waits(Reason::Paused { scope }), id, None)
         }
         "approval" if directives.rules.approvals > 0 => {
-            GateView::unknown_one(name, &format!("{} votes are needed; {NO_CLUSTER}", directives.rules.approvals))
+            GateView::unknown_one(name, &format!("votes needed: {}; {NO_CLUSTER} how many are given", directives.rules.approvals))
         }
         "approval" => GateView::new(name, &Gate::Open, id, None),
         _ => GateView::unknown_one(name, NO_CLUSTER),

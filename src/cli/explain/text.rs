@@ -34,7 +34,7 @@ pub fn lines(view: &ExplainView, now: Timestamp) -> String {
 /// The directives that somebody has written; what is built in is in the JSON.
 fn said(out: &mut String, directives: &[DirectiveView]) {
     let written = directives.iter().filter(|directive| directive.origin.key.is_some());
-    written.for_each(|one| line(out, &format!("  {:<16}  {}   ({})", one.name, one.value, origin(&one.origin))));
+    written.for_each(|one| line(out, &format!("  {:<9}  {}   ({})", one.name, one.value, origin(&one.origin))));
 }
 
 fn origin(OriginView { kind, key }: &OriginView) -> String {

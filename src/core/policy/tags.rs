@@ -56,6 +56,7 @@ impl Tags {
 
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
         self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice())
     }
 
@@ -71,7 +72,7 @@ impl Tags {
         let list = |tag| {
             let Age { built, first_seen } = if self.ages.is_empty() { Age::default() } else { age(tag) };
             let digest = listed_digest.filter(|_| current == Some(tag));
-            Listed { built, first_seen, digest, ..Listed::named(tag.as_str()) }
+            Listed { digest, built, first_seen, ..Listed::named(tag.as_str()) }
         };
         let listed: Vec<_> = self.names.iter().map(list).collect();
         let current_built = current.map_or(Built::Unread, |current| age(current).built);
