@@ -136,7 +136,7 @@ async fn listed(
         (same, BTreeMap::new())
     } else {
         ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-        builds::date(ports, hint, access, workloads, Tags::read(tags, begun)).await?
+        builds::date(ports, hint, access, workloads, Tags::read(tags, begun)).await
     };
     let mut wanted = chosen(hint, workloads, &listing);
     let mut known = early;

@@ -16,6 +16,8 @@ pub struct Tags {
     at: Option<Timestamp>,
     /// Whether there is more to read about the tags than one look reads.
     pub is_incomplete: bool,
+    /// What kept skeg from reading about the tags, where something did. Policies that go by names alone do not mind.
+    pub trouble: Option<Box<str>>,
 }
 
 /// What is known of the age of one tag.
@@ -45,15 +47,21 @@ impl Tags {
 
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
-        let age = |tag: &Tag| self.ages.get(tag).copied().unwrap_or_default();
+        let is_asked = selection.depends_on_time() && !self.ages.is_empty();
+        let age = |tag: &Tag| is_asked.then(|| self.ages.get(tag).copied()).flatten().unwrap_or_default();
         let list = |tag| {
-            let Age { built, first_seen } = if self.ages.is_empty() { Age::default() } else { age(tag) };
+            let Age { built, first_seen } = age(tag);
             Listed { built, first_seen, ..Listed::named(tag.as_str()) }
         };
         let listed: Vec<_> = self.names.iter().map(list).collect();
         let current_built = current.map_or(Built::Unread, |current| age(current).built);
         let asked = Asked { current: current.map(Tag::as_str), current_built, now: self.at, ..Asked::default() };
-        evaluate(selection, &asked, &listed).choice()
+        let mut choice = evaluate(selection, &asked, &listed).choice();
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| choice.tag.is_none() && selection.depends_on_time()) {
+            choice.reason.push_str("; not all could be read: ");
+            choice.reason.push_str(trouble);
+        }
+        choice
     }
 }
 
