@@ -72,10 +72,9 @@ impl TagPolicy for Newest {
         }
     }
 
-    /// The order is time, which names do not tell. Nothing but the latest build is ever picked, so what is picked and does not have the other's
-    /// digest was built after it, or the other is not listed any more.
+    /// The order is time, which names do not tell: whoever asks has to compare times.
     fn is_newer(&self, _candidate: &str, _than: &str) -> bool {
-        true
+        false
     }
 
     fn needs_build_times(&self) -> bool {

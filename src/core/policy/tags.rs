@@ -45,6 +45,11 @@ impl Tags {
         self.ages.insert(tag.clone(), age);
     }
 
+    /// When the tag was built, as far as was noted.
+    pub fn built(&self, tag: &Tag) -> Built {
+        self.ages.get(tag).copied().unwrap_or_default().built
+    }
+
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
         let is_asked = selection.depends_on_time() && !self.ages.is_empty();
