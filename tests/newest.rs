@@ -1,6 +1,7 @@
 //! The policy `newest`: what is built last runs, and what finding that out costs at the registry.
 
-use skeg::embedded::registry::Image;
+use http::StatusCode;
+use skeg::embedded::registry::{Fault, Image, Matcher, Operation};
 
 use crate::support::agent::{Agent, Setup, Workload};
 
@@ -76,4 +77,76 @@ async fn what_is_known_is_not_read_again() {
     let read = requests(&agent, before);
     let count = |what: &str| read.iter().filter(|request| *request == what).count();
     assert_eq!((count("GET manifests"), count("GET blobs")), (1, 1), "only of the new one: {read:?}");
+}
+
+/// A workload that runs `f00`, polled every second, and the older `0a0` beside it.
+async fn polled() -> Agent {
+    let web = Workload::new("web", "shop/web", "f00").directive("policy", "newest");
+    let agent = Agent::start(Setup::of([web])).await;
+    push(&agent, "0a0", "2025-06-01");
+    agent.polls("shop/web", 2).await;
+    agent
+}
+
+/// A tag that every list names from now on.
+fn list_for_ever(agent: &Agent, tag: &str) {
+    agent.stage.registry.fail_next(Matcher::of(Operation::Tags).always(), Fault::ExtraTags(vec![tag.to_owned()]));
+}
+
+async fn stays(agent: &Agent) {
+    agent.polls("shop/web", 3).await;
+    assert_eq!(agent.patches_done(), 0, "{:?}", agent.updates().await);
+}
+
+#[tokio::test]
+async fn what_runs_and_is_not_there_is_no_ground_to_go_back() {
+    let agent = polled().await;
+    list_for_ever(&agent, "f00");
+    agent.stage.registry.delete_tag("shop/web", "f00").unwrap();
+    stays(&agent).await;
+}
+
+#[tokio::test]
+async fn what_runs_and_cannot_be_read_is_no_ground_to_go_back() {
+    let agent = polled().await;
+    agent.stage.registry.fail_next(Matcher::of(Operation::Blob).always(), Fault::Html);
+    push(&agent, "f00", "2026-03-01");
+    stays(&agent).await;
+}
+
+#[tokio::test]
+async fn a_tag_that_is_not_there_yet_is_chosen_once_it_is() {
+    let agent = polled().await;
+    list_for_ever(&agent, "0a1");
+    stays(&agent).await;
+    push(&agent, "0a1", "2026-03-01");
+    agent.until("0a1 runs", async || agent.deployment_image("web").contains(":0a1")).await;
+}
+
+#[tokio::test]
+async fn times_that_cannot_be_read_disturb_no_other_policy() {
+    let web = Workload::new("web", "shop/web", "f00").directive("policy", "newest");
+    let api = Workload::new("api", "shop/web", "1.0.0").directive("policy", "minor");
+    let agent = Agent::start(Setup::of([web, api])).await;
+    agent.polls("shop/web", 1).await;
+    agent.stage.registry.fail_next(Matcher::of(Operation::Blob).always(), Fault::status(StatusCode::INTERNAL_SERVER_ERROR));
+    push(&agent, "1.1.0", "2026-03-01");
+    agent.until("1.1.0 runs", async || agent.deployment_image("api").contains(":1.1.0")).await;
+    assert!(agent.deployment_image("web").contains(":f00"));
+}
+
+#[tokio::test]
+async fn what_was_set_back_holds_what_was_built_before_it() {
+    let agent = polled().await;
+    let before = agent.deployment_image("web");
+    push(&agent, "0a2", "2026-03-01");
+    agent.wait_for_workload("web", "Done").await;
+    agent.person_sets_image("web", &before);
+    agent.wait_for_image("web", "heldBack").await;
+    push(&agent, "0a1", "2026-02-01");
+    agent.stage.registry.delete_tag("shop/web", "0a2").unwrap();
+    agent.polls("shop/web", 3).await;
+    assert_eq!(agent.deployment_image("web"), before);
+    push(&agent, "0a3", "2099-01-01");
+    agent.until("0a3 runs", async || agent.deployment_image("web").contains(":0a3")).await;
 }

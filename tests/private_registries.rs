@@ -57,7 +57,8 @@ async fn check_reads(host: &str, login: Option<&Login>) {
         let built = reader.built(&repository, &digest.parse().unwrap(), &access).await.unwrap();
         assert_eq!(built, Some("2026-01-01T00:00:00Z".parse().unwrap()), "as the image says");
     }
-    assert_eq!(reader.built(&repository, &format!("sha256:{}", "0".repeat(64)).parse().unwrap(), &access).await, Ok(None));
+    let missing = reader.built(&repository, &format!("sha256:{}", "0".repeat(64)).parse().unwrap(), &access).await;
+    assert!(matches!(missing, Err(RegistryError::Malformed { .. })), "{missing:?}");
     assert_eq!(reader.digest(&repository, &"9.9.9".parse().unwrap(), &access).await, Ok(None));
     assert_eq!(reader.index(&repository, &digest.parse().unwrap(), &access).await, Ok(None), "an image of one platform");
 

@@ -7,16 +7,23 @@
 //!
 //! A time is known for a tag at one digest. What is chosen is always asked again first, so that a tag that was moved to an older image is not taken
 //! for the newest. While nothing is pushed a look costs [`MOVING_AGAIN_MAX`] and [`OTHERS_AGAIN_MAX`] requests beside the listing.
+//!
+//! What keeps the times from being read is no error of the look: other policies do not need them.
+//!
+//! ```text
+//! the image says nothing                      known: no time
+//! nothing is there, or the answer is no image unreadable at this look; asked again at the next one
+//! the registry is away, refuses               the tag stays unread, so nothing is chosen by times; the look ends there, the next one goes on
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 use super::Ports;
-use super::observe::chosen;
-use crate::core::candidate::questions;
+use crate::core::candidate;
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::policy::{Age, BUILD_TIMES_MAX, Built, Listing, Selection, Tags, is_moving_name};
 use crate::core::workload::Workload;
@@ -25,6 +32,8 @@ use crate::sources::Hint;
 
 /// How many tags that are not known yet one look reads, at one to four requests each: some ten seconds. The next look goes on.
 const NEW_MAX: usize = 100;
+/// As many where workloads wait for the same look that need no times.
+const NEW_BESIDE_OTHERS_MAX: usize = 12;
 /// How many tags are read at once: as many as a registry has turns.
 const AT_ONCE: usize = 4;
 /// How many known names without a number (`main`, `latest`), which are those that people move, are asked about again at each look.
@@ -35,6 +44,8 @@ const OTHERS_AGAIN_MAX: usize = 1;
 const CHOICES_MAX: usize = 4;
 /// For how long the times of a repository are known after the last look that asked for them: twice the slowest schedule.
 const KEPT: Duration = Duration::from_hours(48);
+/// How many tags are known of all repositories together, some two hundred bytes each. What was looked at the longest ago goes first.
+const TAGS_MAX: usize = 50_000;
 
 /// The times that are known.
 #[derive(Default)]
@@ -47,12 +58,14 @@ struct Known {
     at: Duration,
     looks: u64,
     tags: BTreeMap<Tag, Reading>,
+    /// What could not be read when it was asked for last, and at which look.
+    failed: BTreeMap<Tag, u64>,
 }
 
 /// A tag as it was read last.
 #[derive(Clone)]
 struct Reading {
-    digest: Option<Digest>,
+    digest: Digest,
     built: Built,
     /// At which look.
     look: u64,
@@ -67,8 +80,21 @@ impl KnownBuilds {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, other| known.at.saturating_sub(other.at) < KEPT);
         all.insert(key, known);
+        while all.len() > 1 && all.values().map(Known::size).sum::<usize>() > TAGS_MAX {
+            let Some(oldest) = all.iter().min_by_key(|(_, known)| known.at).map(|(key, _)| key.clone()) else { break };
+            all.remove(&oldest);
+        }
     }
 }
+
+impl Known {
+    fn size(&self) -> usize {
+        self.tags.len() + self.failed.len()
+    }
+}
+
+/// A question to the listing that is answered by times.
+type Question<'a> = (&'a Selection, Tag);
 
 /// A look at a repository where builds are compared.
 struct Look<'a> {
@@ -78,6 +104,10 @@ struct Look<'a> {
     known: Known,
     /// What was read at this look.
     digests: BTreeMap<Tag, Option<Digest>>,
+    /// What ended the reading.
+    trouble: Option<RegistryError>,
+    /// What was not read for it.
+    unread: BTreeSet<Tag>,
 }
 
 /// The listing with the times that its workloads' policies compare, and the digests that were read for that.
@@ -87,34 +117,41 @@ pub(super) async fn date(
     access: &Access,
     workloads: &[Arc<Workload>],
     tags: Tags,
-) -> Result<(Listing, BTreeMap<Tag, Option<Digest>>), RegistryError> {
-    let wanted = wanted(&hint.repository, workloads, &tags);
-    if wanted.is_empty() {
-        return Ok((Listing::Whole(tags), BTreeMap::new()));
+) -> (Listing, BTreeMap<Tag, Option<Digest>>) {
+    let mut questions: Vec<Question<'_>> = Vec::new();
+    let mut are_others_waiting = false;
+    for question in workloads.iter().flat_map(|workload| candidate::questions(workload, &hint.repository)) {
+        if !question.0.policy.needs_build_times() {
+            are_others_waiting = true;
+        } else if !questions.contains(&question) {
+            questions.push(question);
+        }
     }
+    if questions.is_empty() {
+        return (Listing::Whole(tags), BTreeMap::new());
+    }
+    let wanted = wanted(&questions, &tags);
     let key = (hint.repository.clone(), access.clone());
     let mut known = ports.builds.of(&key);
     known.at = ports.clock.steady();
     known.looks += 1;
     known.tags.retain(|tag, _| wanted.contains_key(tag));
-    let mut look = Look { ports, hint, access, known, digests: BTreeMap::new() };
-    let read = look.read(workloads, &wanted, tags).await;
-    // What was read before an error need not be read again.
+    known.failed.retain(|tag, _| wanted.get(tag) == Some(&true));
+    let mut look = Look { ports, hint, access, known, digests: BTreeMap::new(), trouble: None, unread: BTreeSet::new() };
+    let most = if are_others_waiting { NEW_BESIDE_OTHERS_MAX } else { NEW_MAX };
+    let tags = look.read(&questions, &wanted, tags, most).await;
     ports.builds.keep(key, look.known);
-    read.map(|listing| (listing, look.digests))
+    (Listing::Whole(tags), look.digests)
 }
 
 /// The tags that are compared, and whether each is listed. What runs is compared too, and what is more than can be read is left out.
-fn wanted(repository: &Repository, workloads: &[Arc<Workload>], tags: &Tags) -> BTreeMap<Tag, bool> {
+fn wanted(questions: &[Question<'_>], tags: &Tags) -> BTreeMap<Tag, bool> {
     let mut wanted = BTreeMap::new();
     let mut seen: Vec<&Selection> = Vec::new();
-    for (selection, current) in workloads.iter().flat_map(|workload| questions(workload, repository)) {
-        if !selection.policy.needs_build_times() {
-            continue;
-        }
-        let is_listed = tags.names().contains(&current);
-        wanted.insert(current, is_listed);
-        if !seen.contains(&selection) {
+    for (selection, current) in questions {
+        let is_listed = tags.names().contains(current);
+        wanted.insert(current.clone(), is_listed);
+        if !seen.contains(selection) {
             seen.push(selection);
             let admitted: Vec<_> = tags.names().iter().filter(|tag| selection.filter.admit_name(tag.as_str()).is_ok()).collect();
             let is_few = admitted.len() <= BUILD_TIMES_MAX;
@@ -125,38 +162,43 @@ fn wanted(repository: &Repository, workloads: &[Arc<Workload>], tags: &Tags) -> 
 }
 
 impl Look<'_> {
-    async fn read(&mut self, workloads: &[Arc<Workload>], wanted: &BTreeMap<Tag, bool>, mut tags: Tags) -> Result<Listing, RegistryError> {
+    async fn read(&mut self, questions: &[Question<'_>], wanted: &BTreeMap<Tag, bool>, mut tags: Tags, most: usize) -> Tags {
         let listed = wanted.iter().filter(|(_, is_listed)| **is_listed).map(|(tag, _)| tag);
-        let mut unread: Vec<Tag> = listed.filter(|tag| !self.known.tags.contains_key(*tag)).cloned().collect();
-        if unread.len() > NEW_MAX {
-            unread.truncate(NEW_MAX);
-            tags.is_incomplete = true;
-        }
-        unread.extend(self.again(wanted));
-        self.read_all(&unread).await?;
+        let is_new = |tag: &&Tag| !self.known.tags.contains_key(*tag) && !self.known.failed.contains_key(*tag);
+        let mut now: Vec<Tag> = listed.filter(is_new).cloned().collect();
+        tags.is_incomplete = now.len() > most;
+        now.truncate(most);
+        now.extend(self.again(wanted));
+        // What failed comes last, so that it keeps nothing else from being read.
+        now.extend(self.failed_before(most));
+        self.read_all(&now).await;
         self.note(&mut tags, wanted);
-        let mut listing = Listing::Whole(tags);
         for turn in 0..CHOICES_MAX {
             let is_stale = |tag: &Tag| self.known.tags.contains_key(tag) && !self.digests.contains_key(tag);
-            let chosen: BTreeSet<Tag> = chosen(self.hint, workloads, &listing).into_iter().filter(is_stale).collect();
+            let chosen = questions.iter().filter_map(|(selection, current)| tags.choose(selection, Some(current)).tag);
+            let chosen: BTreeSet<Tag> = chosen.filter(is_stale).collect();
             if chosen.is_empty() {
                 break;
             }
-            let is_last = turn + 1 == CHOICES_MAX;
+            let is_last = turn + 1 == CHOICES_MAX || self.trouble.is_some();
             if !is_last {
-                self.read_all(&chosen.iter().cloned().collect::<Vec<_>>()).await?;
+                self.read_all(&chosen.iter().cloned().collect::<Vec<_>>()).await;
             }
-            if let Listing::Whole(tags) = &mut listing {
-                self.note(tags, wanted);
-                chosen.iter().filter(|_| is_last).for_each(|tag| tags.note(tag, Age::default()));
+            self.note(&mut tags, wanted);
+            if is_last {
+                chosen.iter().for_each(|tag| tags.note(tag, Age::default()));
+                break;
             }
         }
-        Ok(listing)
+        // A registry that is in trouble is left to the next poll.
+        tags.is_incomplete &= self.trouble.is_none();
+        tags.trouble = self.trouble.take().map(|trouble| trouble.to_string().into());
+        tags
     }
 
     /// The known tags that are asked about again: those that the hint names, and some of those that were read the longest ago.
     fn again(&self, wanted: &BTreeMap<Tag, bool>) -> BTreeSet<Tag> {
-        let is_listed = |tag: &Tag| wanted.get(tag) == Some(&true);
+        let is_listed = |tag: &Tag| wanted.get(tag) == Some(&true) && !self.known.failed.contains_key(tag);
         let mut known: Vec<(&Tag, &Reading)> = self.known.tags.iter().filter(|(tag, _)| is_listed(tag)).collect();
         known.sort_by_key(|(_, reading)| reading.look);
         let (moving, others): (Vec<_>, Vec<_>) = known.iter().map(|(tag, _)| *tag).partition(|tag| is_moving_name(tag.as_str()));
@@ -164,41 +206,63 @@ impl Look<'_> {
         named.chain(moving.into_iter().take(MOVING_AGAIN_MAX)).chain(others.into_iter().take(OTHERS_AGAIN_MAX)).cloned().collect()
     }
 
-    async fn read_all(&mut self, tags: &[Tag]) -> Result<(), RegistryError> {
-        for some in tags.chunks(AT_ONCE) {
-            let read = try_join_all(some.iter().map(|tag| self.read_one(tag))).await?;
-            for (tag, reading) in some.iter().zip(read) {
-                self.digests.insert(tag.clone(), reading.digest.clone());
-                self.known.tags.insert(tag.clone(), reading);
-            }
-        }
-        Ok(())
+    /// What could not be read at the looks before, the longest ago first.
+    fn failed_before(&self, most: usize) -> Vec<Tag> {
+        let mut failed: Vec<_> = self.known.failed.iter().collect();
+        failed.sort_by_key(|(_, look)| **look);
+        failed.into_iter().take(most).map(|(tag, _)| tag.clone()).collect()
     }
 
-    async fn read_one(&self, tag: &Tag) -> Result<Reading, RegistryError> {
+    async fn read_all(&mut self, tags: &[Tag]) {
+        for some in tags.chunks(AT_ONCE) {
+            if self.trouble.is_some() {
+                self.unread.extend(some.iter().cloned());
+                continue;
+            }
+            let read = join_all(some.iter().map(|tag| self.read_one(tag))).await;
+            for (tag, reading) in some.iter().zip(read) {
+                self.take(tag, reading);
+            }
+        }
+    }
+
+    fn take(&mut self, tag: &Tag, reading: Result<Option<Reading>, RegistryError>) {
+        match reading {
+            Ok(Some(reading)) => {
+                self.known.failed.remove(tag);
+                self.digests.insert(tag.clone(), Some(reading.digest.clone()));
+                self.known.tags.insert(tag.clone(), reading);
+            }
+            Ok(None) | Err(RegistryError::Malformed { .. }) => {
+                self.known.failed.insert(tag.clone(), self.known.looks);
+            }
+            Err(error) => {
+                self.unread.insert(tag.clone());
+                self.trouble.get_or_insert(error);
+            }
+        }
+    }
+
+    /// What the tag points at, and when that was built; `None` when nothing is there.
+    async fn read_one(&self, tag: &Tag) -> Result<Option<Reading>, RegistryError> {
         let &Self { ports, hint: Hint { repository, .. }, access, .. } = self;
         let begun = ports.clock.now();
         let look = self.known.looks;
-        let Some(digest) = ports.registry.digest(repository, tag, access).await? else {
-            return Ok(Reading { digest: None, built: Built::Unknown, look });
-        };
+        let Some(digest) = ports.registry.digest(repository, tag, access).await? else { return Ok(None) };
         ports.recent.note(repository, tag, access, &digest, begun);
-        let known = self.known.tags.get(tag).filter(|known| known.digest.as_ref() == Some(&digest));
-        let built = match known {
+        let built = match self.known.tags.get(tag).filter(|known| known.digest == digest) {
             Some(known) => known.built,
-            None => match ports.registry.built(repository, &digest, access).await {
-                Ok(time) => time.map_or(Built::Unknown, Built::at),
-                // One image that cannot be read is never the newest, and keeps the others from nothing.
-                Err(RegistryError::Malformed { .. }) => Built::Unknown,
-                Err(error) => return Err(error),
-            },
+            None => ports.registry.built(repository, &digest, access).await?.map_or(Built::Unknown, Built::at),
         };
-        Ok(Reading { digest: Some(digest), built, look })
+        Ok(Some(Reading { digest, built, look }))
     }
 
     fn note(&self, tags: &mut Tags, wanted: &BTreeMap<Tag, bool>) {
-        for (tag, reading) in self.known.tags.iter().filter(|(tag, _)| wanted.contains_key(*tag)) {
-            tags.note(tag, Age { built: reading.built, first_seen: None });
+        let known = self.known.tags.iter().filter(|(tag, _)| wanted.contains_key(*tag)).map(|(tag, reading)| (tag, reading.built));
+        let failed = self.known.failed.keys().map(|tag| (tag, Built::Unreadable));
+        let unread = self.unread.iter().map(|tag| (tag, Built::Unread));
+        for (tag, built) in known.chain(failed).chain(unread) {
+            tags.note(tag, Age { built, first_seen: None });
         }
     }
 }

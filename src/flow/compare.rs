@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::message::Act;
 use crate::core::hold::{binding, keel};
 use crate::core::image::{ImageRef, Repository};
+use crate::core::policy::Built;
 use crate::core::update::{self, Applied, Drift, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
 use crate::core::workload::{Workload, WorkloadId};
 use crate::ports::registry::Access;
@@ -181,6 +182,7 @@ fn bound(update: &Update, workload: &Workload, known: &[&Update]) -> Option<Reas
     let directives = workload.directives.as_ref().ok()?;
     update.spec.changes.iter().find_map(|change| {
         let selection = directives.selection_of(workload.container(&change.container)?)?;
-        binding::holds_back(workload, selection, change, known)
+        // It was the latest build when the update was made.
+        binding::holds_back(workload, selection, (change, Built::At(update.created)), known)
     })
 }

@@ -14,6 +14,7 @@ use crate::core::candidate::{NotSelected, Wanted, candidates};
 use crate::core::directives::TriggerKind;
 use crate::core::hold::keel;
 use crate::core::image::{Digest, ImageRef, Repository, Tag};
+use crate::core::policy::Built;
 use crate::core::schedule::after;
 use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, admit};
 use crate::core::workload::{Workload, WorkloadId};
@@ -43,7 +44,7 @@ impl Engine {
                 self.acts.push(Act::HintAt(observation.repository.clone(), after(now, READ_ON)));
             }
             // Nobody sends the delivery again: what it was for is looked at when the repository can be read.
-            if observation.read.is_err() && observation.trigger == Trigger::Webhook {
+            if observation.met_trouble() && observation.trigger == Trigger::Webhook {
                 self.workloads.using(&observation.repository).iter().for_each(|workload| self.looked.expect(&workload.id));
             }
         }
@@ -100,7 +101,9 @@ impl Engine {
                         let behind = one.outcome.as_ref().map_or(0, |picked| picked.qualifying);
                         Box::new(Found { tag, digest: change.as_ref().map(|change| change.digest.clone()), behind })
                     });
-                    decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change });
+                    let built =
+                        change.as_ref().zip(observation).map_or(Built::Unread, |(change, observation)| observation.built(&change.tag));
+                    decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change, built });
                     let image = text_hash(&one.container.image);
                     looks.push((one.container.name.clone(), Look { at: now, image, candidate, reason: reason.map(Arc::new), is_awaited }));
                 }

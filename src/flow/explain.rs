@@ -18,7 +18,7 @@ use crate::core::candidate::{NotSelected, Picked, Wanted};
 use crate::core::directives::Directives;
 use crate::core::hold::{answers, answers_without};
 use crate::core::image::{Digest, ImageRef};
-use crate::core::policy::{Running, Selection};
+use crate::core::policy::{Built, Running, Selection};
 use crate::core::update::{Change, Decided, Phase, Surroundings, Trigger, Update, admit};
 use crate::core::workload::{Container, Workload};
 use crate::http::view::{
@@ -270,7 +270,7 @@ impl Engine {
 fn would_open(workload: &Workload, container: &str, change: Change, now: Timestamp) -> Option<Update> {
     let directives = workload.directives.as_ref().ok()?;
     let selection = directives.selection_of(workload.container(container)?)?;
-    let decided = Decided { container, selection, trigger: Trigger::Command, change: Some(change) };
+    let decided = Decided { container, selection, trigger: Trigger::Command, change: Some(change), built: Built::Unread };
     // Without what is known of it nothing keeps it out, a mark apart.
     let unmarked = Workload { mark: None, ..workload.clone() };
     admit(&unmarked, &[decided], &[], now).open

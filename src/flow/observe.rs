@@ -15,7 +15,7 @@ use super::builds;
 use super::guard::{INTERNAL, guarded};
 use crate::core::candidate::candidates;
 use crate::core::image::{Digest, Repository, Tag};
-use crate::core::policy::{Listing, Tags};
+use crate::core::policy::{Built, Listing, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
@@ -53,6 +53,17 @@ impl Observation {
     pub fn misses_its_tag(&self) -> bool {
         let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return false };
         self.trigger == Trigger::Webhook && !self.named.iter().all(|named| tags.names().contains(named))
+    }
+
+    /// When the tag was built, where that was read.
+    pub fn built(&self, tag: &Tag) -> Built {
+        let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return Built::Unread };
+        tags.built(tag)
+    }
+
+    /// Whether something was not read that could be read another time.
+    pub fn met_trouble(&self) -> bool {
+        self.read.as_ref().map_or(true, |read| matches!(&read.listing, Listing::Whole(tags) if tags.trouble.is_some()))
     }
 
     /// Whether there was more to read about the tags than one look reads.
@@ -135,19 +146,31 @@ async fn listed(
 ) -> Result<Read, RegistryError> {
     // Whether a named tag is listed only the whole list tells.
     let same = || ports.listings.same(&hint.repository, access, workloads, &tags, begun);
-    let (listing, dated) = if let Some(same) = hint.tags.is_empty().then(same).flatten() {
-        (same, BTreeMap::new())
-    } else {
-        ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-        builds::date(ports, hint, access, workloads, Tags::read(tags, begun)).await?
-    };
-    let mut wanted = chosen(hint, workloads, &listing);
-    let mut known = early;
+    if let Some(same) = hint.tags.is_empty().then(same).flatten() {
+        let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
+        return Ok(Read { listing: same, digests });
+    }
+    ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
+    let tags = Tags::read(tags, begun);
+    // What is chosen by names comes first: what becomes of the times is nothing to it.
+    let mut known = completed(ports, hint, access, chosen(hint, workloads, &Listing::Whole(tags.clone())), early).await?;
+    let (listing, dated) = builds::date(ports, hint, access, workloads, tags).await;
     known.extend(dated);
-    // A tag that was not there yet is asked for again.
+    let digests = completed(ports, hint, access, chosen(hint, workloads, &listing), known).await?;
+    Ok(Read { listing, digests })
+}
+
+/// The digests of these tags, of which some may be known. A tag that was not there yet is asked for again.
+async fn completed(
+    ports: &Ports,
+    hint: &Hint,
+    access: &Access,
+    mut wanted: BTreeSet<Tag>,
+    mut known: BTreeMap<Tag, Option<Digest>>,
+) -> Result<BTreeMap<Tag, Option<Digest>>, RegistryError> {
     known.retain(|tag, digest| digest.is_some() && wanted.remove(tag));
     known.extend(digests(ports, hint, access, wanted).await?);
-    Ok(Read { listing, digests: known })
+    Ok(known)
 }
 
 async fn digests(
@@ -169,7 +192,7 @@ async fn digests(
 }
 
 /// The tags that any of the workloads' policies chooses, each once.
-pub(super) fn chosen(hint: &Hint, workloads: &[Arc<Workload>], listing: &Listing) -> BTreeSet<Tag> {
+fn chosen(hint: &Hint, workloads: &[Arc<Workload>], listing: &Listing) -> BTreeSet<Tag> {
     let listing_of = |asked: &Repository| (*asked == hint.repository).then_some(listing);
     workloads
         .iter()

@@ -145,7 +145,8 @@ impl Question<'_> {
     async fn dated(self, workload: &Arc<Workload>, listing: &Listed) -> Result<Listed, Unread> {
         let hint = Hint::whole(self.repository.clone(), Trigger::Command);
         let workloads = std::slice::from_ref(workload);
-        let (dated, _) = self.asked(builds::date(self.ports, &hint, self.access, workloads, (*listing.tags).clone())).await?;
+        let dating = builds::date(self.ports, &hint, self.access, workloads, (*listing.tags).clone());
+        let (dated, _) = self.asked(dating.map(Ok)).await?;
         match dated {
             Listing::Whole(tags) => Ok(Listed { tags: Arc::new(tags), ..*listing }),
             Listing::Same(_) | Listing::Kept(_) => Ok(listing.clone()),

@@ -87,8 +87,8 @@ pub trait Registry: Send + Sync {
     /// The digest that `tag` points at now; `None` when there is no such tag.
     async fn digest(&self, repository: &Repository, tag: &Tag, access: &Access) -> Result<Option<Digest>, RegistryError>;
 
-    /// When the image at `digest` was built, as it says itself; `None` when it does not say, or is not there. Asking again about the same
-    /// digest costs nothing, as long as it is among the last thousands.
+    /// When the image at `digest` was built, as it says itself; `None` when it was read and does not say. That it, or a part of it, is not there
+    /// is an unusable answer. Asking again about a digest that was read costs nothing, as long as it is among the last thousands.
     async fn built(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Timestamp>, RegistryError>;
 }
 

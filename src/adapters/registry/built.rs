@@ -2,7 +2,8 @@
 //!
 //! Source: OCI image specification 1.1, "Annotations" (`org.opencontainers.image.created`, of the index or the manifest) and "Image Configuration"
 //! (`created`). Of an index without the annotation the first image stands for all: its parts are built together. What a digest names never
-//! changes, so each is read once, which costs one to three requests.
+//! changes, so each is read once, which costs one to three requests. What is remembered was read and has the digest by which it was asked for,
+//! so that no registry decides what is known of the images of another; what is missing is asked for again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -82,7 +83,7 @@ impl Times {
     }
 }
 
-/// When the image at `digest` was built; `None` when it does not say, is no image, or is not there.
+/// When the image at `digest` was built; `None` when it does not say, or is no image. That it is not there is an error.
 pub(super) async fn built(client: &RegistryClient, target: &Target<'_>, digest: &Digest) -> Result<Option<Timestamp>, RegistryError> {
     if let Some(Said(known)) = client.times.get(digest) {
         return Ok(known);
@@ -112,13 +113,13 @@ async fn read(client: &RegistryClient, target: &Target<'_>, digest: &Digest) -> 
     }
 }
 
-/// What the registry has at `digest`, if it can be read: nothing that an answer holds keeps the other tags of a repository from being compared.
+/// What the registry has at `digest`; `None` when that is no manifest.
 async fn manifest(client: &RegistryClient, target: &Target<'_>, digest: &Digest) -> Result<Option<Manifest>, RegistryError> {
     let answer = manifests::read(client, target, digest.as_str(), Method::GET).await?;
     match answer.status {
         StatusCode::OK if manifests::is_content(&answer, digest) => Ok(serde_json::from_slice(&answer.body).ok()),
         StatusCode::OK => Err(target.malformed("the manifest is not the one that its digest names")),
-        StatusCode::NOT_FOUND => Ok(None),
+        StatusCode::NOT_FOUND => Err(target.malformed("there is no manifest at a digest that is named")),
         _ => Err(target.refusal(&answer)),
     }
 }
@@ -132,7 +133,7 @@ async fn created(client: &RegistryClient, target: &Target<'_>, digest: &Digest) 
             Ok(created.and_then(|config| time(config.created.as_deref())))
         }
         StatusCode::OK => Err(target.malformed("the image configuration is not the one that its digest names")),
-        StatusCode::NOT_FOUND => Ok(None),
+        StatusCode::NOT_FOUND => Err(target.malformed("there is no image configuration at a digest that is named")),
         _ => Err(target.refusal(&answer)),
     }
 }

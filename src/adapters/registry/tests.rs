@@ -526,8 +526,7 @@ async fn the_build_time_is_that_of_the_configuration_and_is_read_once() {
     let images = [("amd64", image("amd64", "2026-02-03T04:05:06Z")), ("arm64", image("arm64", "2026-02-03T04:06:00Z"))];
     let index = bench.registry.push_index("team/app", "3.0.0", &images).unwrap();
     let vague = bench.registry.push_image("team/app", "vague", &Image::new("vague").created("yesterday")).unwrap();
-    let missing = format!("sha256:{}", "0".repeat(64));
-    for (digest, expected, requests) in [(&index, Some("2026-02-03T04:05:06Z"), 3), (&vague, None, 2), (&missing, None, 1)] {
+    for (digest, expected, requests) in [(&index, Some("2026-02-03T04:05:06Z"), 3), (&vague, None, 2)] {
         bench.registry.clear_requests();
         for _ in 0..3 {
             let built = bench.client.built(&bench.repository, &digest.parse().unwrap(), &bench.access()).await.unwrap();
@@ -535,6 +534,21 @@ async fn the_build_time_is_that_of_the_configuration_and_is_read_once() {
         }
         assert_eq!(bench.asked("/team/app/"), requests, "{digest}");
     }
+}
+
+/// What one registry does not have says nothing of the image, which another may have.
+#[tokio::test]
+async fn what_is_missing_is_not_remembered_as_saying_nothing() {
+    let bench = Bench::open();
+    let digest: Digest =
+        bench.registry.push_image("team/app", "3.0.0", &Image::new("a").created("2026-02-03T04:05:06Z")).unwrap().parse().unwrap();
+    let built = async || bench.client.built(&bench.repository, &digest, &bench.access()).await;
+    for (operation, part) in [(Operation::Manifest, "no manifest"), (Operation::Blob, "no image configuration")] {
+        bench.registry.fail_next(Matcher::of(operation), Fault::status(StatusCode::NOT_FOUND));
+        let missing = built().await;
+        assert!(is_malformed(&missing, part), "{missing:?}");
+    }
+    assert_eq!(built().await, Ok(Some("2026-02-03T04:05:06Z".parse().unwrap())));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What a person or a failed rollout holds back.
 
-use crate::core::policy::{Selection, is_newer};
+use jiff::Timestamp;
+
+use crate::core::policy::{Built, Selection, is_newer};
 use crate::core::update::{Change, Left, Mark, Outcome, Phase, Reason, Update, UpdateId, left};
 use crate::core::workload::Workload;
 
@@ -10,25 +12,31 @@ const ATTEMPTS_COMPARED: u32 = 8;
 /// What holds `change` back: an earlier update that binds, an image that was moved away from what skeg left there, or skeg's mark on the
 /// workload when no record is left. Records of an earlier workload of the same name say nothing of this one.
 ///
-/// A binding covers its digest and everything not newer in the policy's order.
-pub fn holds_back(workload: &Workload, selection: &Selection, change: &Change, known: &[&Update]) -> Option<Reason> {
+/// A binding covers its digest and everything not newer in the policy's order. Where that is the time of the build, which the record of an update
+/// does not hold, newer is what was built after the update was made: by then the bound image was there.
+pub fn holds_back(workload: &Workload, selection: &Selection, (change, built): Due<'_>, known: &[&Update]) -> Option<Reason> {
+    let due = (change, built);
     let known: Vec<&Update> = known.iter().copied().filter(|update| update.spec.uid == workload.uid).collect();
-    let by_record = known.iter().find_map(|update| by_record(update, selection, change));
-    let by_move = || by_move(workload, selection, change, &known);
+    let by_record = known.iter().find_map(|update| by_record(update, selection, due));
+    let by_move = || by_move(workload, selection, due, &known);
     by_record.or_else(by_move).or_else(|| workload.mark.as_ref().and_then(|mark| by_mark(workload, mark, change, &known)))
 }
 
-fn by_record(update: &Update, selection: &Selection, change: &Change) -> Option<Reason> {
+/// A change that is due, and when what it changes to was built.
+type Due<'a> = (&'a Change, Built);
+
+fn by_record(update: &Update, selection: &Selection, (change, built): Due<'_>) -> Option<Reason> {
     let binding = update.binding()?;
     let bound = update.spec.changes.iter().find(|bound| bound.container == change.container && bound.repository == change.repository)?;
-    covers(selection, bound, change).then(|| Reason::Bound { update: update.id.name.clone(), because: binding.reason.clone() })
+    covers(selection, (bound, update.created), (change, built))
+        .then(|| Reason::Bound { update: update.id.name.clone(), because: binding.reason.clone() })
 }
 
 /// The container does not show what skeg left there. Whoever did that wins, also before it was noticed, and also when skeg's mark went with
 /// the image, as `kubectl rollout undo` does it.
-fn by_move(workload: &Workload, selection: &Selection, change: &Change, known: &[&Update]) -> Option<Reason> {
+fn by_move(workload: &Workload, selection: &Selection, (change, built): Due<'_>, known: &[&Update]) -> Option<Reason> {
     let left = moved_away(workload, known).find(|left| left.change.container == change.container)?;
-    let is_held = left.change.repository == change.repository && covers(selection, left.change, change);
+    let is_held = left.change.repository == change.repository && covers(selection, (left.change, left.update.created), (change, built));
     let because = "it was applied, and the image was set back";
     is_held.then(|| Reason::Bound { update: left.update.id.name.clone(), because: because.into() })
 }
@@ -61,8 +69,13 @@ fn names_this(workload: &Workload, mark: &Mark, change: &Change) -> bool {
     (1..=ATTEMPTS_COMPARED).any(|attempt| UpdateId::derive(&workload.id, &workload.uid, changes, attempt).name == mark.update)
 }
 
-fn covers(selection: &Selection, bound: &Change, change: &Change) -> bool {
-    change.digest == bound.digest || !is_newer(selection, &change.tag, &bound.tag)
+fn covers(selection: &Selection, (bound, made): (&Change, Timestamp), (change, built): Due<'_>) -> bool {
+    let is_after = || match built {
+        Built::At(time) => time > made,
+        Built::Unknown | Built::Unreadable | Built::Unread => false,
+    };
+    let is_newer = || if selection.policy.needs_build_times() { is_after() } else { is_newer(selection, &change.tag, &bound.tag) };
+    change.digest == bound.digest || !is_newer()
 }
 
 /// The binding updates among `known` that `closed` makes pointless: it changed the same containers, and runs in their place or holds back
@@ -74,7 +87,8 @@ pub fn replaced_by<'a>(closed: &Update, workload: Option<&Workload>, known: &[&'
     let selection = |change: &Change| directives.and_then(|(workload, all)| all.selection_of(workload.container(&change.container)?));
     let takes_over = |older: &Change| {
         let newer = closed.spec.changes.iter().find(|newer| newer.container == older.container);
-        let is_covered = |newer| selection(older).is_some_and(|selection| covers(selection, newer, older));
+        let is_covered =
+            |newer| selection(older).is_some_and(|selection| covers(selection, (newer, closed.created), (older, Built::Unknown)));
         newer.is_some_and(|newer| runs || (end.binding.is_some() && newer.repository == older.repository && is_covered(newer)))
     };
     known
@@ -83,4 +97,48 @@ pub fn replaced_by<'a>(closed: &Update, workload: Option<&Workload>, known: &[&'
         .filter(|update| update.spec.changes.iter().all(takes_over))
         .map(|update| &update.id)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::core::policy::Policy;
+
+    fn change(tag: &str, digit: char) -> Change {
+        Change {
+            container: "app".into(),
+            init: false,
+            repository: "acme/web".parse().unwrap(),
+            from: "acme/web:0".into(),
+            to: format!("acme/web:{tag}").into(),
+            tag: tag.parse().unwrap(),
+            digest: format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap(),
+        }
+    }
+
+    /// What was bound is `3f2a`, or version 1.1.0, of an update that was made at second 100.
+    #[track_caller]
+    fn check(policy: &str, (tag, digit): (&str, char), built: Built, is_covered: bool) {
+        let selection = Selection::of(Policy::parse(policy).unwrap());
+        let bound = change(if policy == "newest" { "3f2a" } else { "1.1.0" }, 'c');
+        let made = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(100);
+        assert_eq!(covers(&selection, (&bound, made), (&change(tag, digit), built)), is_covered, "{policy} {tag} {built:?}");
+    }
+
+    #[test]
+    fn what_is_not_newer_is_covered() {
+        let at = |seconds| Built::At(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds));
+        check("newest", ("9c1d", 'd'), at(99), true);
+        check("newest", ("9c1d", 'd'), at(100), true);
+        check("newest", ("9c1d", 'd'), at(101), false);
+        check("newest", ("9c1d", 'c'), at(101), true);
+        for unknown in [Built::Unknown, Built::Unreadable, Built::Unread] {
+            check("newest", ("9c1d", 'd'), unknown, true);
+        }
+        check("minor", ("1.0.0", 'd'), Built::Unread, true);
+        check("minor", ("1.2.0", 'd'), Built::Unread, false);
+        check("minor", ("1.2.0", 'c'), Built::Unread, true);
+    }
 }

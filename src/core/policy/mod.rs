@@ -116,6 +116,8 @@ pub enum Built {
     At(Timestamp),
     /// It does not say, or what it says is not meant.
     Unknown,
+    /// What is there could not be read as an image, or nothing is there.
+    Unreadable,
     /// It was not read.
     #[default]
     Unread,

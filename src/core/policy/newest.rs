@@ -6,6 +6,7 @@
 //! ```text
 //! what runs is listed, with a time       only later builds
 //!                     with none          every build with a time is later
+//!                     and unreadable     nothing: what is later cannot be told
 //!           is not listed any more       its time as it was read before; unknown: nothing, but for a moving name (latest, main)
 //! ```
 
@@ -23,8 +24,11 @@ pub const BUILD_TIMES_MAX: usize = 1_000;
 const TOO_MANY: Refusal =
     Refusal::new("one of more than 1000 that the filters let pass, and `newest` reads no more build times: narrow them down by allow-tags");
 const NO_TIME: Refusal = Refusal::new("when it was built is not known");
+const UNREADABLE: Refusal = Refusal::new("it could not be read when it was built");
 const UNREAD: Refusal = Refusal::new("when it was built is not read yet");
 const WAITS: Refusal = Refusal::new("waits until it is read when every other tag was built");
+const CURRENT_UNREADABLE: Refusal =
+    Refusal::new("it could not be read when the current tag was built, so what was built after it cannot be told");
 const CURRENT_UNKNOWN: Refusal = Refusal::new("the current tag is not listed, so what was built after it cannot be told");
 
 /// `newest`.
@@ -41,6 +45,7 @@ impl TagPolicy for Newest {
         let built = listed.map_or(question.current_built, |listed| listed.built);
         let floor = match (question.current, built) {
             (Some(tag), Built::At(place)) => Some(Floor { tag, place }),
+            (Some(_), Built::Unreadable) => return Judgement::refused(question, CURRENT_UNREADABLE),
             (Some(tag), Built::Unread) if listed.is_none() && !is_moving_name(tag) => return Judgement::refused(question, CURRENT_UNKNOWN),
             (None | Some(_), _) => None,
         };
@@ -51,6 +56,7 @@ impl TagPolicy for Newest {
             match listed.built {
                 Built::At(time) => Ok(time),
                 Built::Unknown => Err(NO_TIME),
+                Built::Unreadable => Err(UNREADABLE),
                 Built::Unread => {
                     unread.set(true);
                     Err(UNREAD)
@@ -66,10 +72,9 @@ impl TagPolicy for Newest {
         }
     }
 
-    /// The order is time, which names do not tell. Nothing but the latest build is ever picked, so what is picked and does not have the other's
-    /// digest was built after it, or the other is not listed any more.
+    /// The order is time, which names do not tell: whoever asks has to compare times.
     fn is_newer(&self, _candidate: &str, _than: &str) -> bool {
-        true
+        false
     }
 
     fn needs_build_times(&self) -> bool {
@@ -94,11 +99,12 @@ mod tests {
         match time {
             "-" => Built::Unknown,
             "?" => Built::Unread,
+            "!" => Built::Unreadable,
             time => Built::at(format!("{time}T00:00:00Z").parse().unwrap()),
         }
     }
 
-    /// Each tag of the list is `tag@day`, `tag@-` without a time or `tag@?` with one that is not read; so is the current tag.
+    /// Each tag of the list is `tag@day`, `tag@-` without a time, `tag@?` with one that is not read or `tag@!` that cannot be; so is the current tag.
     #[track_caller]
     fn check(current: Option<&str>, tags: &str, chosen: Option<&str>, reason: &str) {
         let selection = Selection::of(Policy::parse("newest").unwrap());
@@ -145,6 +151,14 @@ mod tests {
         );
         check(Some("b"), "a@2024-01-01 b@?", None, "waits");
         check(Some("a"), "a@2024-01-02 b@? c@2024-01-01", None, "");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_candidate_and_no_ground_to_go_back() {
+        check(Some("b"), "a@2024-01-01 b@!", None, "2 × it could not be read when the current tag was built");
+        check(Some("latest"), "a@2024-01-01 latest@!", None, "2 × it could not be read when the current tag was built");
+        check(Some("a"), "a@2024-01-01 b@2024-01-02 c@!", Some("b"), "");
+        check(Some("b"), "a@2024-01-01 b@2024-01-02 c@!", None, "1 × it could not be read when it was built");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Tags {
     at: Option<Timestamp>,
     /// Whether there is more to read about the tags than one look reads.
     pub is_incomplete: bool,
+    /// What kept skeg from reading about the tags, where something did. Policies that go by names alone do not mind.
+    pub trouble: Option<Box<str>>,
 }
 
 /// What is known of the age of one tag.
@@ -54,10 +56,20 @@ impl Tags {
         self.ages.insert(tag.clone(), age);
     }
 
+    /// When the tag was built, as far as was noted.
+    pub fn built(&self, tag: &Tag) -> Built {
+        self.age(tag).built
+    }
+
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
-        self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice())
+        let mut choice = self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice());
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| choice.tag.is_none() && selection.depends_on_time()) {
+            choice.reason.push_str("; not all could be read: ");
+            choice.reason.push_str(trouble);
+        }
+        choice
     }
 
     /// What is known of the age of a tag.
@@ -68,14 +80,14 @@ impl Tags {
     /// What `tell` makes of the selection's answer to every tag.
     pub fn judge<T>(&self, selection: &Selection, running: Running<'_>, tell: impl FnOnce(&Evaluation<'_>) -> T) -> T {
         let Running { tag: current, digest, listed: listed_digest } = running;
-        let age = |tag: &Tag| self.age(tag);
+        let is_asked = !self.ages.is_empty();
         let list = |tag| {
-            let Age { built, first_seen } = if self.ages.is_empty() { Age::default() } else { age(tag) };
+            let Age { built, first_seen } = if is_asked { self.age(tag) } else { Age::default() };
             let digest = listed_digest.filter(|_| current == Some(tag));
             Listed { digest, built, first_seen, ..Listed::named(tag.as_str()) }
         };
         let listed: Vec<_> = self.names.iter().map(list).collect();
-        let current_built = current.map_or(Built::Unread, |current| age(current).built);
+        let current_built = current.map_or(Built::Unread, |current| self.age(current).built);
         let asked = Asked { current: current.map(Tag::as_str), current_built, digest, now: self.at };
         tell(&evaluate(selection, &asked, &listed))
     }

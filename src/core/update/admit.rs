@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{CHANGES_MAX, Change, Entry, Event, Held, History, Phase, Plan, Reason, Recording, Spec, Trigger, Update, UpdateId};
 use crate::core::directives::Directives;
 use crate::core::hold::binding;
-use crate::core::policy::Selection;
+use crate::core::policy::{Built, Selection};
 use crate::core::workload::Workload;
 
 /// What a look at the registry decided for one container.
@@ -21,6 +21,8 @@ pub struct Decided<'a> {
     pub trigger: Trigger,
     /// The change that is due; `None` when the container shows what the policy chooses.
     pub change: Option<Change>,
+    /// When what it changes to was built, where the policy goes by that.
+    pub built: Built,
 }
 
 /// What follows for one workload.
@@ -51,7 +53,7 @@ pub fn admit(workload: &Workload, decided: &[Decided<'_>], known: &[&Update], no
     let (mut due, mut kept) = (Vec::new(), Vec::new());
     for one in decided {
         let Some(change) = &one.change else { continue };
-        match binding::holds_back(workload, one.selection, change, &known) {
+        match binding::holds_back(workload, one.selection, (change, one.built), &known) {
             Some(reason) => admission.waits.push((one.container.into(), reason)),
             None => due.push((one, change.clone())),
         }
