@@ -266,3 +266,22 @@ impl Look<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_looked_at_the_longest_ago_is_forgotten_first() {
+        let builds = KnownBuilds::default();
+        let failed: BTreeMap<Tag, u64> = (0..BUILD_TIMES_MAX).map(|number| (format!("t{number}").parse().unwrap(), 1)).collect();
+        let key = |number: usize| (format!("acme/web{number}").parse::<Repository>().unwrap(), Access::Anonymous);
+        let count = TAGS_MAX / BUILD_TIMES_MAX + 2;
+        for number in 0..count {
+            let at = Duration::from_secs(u64::try_from(number).unwrap());
+            builds.keep(key(number), Known { at, failed: failed.clone(), ..Known::default() });
+        }
+        let kept: Vec<bool> = (0..count).map(|number| builds.of(&key(number)).size() > 0).collect();
+        assert!(!kept[0] && !kept[1] && kept[2..].iter().all(|is_kept| *is_kept), "{kept:?}");
+    }
+}
