@@ -186,7 +186,9 @@ impl Look<'_> {
             }
             self.note(&mut tags, wanted);
             if is_last {
-                chosen.iter().for_each(|tag| tags.note(tag, Age::default()));
+                for tag in &chosen {
+                    tags.note(tag, Age::default());
+                }
                 break;
             }
         }
