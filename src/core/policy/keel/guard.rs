@@ -163,7 +163,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, current: &str, tags: &str, expected: Option<&str>) {
-        let tags: Vec<_> = tags.split(' ').map(|tag| Listed::named(tag)).collect();
+        let tags: Vec<_> = tags.split(' ').map(Listed::named).collect();
         let judged = judge(&guarded(text, false), current, None, &tags);
         assert_eq!(judged.best.first().map(|at| tags[*at].tag), expected, "{text} {current} {tags:?}");
     }
