@@ -50,7 +50,7 @@ struct Inner {
 /// Why a text is no cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CronError {
-    /// Longer than [`LENGTH_MAX`].
+    /// Longer than is read.
     #[error("longer than {LENGTH_MAX} bytes")]
     TooLong,
     /// Too many or too few fields.

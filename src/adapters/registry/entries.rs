@@ -44,7 +44,7 @@ pub struct RegistryEntry {
     pub tls: TlsFiles,
     /// Requests at once to this host, at least 1.
     pub concurrency: usize,
-    /// Requests a second to this host; `None` for [`RATE_OF_EACH`] times those at once.
+    /// Requests a second to this host; `None` for a usual number times those at once.
     pub rate: Option<u32>,
 }
 
