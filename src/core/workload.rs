@@ -112,8 +112,8 @@ pub struct Workload {
     pub mark: Option<Mark>,
     /// The GitOps controller that owns the image field, if one does.
     pub owner: Option<GitOpsOwner>,
-    /// What its pods pull images with.
-    pub pulls: Pulls,
+    /// What its pods pull images with, where they say anything; what is equal may be shared.
+    pub pulls: Option<Arc<Pulls>>,
     /// What there is to know beside them where the directives are Keel's; `None` where they are skeg's own.
     pub keel: Option<Arc<OfKeel>>,
 }
@@ -203,7 +203,7 @@ impl Workload {
         containers: Vec<Container>,
         directives: Result<Arc<Directives>, Vec<DirectiveError>>,
     ) -> Self {
-        Self { id, uid, containers, directives, mark: None, owner: None, pulls: Pulls::default(), keel: None }
+        Self { id, uid, containers, directives, mark: None, owner: None, pulls: None, keel: None }
     }
 
     /// The repositories of its images, as far as they can be read.
@@ -214,8 +214,9 @@ impl Workload {
 
     /// Who pulls its images.
     pub fn puller(&self) -> Puller<'_> {
-        let service_account = self.pulls.service_account.as_deref().unwrap_or(Puller::DEFAULT_ACCOUNT);
-        Puller { namespace: &self.id.namespace, secrets: &self.pulls.secrets, service_account }
+        let Some(pulls) = &self.pulls else { return Puller::of_namespace(&self.id.namespace) };
+        let service_account = pulls.service_account.as_deref().unwrap_or(Puller::DEFAULT_ACCOUNT);
+        Puller { namespace: &self.id.namespace, secrets: &pulls.secrets, service_account }
     }
 
     /// The container called `name`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::object::WorkloadObject;
 use crate::core::directives::{Defaults, DirectiveError, Directives, keel, skeg};
 use crate::core::update::Mark;
-use crate::core::workload::{GitOpsOwner, OfKeel, Workload, WorkloadId};
+use crate::core::workload::{GitOpsOwner, OfKeel, Pulls, Workload, WorkloadId};
 
 /// The defaults of the directives in a namespace.
 pub type DefaultsOf = Arc<dyn Fn(&str) -> Defaults + Send + Sync>;
@@ -40,7 +40,7 @@ pub(super) fn workload(id: &WorkloadId, object: WorkloadObject, defaults: &Defau
         owner: owner(&object),
         keel,
         containers: object.containers,
-        pulls: object.pulls,
+        pulls: (object.pulls != Pulls::default()).then(|| Arc::new(object.pulls)),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::core::directives::Directives;
 use crate::core::image::{ImageRef, Repository};
 use crate::core::interned::Interned;
 use crate::core::patch::Reading;
-use crate::core::workload::{ById, OfKeel, Workload, WorkloadId};
+use crate::core::workload::{ById, OfKeel, Pulls, Workload, WorkloadId};
 
 /// What is known of the workloads.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Index {
     directives: Interned<Directives>,
     /// The same of what is to be known where they are Keel's.
     of_keel: Interned<OfKeel>,
+    /// The same of what their pods pull with.
+    pulls: Interned<Pulls>,
     /// The Keels that run. While there is one, every workload with Keel's keys says so.
     keels: BTreeMap<WorkloadId, Seen>,
     /// Hashes of the ids of unmanaged workloads, with their scope and the round they were seen in.
@@ -38,7 +40,34 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct Last {
     seen: Seen,
-    written: Written,
+    resource_version: ResourceVersion,
+    generation: i64,
+    has_annotations: bool,
+}
+
+/// A resource version. Servers count them, and a number takes no text of its own; any other is kept as it is.
+#[derive(Debug)]
+enum ResourceVersion {
+    Number(u64),
+    Other(Box<str>),
+}
+
+impl From<Box<str>> for ResourceVersion {
+    fn from(text: Box<str>) -> Self {
+        match text.parse::<u64>() {
+            Ok(number) if number.to_string() == *text => Self::Number(number),
+            _ => Self::Other(text),
+        }
+    }
+}
+
+impl ResourceVersion {
+    fn as_text(&self) -> Box<str> {
+        match self {
+            Self::Number(number) => number.to_string().into(),
+            Self::Other(text) => text.clone(),
+        }
+    }
 }
 
 /// What moves with the writes to a workload, whatever they change.
@@ -55,7 +84,7 @@ pub(super) struct Written {
 /// Where and when a workload was seen last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Seen {
-    scope: usize,
+    scope: u32,
     round: u32,
 }
 
@@ -75,7 +104,7 @@ impl Index {
     /// The listing of the scope is complete.
     pub(super) fn end(&mut self, scope: usize) {
         let now = self.now(scope);
-        let is_gone = |seen: &Seen| seen.scope == scope && *seen != now;
+        let is_gone = |seen: &Seen| seen.scope == now.scope && *seen != now;
         let gone: Vec<WorkloadId> =
             self.managed.iter().filter(|(_, last)| is_gone(&last.seen)).map(|(known, _)| known.0.id.clone()).collect();
         for id in &gone {
@@ -98,7 +127,8 @@ impl Index {
         };
         self.unmanaged.remove(&hash(id));
         let is_known = self.managed.get_key_value(id).is_some_and(|(known, _)| *known.0 == workload);
-        let last = Last { seen, written };
+        let Written { resource_version, generation, has_annotations } = written;
+        let last = Last { seen, resource_version: resource_version.into(), generation, has_annotations };
         if is_known && let Some(before) = self.managed.get_mut(id) {
             *before = last;
             return;
@@ -111,9 +141,8 @@ impl Index {
     }
 
     fn insert(&mut self, mut workload: Workload, last: Last) {
-        if let Some(keel) = &mut workload.keel {
-            *keel = self.of_keel.share(Arc::clone(keel));
-        }
+        workload.keel = workload.keel.map(|keel| self.of_keel.share(keel));
+        workload.pulls = workload.pulls.map(|pulls| self.pulls.share(pulls));
         let workload = ById(Arc::new(workload));
         for repository in repositories(&workload.0) {
             self.by_repository.entry(repository).or_default().insert(workload.clone());
@@ -169,13 +198,13 @@ impl Index {
         Some(Reading {
             id: workload.id.clone(),
             uid: workload.uid.clone(),
-            resource_version: last.written.resource_version.clone(),
-            generation: last.written.generation,
+            resource_version: last.resource_version.as_text(),
+            generation: last.generation,
             containers: workload.containers.clone(),
             // A text that skeg did not write is not kept, so the version has to do.
             mark: workload.mark.as_ref().map(|mark| mark.to_string().into()),
             // skeg's directives are annotations; of Keel's keys that are labels only the API server can tell.
-            has_annotations: last.written.has_annotations,
+            has_annotations: last.has_annotations,
         })
     }
 
@@ -224,7 +253,8 @@ impl Index {
     }
 
     fn now(&self, scope: usize) -> Seen {
-        Seen { scope, round: self.rounds.get(scope).copied().unwrap_or_default() }
+        // There are as many as namespaces that are watched.
+        Seen { scope: u32::try_from(scope).unwrap_or(u32::MAX), round: self.rounds.get(scope).copied().unwrap_or_default() }
     }
 }
 
@@ -265,16 +295,7 @@ mod tests {
 
     fn workload(name: &str, images: &[&str]) -> Workload {
         let container = |image: &&str| Container { name: "web".into(), image: (*image).into(), init: false };
-        Workload {
-            id: id(name),
-            uid: "u1".into(),
-            containers: images.iter().map(container).collect(),
-            directives: Err(Vec::new()),
-            mark: None,
-            owner: None,
-            pulls: crate::core::workload::Pulls::default(),
-            keel: None,
-        }
+        Workload::plain(id(name), "u1".into(), images.iter().map(container).collect(), Err(Vec::new()))
     }
 
     fn written(number: i64) -> Written {
@@ -338,6 +359,9 @@ mod tests {
         assert_eq!(changed(&mut index), [""; 0]);
         let reading = index.reading(&id("web")).unwrap();
         assert_eq!((&*reading.resource_version, reading.generation, &*reading.containers[0].image), ("8", 8, "nginx:1"));
+        for text in ["", "0", "007", "+7", "18446744073709551616", "by another server"] {
+            assert_eq!(&*ResourceVersion::from(Box::from(text)).as_text(), text);
+        }
         assert_eq!(index.reading(&id("api")), None);
     }
 

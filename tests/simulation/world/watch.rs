@@ -174,7 +174,7 @@ fn workload(id: &WorkloadId, object: &Object) -> Option<Workload> {
         directives,
         mark: object.mark().as_deref().and_then(Mark::parse),
         owner: object.owner,
-        pulls: skeg::core::workload::Pulls::default(),
+        pulls: None,
         keel: None,
     })
 }
