@@ -185,7 +185,7 @@ async fn only_names_that_are_tags_are_shown() {
     let extra = vec!["\u{1b}[31mred".to_owned(), "<script>".to_owned()];
     agent.stage.registry.fail_next(Matcher::of(Operation::Tags).always(), Fault::ExtraTags(extra));
     let told = explained(&agent, "the tags are listed", |told| told["containers"][0]["tags"] == 2).await;
-    assert!(!told.to_string().contains("script") && !told.to_string().contains("red"), "{told:#}");
+    assert!(!told.to_string().contains("script") && !told.to_string().contains("31m"), "{told:#}");
 }
 
 #[tokio::test]
