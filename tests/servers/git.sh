@@ -10,27 +10,14 @@ set -euo pipefail
 port=$1
 dir=${2:-$(mktemp -d "${TMPDIR:-/tmp}/skeg-git.XXXXXX")}
 . "$(dirname "$0")/supervise.sh"
-# Debian has nginx and fcgiwrap where only root looks.
-PATH=$PATH:/usr/sbin:/sbin
+. "$(dirname "$0")/front.sh"
 
-# As root nginx would give up its rights, and with them the way into DIR.
-if [ "$(id -u)" = 0 ]; then user='user root;'; else user=''; fi
 htpasswd -niB -C 4 "${LOGIN%%:*}" <<<"${LOGIN#*:}" | grep . >"$dir/htpasswd"
 
-cat >"$dir/nginx.conf" <<EOF
-$user
-daemon off;
-worker_processes 1;
-pid $dir/nginx.pid;
-error_log stderr warn;
-events { worker_connections 64; }
-http {
-  access_log off;
-  client_body_temp_path $dir/body;
-  fastcgi_temp_path $dir/fastcgi;
-  proxy_temp_path $dir/unused;
-  scgi_temp_path $dir/unused;
-  uwsgi_temp_path $dir/unused;
+# Two workers, so that a fetch need not wait for a push.
+run fcgiwrap fcgiwrap -f -c 2 -s "unix:$dir/fcgi.socket"
+until_true test -S "$dir/fcgi.socket"
+front <<EOF
   client_max_body_size 64m;
   server {
     listen 127.0.0.1:$port;
@@ -55,12 +42,5 @@ http {
       fastcgi_param REMOTE_ADDR \$remote_addr;
     }
   }
-}
 EOF
-
-# Two workers, so that a fetch need not wait for a push.
-run fcgiwrap fcgiwrap -f -c 2 -s "unix:$dir/fcgi.socket"
-until_true test -S "$dir/fcgi.socket"
-run nginx nginx -c "$dir/nginx.conf" -e stderr -p "$dir"
-until_true test -s "$dir/nginx.pid"
 serve

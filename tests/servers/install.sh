@@ -53,31 +53,24 @@ install() {
 missing_venv() {
     ! command -v python3 >/dev/null || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
-slack_sdk() {
-    "$(dirname "$0")/slack_sdk.sh" >/dev/null && return
-    echo "install.sh: Slack's Python SDKs are not there; tests/servers/slack_sdk.sh says why" >&2
-    [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
-}
 
-moto() {
-    "$(dirname "$0")/moto.sh" --make && return
-    echo "install.sh: moto is not there; tests/servers/moto.sh says why" >&2
+# with_pip NAME SCRIPT ARGUMENT...   what a script beside this one gets from the Python package index
+with_pip() {
+    "$(dirname "$0")/$2" "${@:3}" >/dev/null && return
+    echo "install.sh: $1 is not there; tests/servers/$2 says why" >&2
     [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
 }
 
 mapfile -t packages < <(missing; missing_venv)
-if [ "${#packages[@]}" = 0 ]; then
-    slack_sdk
-    moto
-    exit 0
-fi
-if can_install; then
-    install "${packages[@]}" >&2 || echo "install.sh: apt-get failed" >&2
-fi
-mapfile -t packages < <(missing)
 if [ "${#packages[@]}" -gt 0 ]; then
-    echo "install.sh: not installed: ${packages[*]}; get them with: apt-get install ${packages[*]}" >&2
-    [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
+    if can_install; then
+        install "${packages[@]}" >&2 || echo "install.sh: apt-get failed" >&2
+    fi
+    mapfile -t packages < <(missing)
+    if [ "${#packages[@]}" -gt 0 ]; then
+        echo "install.sh: not installed: ${packages[*]}; get them with: apt-get install ${packages[*]}" >&2
+        [ "${SKEG_TEST_REQUIRE:-}" != 1 ] || exit 1
+    fi
 fi
-slack_sdk
-moto
+with_pip "Slack's Python SDKs" slack_sdk.sh
+with_pip moto moto.sh --make

@@ -6,9 +6,9 @@
 #   tests/servers/moto.sh --where        only prints the interpreter that has it; fails where there is none
 #   SKEG_TEST_CACHE                      where it is kept; default ${XDG_CACHE_HOME:-$HOME/.cache}/skeg-moto
 set -euo pipefail
+. "$(dirname "$0")/python.sh"
 wanted=$(dirname "$0")/../ecr/requirements.txt
-cache=${SKEG_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/skeg-moto}
-folder=$cache/moto-$(sha256sum "$wanted" | cut -c1-12)
+folder=$(environment moto "$wanted")
 
 where() {
     if [ -x "$folder/bin/python" ]; then
@@ -22,14 +22,7 @@ where() {
 case ${1:-} in
 --where) where || { echo "nothing at $folder" >&2; exit 1; } ;;
 --make)
-    where >/dev/null || {
-        mkdir -p "$cache"
-        made=$(mktemp -d "$folder.XXXXXX")
-        trap 'rm -rf "$made"' EXIT
-        python3 -m venv "$made" >&2
-        "$made/bin/python" -m pip install -q --disable-pip-version-check -r "$wanted" >&2
-        mv -T "$made" "$folder"
-    }
+    if ! where >/dev/null; then make_environment "$folder" "$wanted"; fi
     ;;
 *)
     port=$1

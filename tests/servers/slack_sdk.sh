@@ -6,22 +6,15 @@
 #   tests/servers/slack_sdk.sh --where    only prints the path; fails where nothing is there
 #   SKEG_TEST_CACHE                       where it is kept; default ${XDG_CACHE_HOME:-$HOME/.cache}/skeg-slack-sdk
 set -euo pipefail
+. "$(dirname "$0")/python.sh"
 wanted=$(dirname "$0")/../slack/requirements.txt
-cache=${SKEG_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/skeg-slack-sdk}
-folder=$cache/slack-sdk-$(sha256sum "$wanted" | cut -c1-12)
+folder=$(environment slack-sdk "$wanted")
 
 if [ ! -x "$folder/bin/python" ]; then
     if [ "${1:-}" = --where ]; then
         echo "nothing at $folder" >&2
         exit 1
     fi
-    # Made beside its place and moved there whole, so that a cut-off run leaves nothing that looks finished. The scripts of a moved
-    # environment do not run, but its interpreter does.
-    mkdir -p "$cache"
-    made=$(mktemp -d "$folder.XXXXXX")
-    trap 'rm -rf "$made"' EXIT
-    python3 -m venv "$made" >&2
-    "$made/bin/python" -m pip install -q --disable-pip-version-check -r "$wanted" >&2
-    mv -T "$made" "$folder"
+    make_environment "$folder" "$wanted"
 fi
 echo "$folder/bin/python"

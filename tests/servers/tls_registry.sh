@@ -9,35 +9,14 @@ set -euo pipefail
 port=$1
 dir=${2:-$(mktemp -d "${TMPDIR:-/tmp}/skeg-tls-registry.XXXXXX")}
 . "$(dirname "$0")/supervise.sh"
-PATH=$PATH:/usr/sbin:/sbin
+. "$(dirname "$0")/front.sh"
 
-if [ "$(id -u)" = 0 ]; then user='user root;'; else user=''; fi
-key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc)
-openssl req -x509 "${key[@]}" -days 2 -subj '/CN=test authority' -keyout "$dir/ca.key" -out "$dir/ca.crt" 2>/dev/null
-# signed NAME EXTENSION   a key, and a certificate of the authority for it
-signed() {
-    openssl req "${key[@]}" -subj "/CN=$1" -keyout "$dir/$1.key" -out "$dir/$1.csr" 2>/dev/null
-    printf '%s\nbasicConstraints=CA:FALSE\n' "$2" >"$dir/$1.ext"
-    openssl x509 -req -days 2 -in "$dir/$1.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial -extfile "$dir/$1.ext" -out "$dir/$1.crt" 2>/dev/null
-}
+self_signed ca 'test authority'
 signed localhost 'subjectAltName=DNS:localhost'
 signed client 'extendedKeyUsage=clientAuth'
-openssl req -x509 "${key[@]}" -days 2 -subj '/CN=stranger' -keyout "$dir/stranger.key" -out "$dir/stranger.crt" 2>/dev/null
+self_signed stranger stranger
 
-cat >"$dir/nginx.conf" <<EOF
-$user
-daemon off;
-worker_processes 1;
-pid $dir/nginx.pid;
-error_log stderr warn;
-events { worker_connections 64; }
-http {
-  access_log off;
-  client_body_temp_path $dir/body;
-  fastcgi_temp_path $dir/unused;
-  proxy_temp_path $dir/proxy;
-  scgi_temp_path $dir/unused;
-  uwsgi_temp_path $dir/unused;
+front <<EOF
   server {
     listen 127.0.0.1:$port ssl;
     ssl_certificate $dir/localhost.crt;
@@ -46,9 +25,5 @@ http {
     ssl_verify_client on;
     location / { proxy_pass http://$REGISTRY; }
   }
-}
 EOF
-
-run nginx nginx -c "$dir/nginx.conf" -e stderr -p "$dir"
-until_true test -s "$dir/nginx.pid"
 serve
