@@ -4,13 +4,16 @@
 //! The tags are read here, with the workload's own access, and judged outside the engine, which is only asked for the gates. A replica that
 //! does not lead tells everything but these.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::select;
 use jiff::Timestamp;
 
 use super::Ports;
 use super::engine::Engine;
+use super::guard::guarded;
 use super::seat::Seat;
 use super::standby::Shelf;
 use super::tag_shelf::{Question, TagShelf};
@@ -99,8 +102,11 @@ async fn part(
             return Part { view, change: None };
         }
     };
-    ports.registry.learn(image.repository(), &workload.puller()).await;
-    let access = ports.registry.access(image.repository(), &workload.puller());
+    // An API server that hangs is not waited for; the access is told by what is known.
+    let puller = workload.puller();
+    let learning = pin!(guarded(ports, "reading pull secrets", ports.registry.learn(image.repository(), &puller)));
+    select(learning, ports.clock.sleep_until_steady(deadline)).await;
+    let access = ports.registry.access(image.repository(), &puller);
     view.access = Some(access.to_string());
     let question = Question { ports, repository: image.repository(), access: &access, deadline };
     let change = Look { sources, question, workload, container, selection, image: &image, all }.taken(&mut view).await;

@@ -20,6 +20,7 @@ mod opening;
 mod patch;
 mod pauses;
 mod pull_secrets;
+mod resource_version;
 mod rollout;
 mod scope;
 mod watch;
