@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::engine::Engine;
-
 use super::message::Act;
 use crate::core::hold::{binding, keel};
 use crate::core::image::{ImageRef, Repository};

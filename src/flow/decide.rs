@@ -44,7 +44,7 @@ impl Engine {
                 self.acts.push(Act::HintAt(observation.repository.clone(), after(now, READ_ON)));
             }
             // Nobody sends the delivery again: what it was for is looked at when the repository can be read.
-            if observation.met_trouble() && observation.trigger == Trigger::Webhook {
+            if observation.met_trouble() && observation.is_told {
                 self.workloads.using(&observation.repository).iter().for_each(|workload| self.looked.expect(&workload.id));
             }
         }
@@ -69,13 +69,13 @@ impl Engine {
         let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();
         let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| &read.listing));
         let trigger_of = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.trigger);
-        let names_a_tag = |one: &Wanted<'_>| Some(!observed(one.image.as_ref()?.repository())?.named.is_empty());
+        let is_told = |one: &Wanted<'_>| one.image.as_ref().and_then(|image| observed(image.repository())).is_some_and(|one| one.is_told);
         let is_unasked = |one: &Wanted<'_>, trigger| match directives.watch_of(&one.container.name).trigger {
             TriggerKind::Any => false,
             TriggerKind::Poll => trigger == Trigger::Webhook,
             // A delivery that met a poll in the queue goes by the poll's name.
             TriggerKind::Webhook => {
-                let is_by_itself = matches!(trigger, Trigger::Poll | Trigger::Resync) && names_a_tag(one) == Some(false);
+                let is_by_itself = matches!(trigger, Trigger::Poll | Trigger::Resync) && !is_told(one);
                 is_by_itself && self.looked.holds(&workload.id, &one.container.name, now)
             }
         };

@@ -31,6 +31,8 @@ pub struct Observation {
     pub access: Access,
     /// What made skeg look.
     pub trigger: Trigger,
+    /// Whether a sender had told of a push.
+    pub is_told: bool,
     /// The tags that the hint named.
     pub named: BTreeSet<Tag>,
     /// When reading began, by the [steady clock](crate::ports::clock::Clock::steady).
@@ -91,7 +93,8 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
         let read =
             read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
         let Some(read) = read.transpose() else { continue };
-        observations.push(Observation { repository: repository.clone(), access, trigger, named: hint.tags.clone(), begun, read });
+        let (named, is_told) = (hint.tags.clone(), hint.is_told);
+        observations.push(Observation { repository: repository.clone(), access, trigger, is_told, named, begun, read });
     }
     observations
 }

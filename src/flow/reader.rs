@@ -45,11 +45,11 @@ impl Default for Reader {
 
 impl Reader {
     /// The hints that are to be read now, and those of repositories that are being read: what these tell of may have happened after the
-    /// list was made, so they are to be looked at afterwards. A poll tells of nothing and is dropped then.
+    /// list was made, so they are to be looked at afterwards. A poll tells of nothing and is dropped then, unless a delivery met it in the queue.
     pub fn take_up(&self, batch: Vec<Hint>) -> (Vec<Hint>, Vec<Hint>) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, mut later): (Vec<Hint>, Vec<Hint>) = batch.into_iter().partition(|hint| under_way.insert(hint.repository.clone()));
-        later.retain(|hint| hint.trigger != Trigger::Poll);
+        later.retain(|hint| hint.trigger != Trigger::Poll || hint.is_told);
         (taken, later)
     }
 
@@ -131,6 +131,8 @@ mod tests {
         check(&reader, &[("slow", Trigger::Poll), ("web", Trigger::Poll)], (&["slow", "web"], &[]));
         check(&reader, &[("slow", Trigger::Poll), ("api", Trigger::Poll)], (&["api"], &[]));
         check(&reader, &[("slow", Trigger::Webhook), ("web", Trigger::Resync)], (&[], &["slow", "web"]));
+        let met_by_a_delivery = Hint { is_told: true, ..hint("slow", Trigger::Poll) };
+        assert_eq!(reader.take_up(vec![met_by_a_delivery.clone()]), (vec![], vec![met_by_a_delivery]));
     }
 
     #[test]

@@ -210,6 +210,7 @@ impl World {
             repository: repository.parse().unwrap(),
             access: Access::Anonymous,
             trigger,
+            is_told: trigger == Trigger::Webhook,
             named: BTreeSet::new(),
             begun: self.steady,
             read: Ok(read),
@@ -662,7 +663,8 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
         let read = Read { listing, digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
         let repository = "ghcr.io/acme/web".parse().unwrap();
         let named = BTreeSet::new();
-        let observation = Observation { repository, access: Access::Anonymous, trigger, named, begun: world.steady, read: Ok(read) };
+        let (access, is_told) = (Access::Anonymous, trigger == Trigger::Webhook);
+        let observation = Observation { repository, access, trigger, is_told, named, begun: world.steady, read: Ok(read) };
         world.send(Message::Observed(vec![observation]));
         world.run();
     };

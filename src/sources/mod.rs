@@ -23,6 +23,8 @@ pub struct Hint {
     pub tags: BTreeSet<Tag>,
     /// What made the hint.
     pub trigger: Trigger,
+    /// Whether a sender has told of a push, whatever else made it since: nobody tells again.
+    pub is_told: bool,
 }
 
 /// Tags of one hint. A release is usually pushed under three or four (`1.2.3`, `1.2`, `1`, `latest`); more of them, and a listing is no dearer.
@@ -31,17 +33,18 @@ const TAGS_MAX: usize = 4;
 impl Hint {
     /// "Look at everything in this repository."
     pub fn whole(repository: Repository, trigger: Trigger) -> Self {
-        Self { repository, tags: BTreeSet::new(), trigger }
+        Self { repository, tags: BTreeSet::new(), trigger, is_told: trigger == Trigger::Webhook }
     }
 
     /// "This tag was pushed to this repository."
     pub fn pushed(repository: Repository, tag: Tag) -> Self {
-        Self { repository, tags: BTreeSet::from([tag]), trigger: Trigger::Webhook }
+        Self { tags: BTreeSet::from([tag]), ..Self::whole(repository, Trigger::Webhook) }
     }
 
     /// Takes up another hint for the same repository: one look for every workload and every tag that either was for.
     fn join(&mut self, other: Self) {
         self.trigger = joined(self.trigger, other.trigger);
+        self.is_told |= other.is_told;
         let is_whole = self.tags.is_empty() || other.tags.is_empty();
         self.tags.extend(other.tags);
         if is_whole || self.tags.len() > TAGS_MAX {

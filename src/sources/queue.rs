@@ -83,7 +83,8 @@ mod tests {
     use crate::core::update::Trigger;
 
     fn hint(repository: &str, tag: Option<&str>, trigger: Trigger) -> Hint {
-        Hint { repository: repository.parse().unwrap(), tags: tag.into_iter().map(|tag| tag.parse().unwrap()).collect(), trigger }
+        let tags = tag.into_iter().map(|tag| tag.parse().unwrap()).collect();
+        Hint { tags, ..Hint::whole(repository.parse().unwrap(), trigger) }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -115,7 +116,8 @@ mod tests {
             let queue = HintQueue::default();
             queue.push(hint("acme/web", None, one), at(5));
             queue.push(hint("acme/web", None, other), at(1));
-            assert_eq!(queue.take_due(at(1)), vec![hint("acme/web", None, expected)], "{one:?} and {other:?}");
+            let is_told = [one, other].contains(&Trigger::Webhook);
+            assert_eq!(queue.take_due(at(1)), vec![Hint { is_told, ..hint("acme/web", None, expected) }], "{one:?} and {other:?}");
         }
     }
 

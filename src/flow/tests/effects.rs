@@ -278,7 +278,7 @@ fn changed_directives_and_mended_mistakes_are_looked_at_now() {
 fn failed_read(access: Access) -> Observation {
     let repository: Repository = "ghcr.io/acme/web".parse().unwrap();
     let read = Err(RegistryError::NotFound { repository: repository.to_string() });
-    Observation { repository, access, trigger: Trigger::Poll, named: BTreeSet::new(), begun: Duration::ZERO, read }
+    Observation { repository, access, trigger: Trigger::Poll, is_told: false, named: BTreeSet::new(), begun: Duration::ZERO, read }
 }
 
 #[test]
@@ -313,7 +313,13 @@ fn a_delivery_that_is_ahead_of_the_list_is_looked_into_once_more() {
     let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()].into()), digests: BTreeMap::new() };
     let mut look = |trigger, named: Option<&str>| {
         let named = named.into_iter().map(|tag| tag.parse().unwrap()).collect();
-        world.send(Message::Observed(vec![Observation { trigger, named, read: Ok(read.clone()), ..failed_read(Access::Anonymous) }]));
+        world.send(Message::Observed(vec![Observation {
+            trigger,
+            is_told: trigger == Trigger::Webhook,
+            named,
+            read: Ok(read.clone()),
+            ..failed_read(Access::Anonymous)
+        }]));
         world.run();
         std::mem::take(&mut world.hints)
     };
