@@ -93,7 +93,7 @@ impl Engine {
                 Looking::Decided { candidate, reason, change } => {
                     let observation = one.image.as_ref().and_then(|image| observed(image.repository()));
                     let mut is_awaited = observation.is_some_and(|observation| observation.misses_its_tag());
-                    if let (Some(_), None, Some(image), Trigger::Webhook) = (&candidate, &change, &one.image, trigger) {
+                    if let (Some(_), None, Some(image), true) = (&candidate, &change, &one.image, is_told(one)) {
                         self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
                         is_awaited = true;
                     }

@@ -54,7 +54,7 @@ impl Observation {
     /// Whether the list does not show yet what a webhook told of.
     pub fn misses_its_tag(&self) -> bool {
         let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return false };
-        self.trigger == Trigger::Webhook && !self.named.iter().all(|named| tags.names().contains(named))
+        self.is_told && !self.named.iter().all(|named| tags.names().contains(named))
     }
 
     /// When the tag was built, where that was read.
@@ -111,7 +111,7 @@ async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
     let begun = ports.clock.now();
     // What the policies would move to if there were no other tags.
     let eligible = chosen(hint, workloads, &Listing::Whole(hint.tags.iter().cloned().collect::<Vec<_>>().into()));
-    let kept = (!hint.tags.is_empty()).then(|| ports.listings.with(&hint.repository, access, workloads, &hint.tags, begun)).flatten();
+    let kept = (!hint.is_whole).then(|| ports.listings.with(&hint.repository, access, workloads, &hint.tags, begun)).flatten();
     let (tags, early) = match kept {
         Some(_) if eligible.is_empty() => return Ok(None),
         Some(kept) => match told(ports, hint, access, workloads, kept).await? {

@@ -672,6 +672,12 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     assert_eq!((world.hints, world.phases()), (1, vec![]));
     look(&mut world, Trigger::Resync);
     assert_eq!((world.hints, world.phases()), (1, vec![]));
+    // It met a poll in the queue.
+    let joined = world.observation("ghcr.io/acme/web", Trigger::Poll, &[("1.0.0", "a")]);
+    let named = BTreeSet::from(["1.0.2".parse().unwrap()]);
+    world.send(Message::Observed(vec![Observation { is_told: true, named, ..joined }]));
+    world.run();
+    assert_eq!((world.hints, world.phases()), (2, vec![]));
 }
 
 #[test]

@@ -19,36 +19,41 @@ pub use queue::HintQueue;
 pub struct Hint {
     /// Where to look.
     pub repository: Repository,
-    /// The tags that were named; none asks for a new listing. They narrow what is read, and nothing that is decided.
+    /// The tags that were named. They narrow what is read, and nothing that is decided.
     pub tags: BTreeSet<Tag>,
+    /// Whether a new listing is asked for, and not only these tags.
+    pub is_whole: bool,
     /// What made the hint.
     pub trigger: Trigger,
     /// Whether a sender has told of a push, whatever else made it since: nobody tells again.
     pub is_told: bool,
 }
 
-/// Tags of one hint. A release is usually pushed under three or four (`1.2.3`, `1.2`, `1`, `latest`); more of them, and a listing is no dearer.
-const TAGS_MAX: usize = 4;
+/// Tags of one hint that are looked at alone. A release is usually pushed under three or four (`1.2.3`, `1.2`, `1`, `latest`); more of them, and a
+/// listing is no dearer.
+const ALONE_MAX: usize = 4;
+/// Tags that one hint names at most: each is looked for in the listing.
+const NAMED_MAX: usize = 32;
 
 impl Hint {
     /// "Look at everything in this repository."
     pub fn whole(repository: Repository, trigger: Trigger) -> Self {
-        Self { repository, tags: BTreeSet::new(), trigger, is_told: trigger == Trigger::Webhook }
+        Self { repository, tags: BTreeSet::new(), is_whole: true, trigger, is_told: trigger == Trigger::Webhook }
     }
 
     /// "This tag was pushed to this repository."
     pub fn pushed(repository: Repository, tag: Tag) -> Self {
-        Self { tags: BTreeSet::from([tag]), ..Self::whole(repository, Trigger::Webhook) }
+        Self { tags: BTreeSet::from([tag]), is_whole: false, ..Self::whole(repository, Trigger::Webhook) }
     }
 
     /// Takes up another hint for the same repository: one look for every workload and every tag that either was for.
     fn join(&mut self, other: Self) {
         self.trigger = joined(self.trigger, other.trigger);
         self.is_told |= other.is_told;
-        let is_whole = self.tags.is_empty() || other.tags.is_empty();
         self.tags.extend(other.tags);
-        if is_whole || self.tags.len() > TAGS_MAX {
-            self.tags.clear();
+        self.is_whole |= other.is_whole || self.tags.len() > ALONE_MAX;
+        while self.tags.len() > NAMED_MAX {
+            self.tags.pop_first();
         }
     }
 }

@@ -84,7 +84,7 @@ mod tests {
 
     fn hint(repository: &str, tag: Option<&str>, trigger: Trigger) -> Hint {
         let tags = tag.into_iter().map(|tag| tag.parse().unwrap()).collect();
-        Hint { tags, ..Hint::whole(repository.parse().unwrap(), trigger) }
+        Hint { tags, is_whole: tag.is_none(), ..Hint::whole(repository.parse().unwrap(), trigger) }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -122,18 +122,24 @@ mod tests {
     }
 
     #[test]
-    fn joined_hints_name_every_tag_or_ask_for_a_listing() {
-        let joined = |tags: &[Option<&str>]| {
+    fn joined_hints_name_every_tag_and_ask_for_a_listing_if_one_did_or_for_many_tags() {
+        let check = |tags: &[Option<&str>], is_whole: bool, expected: &[&str]| {
             let queue = HintQueue::default();
             for tag in tags {
                 queue.push(hint("acme/web", *tag, Trigger::Webhook), at(0));
             }
-            queue.take_due(at(0))[0].tags.iter().map(ToString::to_string).collect::<Vec<_>>()
+            let joined = queue.take_due(at(0)).pop().unwrap();
+            assert_eq!(joined.tags.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{tags:?}");
+            assert_eq!(joined.is_whole, is_whole, "{tags:?}");
         };
-        assert_eq!(joined(&[Some("1.0.2"), Some("1.0.1"), Some("1.0.2")]), ["1.0.1", "1.0.2"]);
-        assert_eq!(joined(&[Some("1.0.2"), None, Some("1.0.1")]), [""; 0], "a look at everything stays one");
-        assert_eq!(joined(&[Some("1"), Some("1.2"), Some("1.2.3"), Some("latest")]).len(), 4);
-        assert_eq!(joined(&[Some("a"), Some("b"), Some("c"), Some("d"), Some("e"), Some("f")]), [""; 0]);
+        check(&[Some("1.0.2"), Some("1.0.1"), Some("1.0.2")], false, &["1.0.1", "1.0.2"]);
+        check(&[Some("1.0.2"), None, Some("1.0.1")], true, &["1.0.1", "1.0.2"]);
+        check(&[Some("1"), Some("1.2"), Some("1.2.3"), Some("latest")], false, &["1", "1.2", "1.2.3", "latest"]);
+        check(&[Some("a"), Some("b"), Some("c"), Some("d"), Some("e")], true, &["a", "b", "c", "d", "e"]);
+        let many: Vec<String> = (100..200).map(|number| number.to_string()).collect();
+        let (told, named): (Vec<_>, Vec<_>) =
+            (many.iter().map(|tag| Some(tag.as_str())).collect(), many.iter().map(String::as_str).collect());
+        check(&told, true, &named[68..]);
     }
 
     #[tokio::test]

@@ -113,7 +113,8 @@ impl World {
             self.tell(Fact::Twice { what: format!("a push to {} is told of", crate::history::short(repository.as_str())) });
         }
         for _ in 0..times {
-            let hint = Hint { tags: tag.into_iter().cloned().collect(), ..Hint::whole(repository.clone(), Trigger::Webhook) };
+            let whole = || Hint::whole(repository.clone(), Trigger::Webhook);
+            let hint = tag.map_or_else(whole, |tag| Hint::pushed(repository.clone(), tag.clone()));
             let wait = self.between(Duration::from_millis(10), Duration::from_secs(5));
             self.after(wait, move |world| world.wanted.push_back(Wanted::Hint(hint)));
         }

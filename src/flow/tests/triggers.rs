@@ -68,7 +68,6 @@ fn an_order_decides_for_it() {
 #[test]
 fn a_delivery_that_met_a_poll_in_the_queue_decides_for_it() {
     let mut world = world();
-    // The poll asks for a whole listing, so the tag is not named any more.
     let joined = world.observation(REPOSITORY, Trigger::Poll, &[("1.0.1", "1.0.1")]);
     world.observed(Observation { is_told: true, ..joined });
     assert_eq!(world.held("a"), ["1.0.1"]);
