@@ -3,7 +3,7 @@
 //! ```text
 //! range       = all { "||" all }
 //! all         = comparator { ( "," | " " ) comparator }
-//! comparator  = [ "=" "!=" ">" ">=" "<" "<=" "~" "~>" "^" ] partial  |  partial " - " partial
+//! comparator  = [ "=" "!=" ">" ">=" "=>" "<" "<=" "=<" "~" "~>" "^" ] partial  |  partial " - " partial
 //! partial     = [ "v" ] ( number | "x" | "X" | "*" ) [ "." … [ "." … ] ] [ "-" suffix ] [ "+" metadata ]
 //! ```
 //!
@@ -157,10 +157,12 @@ enum Operator {
 
 impl Operator {
     /// The spellings, longer ones before their beginnings.
-    const SPELLINGS: [(&str, Self); 9] = [
+    const SPELLINGS: [(&str, Self); 11] = [
         ("!=", Self::NotEqual),
         (">=", Self::AtLeast),
+        ("=>", Self::AtLeast),
         ("<=", Self::AtMost),
+        ("=<", Self::AtMost),
         ("~>", Self::Tilde),
         ("=", Self::Equal),
         (">", Self::Above),

@@ -69,7 +69,7 @@ fn comparisons_take_partial_versions_as_npm_and_helm_do() {
 
 #[test]
 fn comma_and_space_mean_and_two_bars_mean_or() {
-    for range in [">=1.2, <2", ">=1.2 <2", ">= 1.2 , < 2", ">=1.2,<2", "  >=1.2   <2.0.0  "] {
+    for range in [">=1.2, <2", "=>1.2, <2", ">=1.2, =<1", ">=1.2 <2", ">= 1.2 , < 2", ">=1.2,<2", "  >=1.2   <2.0.0  "] {
         check(range, &["1.2.0", "1.9.9"], &["1.1.9", "2.0.0", "2.0.0-rc.1"]);
     }
     check("^1 || ^3", &["1.5.0", "3.0.0"], &["2.0.0", "4.0.0"]);
@@ -119,7 +119,7 @@ fn what_is_no_range_is_refused_with_the_place() {
         refused(range, &Missing);
     }
     for word in
-        ["latest", "minor", "1.2.3.4", "1.2.", "1.a", "V1", "x.1", "1.x.3", "1.2.3-", "1.2.3-a_b", "1|2", "==1", "=>1", "<>1", "^^1", "vv1"]
+        ["latest", "minor", "1.2.3.4", "1.2.", "1.a", "V1", "x.1", "1.x.3", "1.2.3-", "1.2.3-a_b", "1|2", "==1", "<>1", "^^1", "vv1"]
     {
         assert!(matches!(Range::parse(word), Err(Version(_))), "{word}");
     }
