@@ -94,7 +94,8 @@ async fn changes_are_known_and_told() {
     cluster.kube.apply(deployment("web", "nginx:1.25", &managed())).unwrap();
     let watching = Watching::start(&cluster, &Scope::All);
     watching.filled().await;
-    assert_eq!(timeout(DEADLINE, watching.watches.changed()).await.unwrap(), [id("web")]);
+    let changes = timeout(DEADLINE, watching.watches.changed()).await.unwrap();
+    assert_eq!((changes.workloads, changes.repositories), ([id("web")].into(), ["nginx".parse().unwrap()].into()));
 
     cluster.kube.apply(deployment("api", "nginx:1.26", &managed())).unwrap();
     cluster.kube.apply(deployment("web", "nginx:1.27", &managed())).unwrap();

@@ -138,9 +138,9 @@ impl Agent {
             tokio::select! { biased;
                 () = stop.cancelled() => break,
                 Some(envelope) = self.inbox.recv() => self.take(envelope, now),
-                ids = ports.workloads.changed() => {
-                    self.polls.reconcile(&ports.workloads.all(), ports.clock.now());
-                    self.handle(Message::Changed(ids));
+                changes = ports.workloads.changed() => {
+                    self.polls.follow(changes.repositories, |repository| ports.workloads.using(repository), ports.clock.now());
+                    self.handle(Message::Changed(changes.workloads.into_iter().collect()));
                 }
                 () = hints.pushed() => {}
                 () = sleep_until(&ports, wake) => self.wake(),
@@ -176,7 +176,10 @@ impl Agent {
                 match &message {
                     Message::Observed(observations) => self.note_looks(observations, now),
                     // An agent of a later term hears of no change of what was there before.
-                    Message::Loaded { .. } => self.polls.reconcile(&self.ports.workloads.all(), now),
+                    Message::Loaded { .. } => {
+                        let workloads = &self.ports.workloads;
+                        self.polls.follow(workloads.repositories(), |repository| workloads.using(repository), now);
+                    }
                     _ => {}
                 }
                 self.handle(message);

@@ -22,7 +22,7 @@ use crate::core::update::{
 };
 use crate::core::workload::{Container, Workload, WorkloadId, WorkloadKind};
 use crate::flow::commands::Command;
-use crate::ports::cluster::{Gone, Workloads};
+use crate::ports::cluster::{Changes, Gone, Workloads};
 use crate::ports::journal::{Kept, Records, Version};
 use crate::ports::registry::{Access, Registry, RegistryError};
 
@@ -61,7 +61,7 @@ impl Workloads for Shown {
         None
     }
     async fn filled(&self) {}
-    async fn changed(&self) -> Vec<WorkloadId> {
+    async fn changed(&self) -> Changes {
         futures::future::pending().await
     }
 }

@@ -1,5 +1,6 @@
 //! Reading workloads, setting images, reading rollouts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +51,17 @@ pub trait Workloads: Send + Sync {
     /// Waits until [`is_filled`](Self::is_filled).
     async fn filled(&self);
 
-    /// Waits until workloads were added, changed or removed since the last call, and gives their ids, each once. Cancelling the
-    /// wait loses nothing.
-    async fn changed(&self) -> Vec<WorkloadId>;
+    /// Waits until workloads were added, changed or removed since the last call. Cancelling the wait loses nothing.
+    async fn changed(&self) -> Changes;
+}
+
+/// What has changed of the managed workloads.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// The workloads that were added, changed or removed.
+    pub workloads: BTreeSet<WorkloadId>,
+    /// The repositories that these use, or used before.
+    pub repositories: BTreeSet<Repository>,
 }
 
 /// Something that does not work, and since when.

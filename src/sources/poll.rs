@@ -56,38 +56,28 @@ impl PollSchedule {
         Self { interval, plans: HashMap::new(), rounds: 0 }
     }
 
-    /// Takes up the workloads as they are now: each repository is looked at whenever one of its workloads asks for it, with
-    /// the shortest of their intervals; the ones nobody uses any more are dropped, and a known one keeps its next time unless a new one is sooner.
-    pub fn reconcile(&mut self, workloads: &[Arc<Workload>], now: Timestamp) {
-        let mut wanted: HashMap<Repository, Times> = HashMap::new();
-        for workload in workloads {
-            let Ok(directives) = &workload.directives else { continue };
-            for container in workload.containers.iter().filter(|container| directives.selection_of(container).is_some()) {
-                if let Ok(image) = container.image.parse::<ImageRef>() {
-                    let times = self.times_of(directives.watch_of(&container.name));
-                    wanted.entry(image.repository().clone()).or_default().add(times);
-                }
+    /// Takes up how these repositories are used now: each is looked at whenever one of the workloads in `using` asks for it, with the shortest of
+    /// their intervals; one that nobody uses any more is dropped, and a known one keeps its next time unless a new one is sooner.
+    pub fn follow(
+        &mut self,
+        repositories: impl IntoIterator<Item = Repository>,
+        using: impl Fn(&Repository) -> Vec<Arc<Workload>>,
+        now: Timestamp,
+    ) {
+        let mut arrived = Vec::new();
+        for repository in repositories {
+            match (self.times_of(&repository, &using(&repository)), self.plans.get_mut(&repository)) {
+                (None, _) => drop(self.plans.remove(&repository)),
+                (Some(times), None) => arrived.push((repository, times)),
+                (Some(times), Some(plan)) => plan.follow(times, share(&repository, 0), now),
             }
         }
-        self.plans.retain(|repository, _| wanted.contains_key(repository));
-        let arrived = wanted.keys().filter(|repository| !self.plans.contains_key(repository)).count();
-        let first_within = FIRST_WITHIN_EACH.saturating_mul(u32::try_from(arrived).unwrap_or(u32::MAX));
-        for (repository, times) in wanted {
+        let first_within = FIRST_WITHIN_EACH.saturating_mul(u32::try_from(arrived.len()).unwrap_or(u32::MAX));
+        for (repository, times) in arrived {
             let place = share(&repository, 0);
-            let plan = self.plans.entry(repository).or_insert_with(|| {
-                let next = after(now, times.interval.map_or(first_within, |interval| first_within.min(interval)).mul_f64(place));
-                Plan { times: Times::default(), next, failures: 0 }
-            });
-            // After a failure the registry may have asked to be left alone for longer.
-            if plan.failures == 0 {
-                let next = if plan.times == times {
-                    times.interval.map(|interval| after(now, interval))
-                } else {
-                    Some(times.next(now, 1.0, place))
-                };
-                plan.next = next.map_or(plan.next, |next| plan.next.min(next));
-            }
-            plan.times = times;
+            let first = after(now, times.interval.map_or(first_within, |interval| first_within.min(interval)).mul_f64(place));
+            let next = first.min(times.next(now, 1.0, place));
+            self.plans.insert(repository, Plan { times, next, failures: 0 });
         }
     }
 
@@ -133,11 +123,38 @@ impl PollSchedule {
         self.plans.values().map(|plan| plan.next).min()
     }
 
-    fn times_of(&self, watch: Watch) -> PollTimes {
+    /// When these workloads ask for the repository; `None` when none of them does.
+    fn times_of(&self, repository: &Repository, workloads: &[Arc<Workload>]) -> Option<Times> {
+        let mut wanted: Option<Times> = None;
+        for workload in workloads {
+            let Ok(directives) = &workload.directives else { continue };
+            for container in workload.containers.iter().filter(|container| directives.selection_of(container).is_some()) {
+                if container.image.parse::<ImageRef>().is_ok_and(|image| image.repository() == repository) {
+                    wanted.get_or_insert_default().add(self.asked(directives.watch_of(&container.name)));
+                }
+            }
+        }
+        wanted
+    }
+
+    fn asked(&self, watch: Watch) -> PollTimes {
         match watch.trigger {
             TriggerKind::Webhook => PollTimes::Every(WEBHOOK_ONLY),
             TriggerKind::Any | TriggerKind::Poll => watch.poll.unwrap_or(PollTimes::Every(self.interval)),
         }
+    }
+}
+
+impl Plan {
+    /// Takes up other times, or the same.
+    fn follow(&mut self, times: Times, place: f64, now: Timestamp) {
+        // After a failure the registry may have asked to be left alone for longer.
+        if self.failures == 0 {
+            let next =
+                if self.times == times { times.interval.map(|interval| after(now, interval)) } else { Some(times.next(now, 1.0, place)) };
+            self.next = next.map_or(self.next, |next| self.next.min(next));
+        }
+        self.times = times;
     }
 }
 
@@ -177,6 +194,8 @@ fn share(repository: &Repository, round: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use jiff::SignedDuration;
 
     use super::*;
@@ -199,8 +218,18 @@ mod tests {
 
     fn schedule(workloads: &[Arc<Workload>]) -> PollSchedule {
         let mut schedule = PollSchedule::new(INTERVAL);
-        schedule.reconcile(workloads, at(0));
+        follow(&mut schedule, workloads, at(0));
         schedule
+    }
+
+    /// These workloads have changed, and no others use their repositories.
+    fn follow(schedule: &mut PollSchedule, workloads: &[Arc<Workload>], now: Timestamp) {
+        let mut users: BTreeMap<Repository, Vec<Arc<Workload>>> = BTreeMap::new();
+        for workload in workloads {
+            let image: ImageRef = workload.containers[0].image.parse().unwrap();
+            users.entry(image.repository().clone()).or_default().push(Arc::clone(workload));
+        }
+        schedule.follow(users.keys().cloned(), |repository| users[repository].clone(), now);
     }
 
     fn names(due: &[Repository]) -> Vec<&str> {
@@ -282,9 +311,9 @@ mod tests {
     fn another_cron_expression_takes_effect_at_once() {
         let mut schedule = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 3 * * *")])]);
         schedule.take_due(at(1));
-        schedule.reconcile(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 1 * * *")])], at(10));
+        follow(&mut schedule, &[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 1 * * *")])], at(10));
         assert!(schedule.next_due().unwrap() <= at(3_600 + 300));
-        schedule.reconcile(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 1 * * *")])], at(3_590));
+        follow(&mut schedule, &[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 1 * * *")])], at(3_590));
         assert!(schedule.next_due().unwrap() <= at(3_600 + 300));
     }
 
@@ -293,10 +322,17 @@ mod tests {
         let mut schedule = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "1h")])]);
         assert_eq!(schedule.take_due(at(1)).len(), 1);
         let faster = workload("a", "acme/web:1", &[("skeg.dev/poll", "1m")]);
-        schedule.reconcile(&[faster], at(10));
+        follow(&mut schedule, &[faster], at(10));
         assert!(schedule.next_due().unwrap() <= at(70));
-        schedule.reconcile(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "nonsense")])], at(20));
+        follow(&mut schedule, &[workload("a", "acme/web:1", &[("skeg.dev/poll", "nonsense")])], at(20));
         assert_eq!(schedule.next_due(), None, "a workload with a mistake is held");
+    }
+
+    #[test]
+    fn a_repository_that_nobody_uses_any_more_is_dropped_and_the_others_keep_their_times() {
+        let mut schedule = schedule(&[workload("a", "acme/web:1", &[]), workload("b", "acme/api:1", &[])]);
+        schedule.follow(["acme/web".parse().unwrap()], |_| Vec::new(), at(0));
+        assert_eq!(names(&schedule.take_due(at(1))), ["acme/api"]);
     }
 
     #[test]
@@ -325,7 +361,7 @@ mod tests {
         let mut schedule = schedule(std::slice::from_ref(&web));
         schedule.take_due(at(1));
         schedule.failed(&"acme/web".parse().unwrap(), at(1), Some(Duration::from_hours(1)));
-        schedule.reconcile(&[web], at(2));
+        follow(&mut schedule, &[web], at(2));
         assert_eq!(schedule.next_due(), Some(at(3_601)));
     }
 }

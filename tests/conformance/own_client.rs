@@ -135,9 +135,9 @@ async fn workloads_are_watched(scope: &Scope) {
     let seen = async {
         watches.filled().await;
         assert_eq!((watches.all().len(), watches.unmanaged()), (1, 1));
-        assert_eq!(watches.changed().await, std::slice::from_ref(&id));
+        assert_eq!(watches.changed().await.workloads, [id.clone()].into());
         scope.server.delete(&scope.deployment("web")).await.is(200);
-        assert_eq!(watches.changed().await, std::slice::from_ref(&id));
+        assert_eq!(watches.changed().await.workloads, [id.clone()].into());
         assert_eq!(watches.get(&id), None);
     };
     let ended = async {

@@ -25,7 +25,7 @@ use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recor
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
-use skeg::ports::cluster::{Cluster, ClusterError, Gone, ImagePatch, Reading, Workloads};
+use skeg::ports::cluster::{Changes, Cluster, ClusterError, Gone, ImagePatch, Reading, Workloads};
 use skeg::ports::events::{Events, Told};
 use skeg::ports::git::{Git, GitEdit, GitError, GitOutcome};
 use skeg::ports::journal::{Journal, Kept, Records, Unreadable, Version};
@@ -228,10 +228,10 @@ impl Workloads for Outside {
         self.state.lock().unwrap().unwatched.map(|since| Gone { since, why: "Deployments are not followed".to_owned() })
     }
     async fn filled(&self) {}
-    async fn changed(&self) -> Vec<WorkloadId> {
+    async fn changed(&self) -> Changes {
         let is_new = !std::mem::replace(&mut self.state.lock().unwrap().was_told, true);
         if is_new {
-            return vec![self.workload().id];
+            return Changes { workloads: [self.workload().id].into(), repositories: self.repositories().into_iter().collect() };
         }
         std::future::pending().await
     }

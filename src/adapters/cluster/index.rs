@@ -15,6 +15,7 @@ use crate::core::image::{ImageRef, Repository};
 use crate::core::interned::Interned;
 use crate::core::patch::Reading;
 use crate::core::workload::{ById, OfKeel, Pulls, Workload, WorkloadId};
+use crate::ports::cluster::Changes;
 
 /// What is known of the workloads.
 #[derive(Debug, Default)]
@@ -33,8 +34,8 @@ pub(super) struct Index {
     unmanaged: BTreeMap<u64, Seen>,
     /// The present round of each scope; each listing begins a new one.
     rounds: Vec<u32>,
-    /// Ids of what changed and was not fetched yet.
-    changed: BTreeSet<WorkloadId>,
+    /// What changed and was not fetched yet.
+    changed: Changes,
 }
 
 /// How a managed workload was seen last. Its resource version moves with every write to it, most of which change nothing here.
@@ -121,9 +122,10 @@ impl Index {
         workload.pulls = workload.pulls.map(|pulls| self.pulls.share(pulls));
         let workload = ById(Arc::new(workload));
         for repository in repositories(&workload.0) {
+            self.changed.repositories.insert(repository.clone());
             self.by_repository.entry(repository).or_default().insert(workload.clone());
         }
-        self.changed.insert(workload.0.id.clone());
+        self.changed.workloads.insert(workload.0.id.clone());
         self.managed.insert(workload, last);
     }
 
@@ -209,15 +211,16 @@ impl Index {
         self.unmanaged.len()
     }
 
-    /// The workloads that were added, changed or removed since the last call, each once.
-    pub(super) fn take_changed(&mut self) -> Vec<WorkloadId> {
-        std::mem::take(&mut self.changed).into_iter().collect()
+    /// What was added, changed or removed since the last call.
+    pub(super) fn take_changed(&mut self) -> Changes {
+        std::mem::take(&mut self.changed)
     }
 
     fn forget(&mut self, id: &WorkloadId) -> Option<(ById, Last)> {
         let (known, last) = self.managed.remove_entry(id)?;
-        self.changed.insert(id.clone());
+        self.changed.workloads.insert(id.clone());
         for repository in repositories(&known.0) {
+            self.changed.repositories.insert(repository.clone());
             if let Some(users) = self.by_repository.get_mut(&repository) {
                 users.remove(id);
                 if users.is_empty() {
@@ -283,7 +286,7 @@ mod tests {
     }
 
     fn changed(index: &mut Index) -> Vec<String> {
-        index.take_changed().iter().map(|id| id.name.to_string()).collect()
+        index.take_changed().workloads.iter().map(|id| id.name.to_string()).collect()
     }
 
     fn names(workloads: &[Arc<Workload>]) -> Vec<String> {
@@ -292,6 +295,19 @@ mod tests {
 
     fn repository(text: &str) -> Repository {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_change_tells_the_repositories_of_before_and_after() {
+        let mut index = Index::new(1);
+        let touched = |index: &mut Index| index.take_changed().repositories.iter().map(|one| one.path().to_owned()).collect::<Vec<_>>();
+        apply(&mut index, 0, "web", &["acme/web:1", "acme/proxy:1"]);
+        apply(&mut index, 0, "api", &["acme/api:1"]);
+        assert_eq!(touched(&mut index), ["acme/api", "acme/proxy", "acme/web"]);
+        apply(&mut index, 0, "web", &["acme/shop:1", "acme/proxy:1"]);
+        assert_eq!(touched(&mut index), ["acme/proxy", "acme/shop", "acme/web"]);
+        index.delete(&id("web"));
+        assert_eq!(touched(&mut index), ["acme/proxy", "acme/shop"]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::core::image::Repository;
 use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId, WorkloadKind};
 use crate::ports::clock::Clock;
-use crate::ports::cluster::{Gone, Reading, Workloads};
+use crate::ports::cluster::{Changes, Gone, Reading, Workloads};
 
 /// How long the server is asked to keep one watch open, in seconds. Short, so that a connection that died without a word is found
 /// within about this; the price is one cheap request each time.
@@ -330,10 +330,10 @@ impl Workloads for Watches {
         }
     }
 
-    async fn changed(&self) -> Vec<WorkloadId> {
+    async fn changed(&self) -> Changes {
         loop {
             let changed = self.state().index.take_changed();
-            if !changed.is_empty() {
+            if !changed.workloads.is_empty() {
                 return changed;
             }
             self.changed.notified().await;

@@ -11,7 +11,7 @@ use skeg::core::image::{ImageRef, Repository};
 use skeg::core::schedule::after;
 use skeg::core::update::Mark;
 use skeg::core::workload::{Workload, WorkloadId};
-use skeg::ports::cluster::{Gone, Reading, Workloads};
+use skeg::ports::cluster::{Changes, Gone, Reading, Workloads};
 use tokio::sync::Notify;
 
 use super::World;
@@ -33,7 +33,7 @@ pub struct Watch {
     is_filled: bool,
     is_broken: bool,
     shown: BTreeMap<WorkloadId, Shown>,
-    changed: BTreeSet<WorkloadId>,
+    changed: Changes,
     /// The last event arrives then; later ones do not overtake it.
     last: Timestamp,
     /// What arrived while the process was frozen.
@@ -51,7 +51,7 @@ struct Shown {
 impl Watch {
     /// An event that was taken comes once more: nothing differs, and whoever is told of changes is told again.
     fn take_again(&mut self, id: &WorkloadId) {
-        self.changed.insert(id.clone());
+        self.changed.workloads.insert(id.clone());
         self.notify.notify_one();
     }
 
@@ -62,13 +62,14 @@ impl Watch {
             generation: object.generation,
         });
         let managed = |shown: Option<&Shown>| shown.and_then(|shown| shown.workload.clone());
-        let is_news = managed(self.shown.get(id)) != managed(shown.as_ref());
+        let (before, after) = (managed(self.shown.get(id)), managed(shown.as_ref()));
         match shown {
             Some(shown) => drop(self.shown.insert(id.clone(), shown)),
             None => drop(self.shown.remove(id)),
         }
-        if is_news {
-            self.changed.insert(id.clone());
+        if before != after {
+            self.changed.workloads.insert(id.clone());
+            self.changed.repositories.extend(before.iter().chain(&after).flat_map(repositories));
             self.notify.notify_one();
         }
     }
@@ -197,6 +198,11 @@ impl Link {
     }
 }
 
+fn repositories(workload: &Arc<Workload>) -> impl Iterator<Item = Repository> {
+    let images = workload.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
+    images.map(|image| image.repository().clone())
+}
+
 #[async_trait]
 impl Workloads for Link {
     fn get(&self, id: &WorkloadId) -> Option<Arc<Workload>> {
@@ -235,10 +241,7 @@ impl Workloads for Link {
     }
 
     fn repositories(&self) -> Vec<Repository> {
-        let all = self.all();
-        let images = all.iter().flat_map(|workload| &workload.containers).filter_map(|one| one.image.parse::<ImageRef>().ok());
-        let repositories: BTreeSet<Repository> = images.map(|image| image.repository().clone()).collect();
-        repositories.into_iter().collect()
+        self.all().iter().flat_map(repositories).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn knows(&self, _: &str) -> bool {
@@ -260,12 +263,12 @@ impl Workloads for Link {
         }
     }
 
-    async fn changed(&self) -> Vec<WorkloadId> {
+    async fn changed(&self) -> Changes {
         loop {
             let notify = self.watched(|watch| Arc::clone(&watch.notify));
             let changed = std::mem::take(&mut self.world.lock().replicas[self.process.replica].watch.changed);
-            if !changed.is_empty() {
-                return changed.into_iter().collect();
+            if !changed.workloads.is_empty() {
+                return changed;
             }
             notify.notified().await;
         }
