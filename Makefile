@@ -4,11 +4,13 @@
 #                  SKEG_TEST_KILLS, SKEG_TEST_SEED, SKEG_TEST_QUIET (seconds), SKEG_TEST_HANDOVERS, SKEG_TEST_STARTS and
 #                  SKEG_TEST_STOPPED (seconds) say how often, when and for how long.
 # make simulate    searches simulated worlds for a broken promise, for two minutes: make simulate [FOR=seconds] [FROM=seed]
+# make fuzz        searches for a text that a reader of foreign texts breaks at, for a minute: make fuzz [FOR=seconds] [TARGET=name] [SEED=n].
+#                  Targets are the files of src/fuzz; without one they share the time. What fails is saved and printed.
 #
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
 # With SKEG_TEST_REQUIRE=1 it is an error instead.
 
-.PHONY: test test-long simulate needs controlplane
+.PHONY: test test-long simulate fuzz needs controlplane
 
 # Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
 test: needs controlplane
@@ -22,6 +24,10 @@ test-long: needs controlplane
 
 simulate:
 	cargo test --locked --test simulation -- search $${FOR:-120} $${FROM:-1}
+
+fuzz:
+	SKEG_FUZZ_SECONDS=$${FOR:-60} SKEG_FUZZ_SEED=$${SEED:-1} SKEG_FUZZ_TARGET=$$TARGET \
+	    cargo test --locked --lib fuzz:: -- --nocapture --test-threads=1
 
 # The real servers: a registry, a Git server, and the clients that talk to them.
 needs:

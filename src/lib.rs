@@ -7,6 +7,8 @@ pub mod core;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod flow;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod metrics;
 pub mod ports;

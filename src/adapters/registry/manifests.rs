@@ -141,7 +141,7 @@ fn announced(headers: &HeaderMap) -> Option<Digest> {
 }
 
 /// The digest of the body, if the body is a manifest: the page of a captive portal has a hash as well.
-fn hashed(answer: &Answer) -> Result<Digest, &'static str> {
+pub(crate) fn hashed(answer: &Answer) -> Result<Digest, &'static str> {
     manifest_type(answer)?;
     match serde_json::from_slice(&answer.body) {
         Ok(Manifest { schema_version: 2 }) => {}
@@ -152,7 +152,7 @@ fn hashed(answer: &Answer) -> Result<Digest, &'static str> {
 }
 
 /// The members of an index, whose bytes must be the ones that were asked for: they decide which images pass for approved.
-fn members(answer: &Answer, digest: &Digest) -> Result<Option<ImageIndex>, &'static str> {
+pub(crate) fn members(answer: &Answer, digest: &Digest) -> Result<Option<ImageIndex>, &'static str> {
     if ![OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE].contains(&manifest_type(answer)?) {
         return Ok(None);
     }

@@ -18,7 +18,7 @@
 //! Nothing is retried here except what belongs to one question: a new token after a 401, and a short `Retry-After`. When to
 //! ask again is the schedule's business.
 
-mod auth;
+pub(crate) mod auth;
 mod built;
 mod docker_config;
 mod entries;
@@ -26,12 +26,12 @@ mod greeting;
 mod identity;
 mod kept;
 mod logins;
-mod manifests;
+pub(crate) mod manifests;
 mod pacing;
 mod pulls;
 mod refusal;
 mod request;
-mod tags;
+pub(crate) mod tags;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -74,7 +74,8 @@ impl FromStr for Repository {
             Some((first, rest)) if is_host(first) => (first.to_ascii_lowercase(), rest),
             _ => (DOCKER_HUB.to_owned(), text),
         };
-        if !is_registry(&registry) {
+        // In lower case a host of one word would be read as the first part of a Docker Hub name.
+        if !is_registry(&registry) || !is_host(&registry) {
             return Err(RepositoryError::Registry);
         }
         let is_hub = registry == DOCKER_HUB || DOCKER_HUB_ALIASES.contains(&registry.as_str());
@@ -84,7 +85,9 @@ impl FromStr for Repository {
         }
         let official = if is_hub && !path.contains('/') { "library/" } else { "" };
         let registry_length = u16::try_from(registry.len()).map_err(|_| RepositoryError::TooLong)?;
-        Ok(Self { text: format!("{registry}/{official}{path}").into(), registry_length })
+        let text = format!("{registry}/{official}{path}");
+        // The normal form names what was left out, and must be read as itself.
+        if text.len() > LENGTH_MAX { Err(RepositoryError::TooLong) } else { Ok(Self { text: text.into(), registry_length }) }
     }
 }
 
@@ -186,5 +189,8 @@ mod tests {
             check(bad, None);
         }
         check(&format!("ghcr.io/{}", "a".repeat(600)), None);
+        // Only the normal form is too long.
+        check(&"a".repeat(512), None);
+        check("Acme/api", None);
     }
 }

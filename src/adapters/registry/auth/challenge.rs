@@ -14,7 +14,7 @@ const PARAMETER_LENGTH_MAX: usize = 1024;
 
 /// One way in.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     /// User and password with each request.
     Basic,
     /// A token of a token server.
@@ -23,7 +23,7 @@ pub(super) enum Challenge {
 
 /// Which token is wanted, and who gives it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Bearer {
+pub(crate) struct Bearer {
     /// The token server.
     pub realm: Url,
     /// The name the registry has there.
@@ -35,7 +35,7 @@ pub(super) struct Bearer {
 impl Bearer {
     /// With the scope filled in that every registry understands, where the challenge has none. The version check is of no repository: what
     /// its challenge names is an example.
-    pub fn for_purpose(&self, target: &Target<'_>, purpose: Purpose) -> Self {
+    pub(in crate::adapters::registry) fn for_purpose(&self, target: &Target<'_>, purpose: Purpose) -> Self {
         let pull = || format!("repository:{}:pull", target.path());
         let scope = (purpose != Purpose::Version).then(|| self.scope.clone().unwrap_or_else(pull));
         Self { scope, ..self.clone() }
@@ -43,7 +43,7 @@ impl Bearer {
 }
 
 /// The best challenge of an answer: a token before a password, as it says less about its owner. `None` if none is understood.
-pub(super) fn read(headers: &HeaderMap) -> Option<Challenge> {
+pub(crate) fn read(headers: &HeaderMap) -> Option<Challenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let challenges: Vec<_> = values.filter_map(|value| parse_challenges(value).ok()).flatten().take(CHALLENGES_READ_MAX).collect();
     if let Some(bearer) = challenges.iter().find_map(bearer) {

@@ -6,7 +6,7 @@
 //! (or to any realm of a registry that is `insecure`), never along a redirect to a further origin, and only the login that is configured
 //! for that registry and granted to the namespace.
 
-mod challenge;
+pub(crate) mod challenge;
 mod scopes;
 mod token;
 mod token_cache;

@@ -8,7 +8,7 @@ use crate::adapters::fetch::same_origin;
 
 /// Why the next page is not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LinkError {
+pub(crate) enum LinkError {
     /// It lies at another host, port or protocol: a login must not go there, and its tags would not be this registry's.
     #[error("links to another origin")]
     ForeignOrigin,
@@ -18,7 +18,7 @@ pub(super) enum LinkError {
 }
 
 /// The next page of the answer that came from `here`; `None` when this was the last.
-pub(super) fn next(headers: &HeaderMap, here: &Url) -> Result<Option<Url>, LinkError> {
+pub(crate) fn next(headers: &HeaderMap, here: &Url) -> Result<Option<Url>, LinkError> {
     let mut values = headers.get_all(LINK).iter();
     let found = values.find_map(|value| match value.to_str() {
         Ok(value) => next_reference(value).map(Ok),

@@ -3,8 +3,8 @@
 //! Source: OCI distribution specification 1.1, "Listing Tags". A listing from which a page is missing could make an older tag look
 //! like the newest, so a page that fails, is cut, or is not what it should be fails the whole listing.
 
-mod link;
-mod page;
+pub(crate) mod link;
+pub(crate) mod page;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -10,11 +10,11 @@ use crate::core::image::Tag;
 
 /// The most names in one page; also the most tags of a repository. A repository that gets a tag each minute has a hundred
 /// thousand after ten weeks, and then it is time to delete some; twice that still fits in memory for a handful of repositories.
-pub(super) const TAGS_MAX: usize = 200_000;
+pub(crate) const TAGS_MAX: usize = 200_000;
 
 /// What a page holds.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// The tags, in the registry's order.
     pub tags: Vec<Tag>,
     /// How many names were left out because they are no tags.
@@ -23,7 +23,7 @@ pub(super) struct Page {
 
 /// Why a text is no page. The message repeats nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PageError {
+pub(crate) enum PageError {
     /// Not JSON, or nested deeper than 128 levels.
     #[error("is not JSON (line {line}, column {column})")]
     Syntax {
@@ -51,7 +51,7 @@ struct Body {
 }
 
 /// Reads a page.
-pub(super) fn read(body: &[u8]) -> Result<Page, PageError> {
+pub(crate) fn read(body: &[u8]) -> Result<Page, PageError> {
     let Body { tags: page } = serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Eof => PageError::Truncated,
         Category::Data => PageError::Shape,
