@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::{self, Event};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::answer;
 use super::{PAGE, Watches};
@@ -19,6 +19,10 @@ const WELL_AFTER: Duration = Duration::from_secs(25);
 const LIST_EVERY: Duration = Duration::from_mins(30);
 /// The time that each page of a listing pays for: a large cluster is listed more seldom, so that this makes 20 requests an hour at most.
 const A_PAGE_LASTS: Duration = Duration::from_mins(3);
+
+/// The least time between two readings beside the stream: whoever may write to a Namespace could write to it without end, and the stream stands
+/// still meanwhile.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// What a stream is doing, which says how long its next event may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,18 +60,23 @@ impl Watches {
     ) {
         let place = follower.stream();
         let (begun, mut listed) = (Instant::now(), 0);
-        let mut doing = Doing::Listing;
+        let (mut doing, mut next_reading) = (Doing::Listing, begun);
         loop {
             let limit = match doing {
                 Doing::Listing => Instant::now() + PAGE_DEADLINE,
                 Doing::Recovering => Instant::now() + WELL_AFTER,
                 Doing::Following => begun + list_after(listed),
             };
+            let is_due = async {
+                sleep_until(next_reading).await;
+                follower.due().await;
+            };
             let next = tokio::select! { biased;
-                () = follower.due(), if doing == Doing::Following => None,
+                () = is_due, if doing == Doing::Following => None,
                 next = timeout_at(limit, stream.next()) => Some(next),
             };
             let Some(next) = next else {
+                next_reading = Instant::now() + READ_AGAIN_EVERY;
                 match follower.read_again().await {
                     Some(Ok(())) => continue,
                     Some(Err(error)) => {
