@@ -88,7 +88,7 @@ impl Skeg {
         let tasks = Arc::new(Tasks::default());
         let api = ApiServer::connect(&adapt::connection(&config)).await.context("[cluster]")?;
         let scope = adapt::scope(&config);
-        let watches = Arc::new(Watches::new(&scope, adapt::defaults(&config), Arc::clone(&clock)));
+        let watches = Arc::new(Watches::new(&scope, config.defaults(), Arc::clone(&clock)));
         let slack = config.slack.as_ref().map(|section| Slack::new(adapt::slack(section), Arc::clone(&clock))).transpose()?.map(Arc::new);
         let approver = approver.or_else(|| slack.clone().map(|slack| slack as Arc<dyn Approver>));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);
@@ -318,7 +318,12 @@ fn parts(config: &Config, ports: &Arc<Ports>, watches: &Arc<Watches>, slack: Opt
         watches: watches.states().iter().map(adapt::watch).collect(),
         remotes: remotes.iter().map(|name| remote(name, &ports)).collect(),
         receivers: receivers.iter().map(receiver).collect(),
-        degraded: slack.as_ref().map(|slack| slack.troubles()).unwrap_or_default().into_iter().map(away).collect(),
+        degraded: watches
+            .mistakes()
+            .into_iter()
+            .map(adapt::wrong_namespace)
+            .chain(slack.as_ref().map(|slack| slack.troubles()).unwrap_or_default().into_iter().map(away))
+            .collect(),
     })
 }
 

@@ -73,7 +73,7 @@ fn the_example_as_it_is_equals_the_defaults() {
 fn the_example_with_everything_switched_on_is_a_configuration() {
     for with_alternatives in [false, true] {
         let config = read(&uncommented(with_alternatives)).unwrap();
-        assert_eq!((config.registries.len(), config.remotes.len(), config.receivers.len()), (3, 3, 3));
+        assert_eq!((config.registries.len(), config.remotes.len(), config.rules.len(), config.receivers.len()), (3, 3, 2, 3));
         assert!(config.server.token.is_some());
         // Nobody has the example's secrets; each is told and closes something.
         assert_eq!(config.warnings.len(), 11, "{:?}", config.warnings);
@@ -124,7 +124,7 @@ fn the_example_misses_no_setting_and_explains_each_once() {
             assert!(explained.contains(&(*section, *key)), "{section}.{key} has no comment");
         }
     }
-    let sections = "approvals cluster git history keel limits poll registries registry server settle slack telemetry webhook";
+    let sections = "approvals cluster git history keel limits poll registries registry rule server settle slack telemetry webhook";
     assert_eq!(shown.keys().copied().collect::<Vec<_>>().join(" "), sections);
 }
 
@@ -157,6 +157,67 @@ fn what_a_registry_cannot_be_reached_by_is_told() {
 }
 
 #[test]
+fn what_cannot_stand_in_a_rule_is_told_all_at_once() {
+    check(
+        "[[rule]]\nname = '2nd'\nkinds = ['Pod']\nnames = ['Web', 'web-*']\nimages = ['acme/*']\nlabels = { 'a b' = 'x', tier = 'a b' }\ncontainers = []\n\
+         directives = { polcy = 'minor', 'policy.api' = 'minor', window = 'always', approvals = 1.5, pin = 'sha', git = 'infra' }\n",
+        &[
+            "skeg.toml:2:8: rule[0].name: \"2nd\": not a name; write letters, digits and hyphens, a letter first",
+            "skeg.toml:3:10: rule[0].kinds: \"Pod\": not a kind that this version updates; write \"Deployment\"",
+            "skeg.toml:4:10: rule[0].names: \"Web\": not a pattern for names: expected lower-case letters, digits, hyphens, dots, * and ?; write names, such as \"web\" or \"web-*\"",
+            "skeg.toml:5:11: rule[0].images: \"acme/*\": not a pattern for repositories with their registry; write a repository with its registry, such as \"ghcr.io/acme/*\" or \"docker.io/library/nginx\"",
+            "skeg.toml:6:12: rule[0].labels.a b: not the key of a label; write it as in \"app.kubernetes.io/part-of\" = \"shop\"",
+            "skeg.toml:6:32: rule[0].labels.tier: not the value of a label; write it as in \"app.kubernetes.io/part-of\" = \"shop\"",
+            "skeg.toml:7:14: rule[0].containers: selects nothing; remove the line to select all, or the rule",
+            "skeg.toml:8:16: rule[0].directives.polcy: there is no such directive; did you mean policy?",
+            "skeg.toml:8:33: rule[0].directives.policy.api: ends in a container, as only annotations do; select the container with containers = [\"…\"]",
+            "skeg.toml:8:57: rule[0].directives.window: this version of skeg does not have this directive yet; remove it",
+            "skeg.toml:8:88: rule[0].directives.approvals: is a number with a fraction; write a text in quotes",
+            "skeg.toml:8:99: rule[0].directives.pin: `sha` is none of tag, digest; write it as in an annotation",
+            "skeg.toml:8:112: rule[0].directives.git: no Git remote `infra` is configured; write it as in an annotation",
+        ],
+    );
+    check("[[rule]]", &["skeg.toml:1:1: rule[0].directives: is missing; write what it says, such as { policy = \"semver:^1\" }"]);
+    check(
+        "[[rule]]\ndirectives = {}",
+        &["skeg.toml:2:14: rule[0].directives: says nothing; write what it says, such as { policy = \"semver:^1\" }"],
+    );
+    check(
+        "[[rule]]\nname = 'a'\ndirectives = { pause = true }\n[[rule]]\nname = 'a'\ndirectives = { pause = false }",
+        &["skeg.toml:5:8: rule[1].name: another rule is called a too; give each rule its own name"],
+    );
+}
+
+#[test]
+fn only_what_is_more_or_less_can_be_enforced() {
+    let rule = |directives: &str| format!("[[rule]]\nenforce = true\ndirectives = {{ {directives} }}");
+    check(
+        &rule("min-age = '2h'"),
+        &["skeg.toml:3:16: rule[0].directives.min-age: this version of skeg does not have this directive yet; remove it"],
+    );
+    check(
+        &rule("policy = 'minor', approvals = 2"),
+        &[
+            "skeg.toml:3:16: rule[0].directives.policy: cannot be enforced: only of approvals, approvers, min-age, window, signed-by is it said what is more; write it into a rule without enforce",
+        ],
+    );
+    let config = read(&rule("approvals = 2, approvers = ['user:ann', 'user:bob']")).unwrap();
+    let bounds = config.rules[0].bounds.as_ref().unwrap();
+    assert_eq!((bounds.approvals, bounds.approvers.as_ref().unwrap().len(), &*config.rules[0].place), (2, 2, "1"));
+    let warned = |text: &str| read(text).unwrap().warnings.iter().map(|problem| problem.key.clone()).collect::<Vec<_>>();
+    assert_eq!(warned(&rule("approvers = 'slack:U1'")), ["rule[0].directives.approvers"]);
+    assert_eq!(warned(&rule("approvers = 'group:leads'")), ["rule[0].directives"]);
+}
+
+/// A remote may be declared below the rules that name it.
+#[test]
+fn a_rule_may_name_any_remote_of_the_file() {
+    let text =
+        "[[rule]]\ndirectives = { git = 'infra:apps' }\n[[git]]\nname = 'infra'\nurl = 'https://git.example.com/x'\nnamespaces = ['*']";
+    assert_eq!(read(text).unwrap().rules.len(), 1);
+}
+
+#[test]
 fn a_syntax_error_is_told_with_line_and_column() {
     check("[poll]\ninterval = \"5m\n", &["skeg.toml:2:15: invalid basic string, expected `\"`"]);
     check("[poll]\ninterval = \"5m\"\ninterval = \"6m\"", &["skeg.toml:3:1: duplicate key"]);
@@ -172,7 +233,7 @@ fn every_mistake_is_told_at_once_in_the_order_of_the_file() {
             "skeg.toml:3:10: server.listen: is a whole number; write a text in quotes",
             "skeg.toml:6:12: poll.interval: \"5 minutes\": not a duration: expected whole numbers with a unit each, longest unit first, such as 10s, 5m, 1h30m or 30d; write it as in \"5m\"",
             "skeg.toml:9:13: limits.in_flight: 0 is out of range; write a number from 1 to 1000",
-            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, keel, poll, settle, limits, registries, registry, approvals, slack, git, webhook, history, telemetry",
+            "skeg.toml:11:2: nonsense: there is no such section; known are: server, cluster, keel, poll, settle, limits, registries, registry, approvals, slack, git, rule, webhook, history, telemetry",
             "skeg.toml:13:2: signer: is not available in this version; remove the section",
         ],
     );

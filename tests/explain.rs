@@ -273,3 +273,86 @@ async fn files_alone_are_enough() {
         assert_eq!(skeg(None, wrong).await.status.code(), Some(2), "{wrong:?}");
     }
 }
+
+/// SE-02: the login of the registry is granted to one namespace. Another one that names the same repository is shown none of its tags, whoever
+/// asked a moment before.
+#[tokio::test]
+async fn tags_of_a_repository_that_the_namespace_may_not_use_are_not_shown() {
+    let access = Access::Basic(Login::new("robot", "s3cret"));
+    let agent = Agent::start(Setup { access, ..Setup::at_once() }.without_polls()).await;
+    agent.push("shop/web", "1.0.1-internal");
+    agent.push("shop/web", "2.0.0");
+    agent.stage.kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}})).unwrap();
+    let mut curious = Workload::new("web", "shop/web", "1.0.0").object(&agent.stage.registry.address().to_string());
+    curious["metadata"]["namespace"] = "elsewhere".into();
+    agent.stage.kube.apply(curious).unwrap();
+    let is_known = async || {
+        let images = agent.get("/v1/images").await;
+        let known = images["images"].as_array().unwrap().iter().find(|image| image["workload"]["namespace"] == "elsewhere");
+        known.is_some_and(|image| image["state"] == "degraded")
+    };
+    agent.until("the other workload was looked at", is_known).await;
+    let granted = agent.get(WEB).await;
+    assert!(verdicts(&granted).contains_key("2.0.0"), "{granted:#}");
+    let refused = agent.get("/v1/explain/elsewhere/Deployment/web").await;
+    let web = &refused["containers"][0];
+    assert!(text(web, "/errors/0").contains("not authorised"), "{refused:#}");
+    assert_eq!((&web["access"], &web["tags"], &web["groups"]), (&json!("no credential"), &json!(0), &json!([])));
+    let images = agent.get("/v1/images").await["images"].as_array().unwrap().clone();
+    let of_other = images.iter().find(|image| image["workload"]["namespace"] == "elsewhere").unwrap();
+    for told in [refused.to_string(), of_other.to_string()] {
+        assert!(!told.contains("internal") && !told.contains("2.0.0") && !told.contains("s3cret"), "{told}");
+    }
+}
+
+const RULES: &str = r#"
+[poll]
+interval = "7m"
+
+[[rule]]
+name = "production"
+labels = { tier = "production" }
+enforce = true
+directives = { approvals = 2 }
+
+[[rule]]
+images = ["ghcr.io/acme/*"]
+directives = { policy = "minor" }
+"#;
+
+const WITH_NAMESPACE: &str = r#"apiVersion: v1
+kind: Namespace
+metadata: {name: shop, annotations: {skeg.dev/approvals: "1", skeg.dev/ignore-tags: "glob:1.2*"}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop, labels: {tier: production}}
+spec: {template: {spec: {containers: [{name: web, image: "ghcr.io/acme/web:1.0.0"}]}}}
+"#;
+
+#[tokio::test]
+async fn rules_and_the_namespace_count_offline_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).to_str().unwrap().to_owned()
+    };
+    let (manifest, tags, config) = (file("all.yaml", WITH_NAMESPACE), file("tags", "1.0.0\n1.1.0\n1.2.0\n"), file("skeg.toml", RULES));
+    let base = ["explain", "deploy/web", "--offline", &manifest, "--tags", &tags];
+    let told = skeg(None, &[&base[..], &["--config", &config]].concat()).await;
+    for line in [
+        "  approvals  2   (bound production)\n",
+        "  policy     minor   (rule 2)\n",
+        "  ignore-tags  glob:1.2*   (namespace skeg.dev/ignore-tags)\n",
+        "  poll       7m   (config [poll] interval)\n",
+        "  candidate  1.1.0: ",
+    ] {
+        assert!(out(&told).contains(line), "{line} is not in\n{}", out(&told));
+    }
+    assert!(!out(&told).contains("note: offline"), "{}", out(&told));
+    let unnamed = skeg(None, &base).await;
+    assert!(unnamed.status.code() == Some(1) && String::from_utf8_lossy(&unnamed.stderr).contains("not managed"), "{unnamed:?}");
+    let wrong = file("wrong.toml", "[[rule]]\ndirectives = { polcy = \"minor\" }");
+    let refused = skeg(None, &[&base[..], &["--config", &wrong]].concat()).await;
+    assert!(refused.status.code() == Some(2) && String::from_utf8_lossy(&refused.stderr).contains("did you mean policy?"), "{refused:?}");
+}

@@ -102,6 +102,9 @@ mod restart;
 /// Rollouts: an image is set, followed and put back.
 #[cfg(feature = "embedded")]
 mod rollouts;
+/// Directives for many workloads at once, by rules and by annotations of Namespaces.
+#[cfg(feature = "embedded")]
+mod rules;
 /// A stop in the middle of a patch and a push.
 #[cfg(feature = "embedded")]
 mod shutdown;

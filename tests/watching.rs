@@ -116,7 +116,7 @@ async fn nothing_is_missed_when_the_watch_ends_and_its_history_is_gone() {
     watching.watches.changed().await;
 
     // While the watch is down: one deleted, one changed, one new, and no way to go on from where it was.
-    cluster.kube.fail_next(Matcher::any().path("watch=true"), Fault::Status(500, None), 1);
+    cluster.kube.fail_next(Matcher::any().path(LISTING), Fault::Status(500, None), 1);
     cluster.kube.end_watches();
     let api: kube::Api<k8s_openapi::api::apps::v1::Deployment> = kube::Api::namespaced(cluster.kube.client(), "shop");
     api.delete("gone", &kube::api::DeleteParams::default()).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_namespace_that_is_forbidden_is_told_and_the_others_are_known() {
     cluster.kube.fail_next(Matcher::any().path("/namespaces/secret/deployments"), Fault::Status(403, None), u32::MAX);
     let watching = Watching::start(&cluster, &Scope::Namespaces(vec!["shop".into(), "secret".into(), "shop".into()]));
     watching.filled().await;
-    let states = watching.watches.states();
+    let states = &watching.watches.states()[..2];
     assert_eq!(states.iter().map(|state| state.namespace.as_deref().unwrap()).collect::<Vec<_>>(), ["secret", "shop"]);
     assert!(states[0].trouble.as_ref().is_some_and(|trouble| trouble.refused) && !states[0].filled);
     assert!(states[1].filled && states[1].trouble.is_none());
@@ -182,4 +182,103 @@ async fn a_namespace_that_is_forbidden_is_told_and_the_others_are_known() {
     for unknown in ["secret", "elsewhere"] {
         assert!(!watching.watches.knows(unknown), "an absent workload of {unknown} may only be unknown");
     }
+}
+
+// === Namespaces ===
+
+/// Says something by the Namespace of the workloads.
+fn says(cluster: &Cluster, namespace: &str, annotations: &Value) {
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "annotations": annotations}});
+    cluster.kube.apply(object).unwrap();
+}
+
+fn policy(watches: &Watches, id: &WorkloadId) -> Option<String> {
+    let workload = watches.get(id)?;
+    let directives = workload.directives.as_ref().ok()?;
+    directives.selection_of(&workload.containers[0]).map(|selection| selection.policy.to_string())
+}
+
+#[tokio::test]
+async fn what_a_namespace_says_is_part_of_its_workloads_and_its_change_a_change_of_theirs() {
+    let cluster = Cluster::start().await;
+    cluster.kube.apply(deployment("web", "nginx:1.25", &json!({}))).unwrap();
+    cluster.kube.apply(deployment("own", "nginx:1.25", &managed())).unwrap();
+    says(&cluster, "shop", &json!({"skeg.dev/policy": "patch", "team": "shop"}));
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+    assert_eq!(policy(&watching.watches, &id("web")).as_deref(), Some("patch"), "known before the workloads are");
+    assert_eq!(policy(&watching.watches, &id("own")).as_deref(), Some("minor"));
+
+    watching.watches.changed().await;
+    let everything = cluster.requests("GET", "/apis/apps/v1/deployments?");
+    says(&cluster, "shop", &json!({"skeg.dev/policy": "major"}));
+    watching.until(|watches| policy(watches, &id("web")).as_deref() == Some("major")).await;
+    assert_eq!(policy(&watching.watches, &id("own")).as_deref(), Some("minor"));
+    assert_eq!(cluster.requests("GET", "/namespaces/shop/deployments?"), 1, "only that namespace is listed again");
+    assert_eq!(cluster.requests("GET", "/apis/apps/v1/deployments?"), everything);
+    says(&cluster, "shop", &json!({"skeg.dev/policy": "major", "team": "web"}));
+    says(&cluster, "shop", &json!({}));
+    watching.until(|watches| watches.get(&id("web")).is_none()).await;
+    assert_eq!((watching.watches.all().len(), watching.watches.unmanaged()), (1, 1));
+    assert_eq!(cluster.requests("GET", "/namespaces/shop/deployments?"), 2, "what says nothing to skeg is no change");
+}
+
+/// Two watches tell of them in any order.
+#[tokio::test]
+async fn a_namespace_and_its_workloads_may_come_in_any_order() {
+    let cluster = Cluster::start().await;
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+    for number in 0..20 {
+        let place = format!("preview-{number}");
+        says(&cluster, &place, &json!({"skeg.dev/policy": "patch"}));
+        let mut object = deployment("web", "nginx:1.25", &json!({}));
+        object["metadata"]["namespace"] = place.as_str().into();
+        cluster.kube.apply(object).unwrap();
+    }
+    watching.until(|watches| watches.all().len() == 20).await;
+}
+
+#[tokio::test]
+async fn with_a_role_in_a_namespace_that_one_is_read() {
+    let cluster = Cluster::start().await;
+    says(&cluster, "shop", &json!({"skeg.dev/policy": "patch"}));
+    cluster.kube.apply(deployment("web", "nginx:1.25", &json!({}))).unwrap();
+    let watching = Watching::start(&cluster, &Scope::Namespaces(vec!["shop".into()]));
+    watching.filled().await;
+    assert_eq!(policy(&watching.watches, &id("web")).as_deref(), Some("patch"));
+    assert_eq!(cluster.requests("GET", "/api/v1/namespaces/shop"), 1);
+    assert_eq!(cluster.requests("GET", "/api/v1/namespaces?"), 0);
+}
+
+/// What Namespaces say is not known then, which stops nothing. A server that has just started forbids everything for a moment: so it counts
+/// only when the workloads were let be listed before it.
+#[tokio::test]
+async fn namespaces_that_may_not_be_read_say_nothing_and_that_is_told() {
+    for scope in [Scope::All, Scope::Namespaces(vec!["shop".into()])] {
+        let cluster = Cluster::start().await;
+        says(&cluster, "shop", &json!({"skeg.dev/policy": "patch"}));
+        cluster.kube.apply(deployment("web", "nginx:1.25", &json!({}))).unwrap();
+        cluster.kube.apply(deployment("own", "nginx:1.25", &managed())).unwrap();
+        let path = if scope == Scope::All { "/api/v1/namespaces?" } else { "/api/v1/namespaces/shop" };
+        cluster.kube.fail_next(Matcher::any().path(path), Fault::Status(403, None), u32::MAX);
+        let watching = Watching::start(&cluster, &scope);
+        watching.filled().await;
+        assert_eq!((watching.watches.all().len(), policy(&watching.watches, &id("own")).as_deref()), (1, Some("minor")));
+        let states = watching.watches.states();
+        assert!(states[1].trouble.as_ref().is_some_and(|trouble| trouble.refused) && !states[1].filled, "{states:?}");
+        assert_eq!((watching.watches.gone(), cluster.requests("GET", path)), (None, 2), "asked again once the workloads were listed");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_at_the_start_that_passes_is_none() {
+    let cluster = Cluster::start().await;
+    says(&cluster, "shop", &json!({"skeg.dev/policy": "patch"}));
+    cluster.kube.apply(deployment("web", "nginx:1.25", &json!({}))).unwrap();
+    cluster.kube.fail_next(Matcher::any().path("/api/v1/namespaces?"), Fault::Status(403, None), 1);
+    let watching = Watching::start(&cluster, &Scope::All);
+    watching.filled().await;
+    watching.until(|watches| policy(watches, &id("web")).as_deref() == Some("patch")).await;
+    assert_eq!(watching.watches.states()[1].trouble, None);
 }

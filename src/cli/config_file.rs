@@ -35,6 +35,11 @@ impl ConfigFile {
         self.path().map_or_else(|| Ok(Config::default()), load)
     }
 
+    /// This file.
+    pub fn named(config: PathBuf) -> Self {
+        Self { config: Some(config) }
+    }
+
     /// The file that is read; `None` when none is named and none is at the usual place.
     pub fn path(&self) -> Option<&Path> {
         let default = Path::new(DEFAULT);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::Failure;
 use super::client::{Server, understood};
+use super::config_file::ConfigFile;
 use super::names;
 use super::output::{Form, show};
 use crate::http::view::ExplainView;
@@ -29,6 +30,9 @@ pub struct Explain {
     /// With --offline: its tags, one per line; after a tab the build time, after another the digest; - reads standard input
     #[arg(long, value_name = "FILE|-", requires = "offline")]
     tags: Option<PathBuf>,
+    /// With --offline: take the rules and defaults of this configuration, instead of what is built in
+    #[arg(long, value_name = "FILE", requires = "offline")]
+    config: Option<PathBuf>,
     /// How the result is printed; json has every tag
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
@@ -42,7 +46,9 @@ impl Explain {
         let (kind, name) = names::kind_and_name(&self.workload)?;
         let namespace = self.namespace.as_deref().map(names::namespace).transpose()?;
         if let (Some(manifest), Some(tags)) = (&self.offline, &self.tags) {
-            let view = offline::explain(&offline::Asked { kind, name, namespace, manifest, tags, all: self.output == Form::Json })?;
+            let config = self.config.clone().map(|file| ConfigFile::named(file).read()).transpose()?;
+            let all = self.output == Form::Json;
+            let view = offline::explain(&offline::Asked { kind, name, namespace, manifest, tags, config: config.as_ref(), all })?;
             return show(self.output, &view, || text::lines(&view, Timestamp::now()));
         }
         let namespace =

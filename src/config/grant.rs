@@ -28,6 +28,14 @@ impl Namespaces {
         }
     }
 
+    /// The names; none where all are meant.
+    pub fn named(&self) -> &[Box<str>] {
+        match self {
+            Self::All => &[],
+            Self::Named(names) => names,
+        }
+    }
+
     /// What to write for the key `namespaces`.
     pub(super) const ADVICE: &'static str = "write the namespaces that may use it, or [\"*\"] for all of them";
 

@@ -8,9 +8,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
+use super::git::Remote;
 use super::problem::{self, Problem};
 use super::schema::Schema;
 use super::section::{Section, Source, kind};
+use crate::core::directives::Approver;
+use crate::core::directives::skeg::Said;
 use crate::core::nearest::{nearest, shown};
 
 /// The most bytes a configuration may have: some ten thousand registries, and little enough to read at once.
@@ -19,7 +22,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 const ELEMENTS_MAX: usize = 500;
 
 /// Sections that the documentation knows and this version does not have yet.
-const NOT_YET: [&str; 4] = ["rule", "channel", "signer", "person"];
+const NOT_YET: [&str; 3] = ["channel", "signer", "person"];
 
 /// A section that is written at most once: `[name]`.
 pub(super) trait Single: Default {
@@ -97,13 +100,17 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// Approvers whom nobody asks.
-fn unheard(file: &Path, config: &Config) -> Option<Problem> {
-    let names_slack = config.approvals.approvers.iter().any(|approver| approver.as_str().starts_with("slack"));
+fn unheard(file: &Path, config: &Config) -> Vec<Problem> {
+    if config.slack.is_some() {
+        return Vec::new();
+    }
+    let is_of_slack = |approver: &Approver| approver.as_str().starts_with("slack");
+    let of_rules =
+        (0..).zip(&config.rules).filter(|(_, rule)| rule.said.iter().filter_map(Said::approvers).flatten().any(|one| is_of_slack(&one)));
+    let of_section = config.approvals.approvers.iter().any(is_of_slack).then(|| "approvals.approvers".to_owned());
+    let keys = of_section.into_iter().chain(of_rules.map(|(number, _): (usize, _)| format!("rule[{number}].directives.approvers")));
     let what = "names people of Slack, who cannot vote without [slack]";
-    (names_slack && config.slack.is_none()).then(|| Problem {
-        key: "approvals.approvers".to_owned(),
-        ..Problem::of_file(file, what, "configure [slack], or name a user: too")
-    })
+    keys.map(|key| Problem { key, ..Problem::of_file(file, what, "configure [slack], or name a user: too") }).collect()
 }
 
 fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
@@ -133,12 +140,20 @@ impl<'i> Document<'i> {
             registries: self.elements(),
             approvals: self.single(),
             slack: self.single(),
-            remotes: self.elements(),
+            remotes: self.remotes(),
+            rules: self.elements(),
             receivers: self.elements(),
             history: self.single(),
             telemetry: self.single(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The Git remotes, which rules may name afterwards.
+    fn remotes(&mut self) -> Vec<Remote> {
+        let remotes: Vec<Remote> = self.elements();
+        self.source.remotes = remotes.iter().map(|remote| remote.name.clone()).collect();
+        remotes
     }
 
     /// Notes what a section asks for when it is read, if that is the question.

@@ -6,6 +6,7 @@
 mod approvals;
 mod cluster;
 mod credential;
+mod defaults;
 mod git;
 mod grant;
 mod history;
@@ -16,6 +17,7 @@ mod poll;
 mod problem;
 mod registries;
 mod registry;
+mod rule;
 mod schema;
 mod secret;
 mod section;
@@ -45,6 +47,8 @@ pub use slack::Slack;
 pub use telemetry::{LogFormat, Telemetry};
 pub use webhook::Receiver;
 
+use crate::core::directives::Rule;
+
 /// Everything that is configured. Without a file everything has its default.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Config {
@@ -70,6 +74,8 @@ pub struct Config {
     pub slack: Option<Slack>,
     /// `[[git]]`, in the order of the file.
     pub remotes: Vec<Remote>,
+    /// `[[rule]]`, in the order of the file.
+    pub rules: Vec<Rule>,
     /// `[[webhook]]`, in the order of the file.
     pub receivers: Vec<Receiver>,
     /// `[history]`

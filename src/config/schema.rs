@@ -19,6 +19,10 @@ pub(super) enum Shape {
     Count(RangeInclusive<u32>),
     Duration,
     List,
+    /// A table of texts, with any keys.
+    Texts,
+    /// A table with these keys.
+    Directives(Vec<&'static str>),
 }
 
 /// What one section asks for.
@@ -45,6 +49,12 @@ impl Shape {
             Self::Count(allowed) => json!({"type": "integer", "minimum": allowed.start(), "maximum": allowed.end()}),
             Self::Duration => json!({"type": "string", "pattern": "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "minLength": 2}),
             Self::List => json!({"type": "array", "items": {"type": "string", "minLength": 1}}),
+            Self::Texts => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+            Self::Directives(names) => {
+                let value = json!({"type": ["string", "integer", "boolean", "array"], "items": {"type": "string", "minLength": 1}});
+                let properties: Map<_, _> = names.into_iter().map(|name| (name.to_owned(), value.clone())).collect();
+                json!({"type": "object", "properties": properties, "additionalProperties": false})
+            }
         }
     }
 }
@@ -151,6 +161,9 @@ mod tests {
             "integer" => value
                 .as_u64()
                 .is_some_and(|number| setting["minimum"].as_u64().unwrap() <= number && number <= setting["maximum"].as_u64().unwrap()),
+            "object" => value.as_object().is_some_and(|entries| {
+                entries.keys().all(|key| setting["properties"].get(key).is_some() || setting["additionalProperties"].is_object())
+            }),
             "array" => value.as_array().is_some_and(|values| values.iter().all(Value::is_string)),
             other => panic!("{name} is of the type {other}"),
         };
@@ -189,12 +202,16 @@ mod tests {
         check("/registry/items/properties/password_file/type", json!("string"));
         check("/cluster/properties/pull_secrets/default", json!([]));
         check("/registries/properties/allow/type", json!("array"));
+        check("/rule/items/properties/enforce/type", json!("boolean"));
+        check("/rule/items/properties/labels/type", json!("object"));
+        check("/rule/items/properties/directives/additionalProperties", json!(false));
+        check("/rule/items/properties/directives/properties/approvals/items/type", json!("string"));
     }
 
     #[test]
     fn what_is_no_setting_of_this_version_is_not_in_it() {
         let text = schema().to_string();
-        for absent in ["failures_per_hour", "\"rule\":", "\"password\":", "\"token\":"] {
+        for absent in ["failures_per_hour", "\"signer\":", "\"window\":{\"items", "\"password\":", "\"token\":"] {
             assert!(!text.contains(absent), "{absent}");
         }
     }

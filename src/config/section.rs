@@ -26,6 +26,8 @@ const LIST_LENGTH_MAX: usize = 1000;
 pub(super) struct Source<'i> {
     file: &'i Path,
     text: &'i str,
+    /// The names of the Git remotes, once they are read: rules may name them.
+    pub remotes: Vec<Box<str>>,
     /// What makes the configuration unusable.
     pub errors: Vec<Problem>,
     /// What closes a part of it, or can have no effect.
@@ -45,12 +47,22 @@ pub(super) struct Section<'s, 'i> {
     table: Table,
 }
 
+/// What is wrong with an entry of a table within a section.
+pub(super) struct Wrong {
+    /// Whether its key is, and not its value.
+    pub is_key: bool,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub advice: String,
+}
+
 /// A setting's value and where it is written.
 type Written<'i> = (Range<usize>, DeValue<'i>);
 
 impl<'i> Source<'i> {
     pub(super) fn new(file: &'i Path, text: &'i str) -> Self {
-        Self { file, text, errors: Vec::new(), warnings: Vec::new() }
+        Self { file, text, remotes: Vec::new(), errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// Notes an error at a place of the text.
@@ -251,6 +263,66 @@ impl<'s, 'i> Section<'s, 'i> {
             }
         }
         (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    /// A table of entries, each turned into something by `read`, which is given its key and its value as a text. Mistakes in single entries
+    /// are noted where they are written.
+    pub(super) fn entries<T>(
+        &mut self,
+        key: &'static str,
+        shape: Shape,
+        as_text: impl Fn(&mut Self, &str, &Range<usize>, DeValue<'i>) -> Option<String>,
+        read: impl Fn(&Source<'i>, &str, &str) -> Result<T, Wrong>,
+    ) -> Option<Vec<T>> {
+        let (span, value) = self.take(key, shape)?;
+        let DeValue::Table(table) = value else {
+            self.wrong_type(key, &span, &value, "a table: { … = \"…\", … = \"…\" }");
+            return None;
+        };
+        if table.len() > LIST_LENGTH_MAX {
+            self.error(key, format_args!("has more than {LIST_LENGTH_MAX} entries"), "write fewer");
+            return None;
+        }
+        let mut all = Vec::with_capacity(table.len());
+        let count = table.len();
+        for (name, value) in table {
+            let (span, name_span, name) = (value.span(), name.span(), name.into_inner());
+            let path = format!("{key}.{}", shown(&name));
+            let Some(text) = as_text(self, &path, &span, value.into_inner()) else { continue };
+            match read(self.source, &name, &text) {
+                Ok(one) => all.push(one),
+                Err(Wrong { is_key, what, advice }) => {
+                    let path = format!("{}.{path}", self.name);
+                    self.source.error(if is_key { &name_span } else { &span }, &path, what, advice);
+                }
+            }
+        }
+        (all.len() == count).then_some(all)
+    }
+
+    /// A text, and nothing else.
+    pub(super) fn only_text(&mut self, key: &str, span: &Range<usize>, value: DeValue<'i>) -> Option<String> {
+        self.as_text(key, span, value)
+    }
+
+    /// The text of a directive: what is a number, true or false, or a list elsewhere in the file may be written so here too.
+    pub(super) fn directive_text(&mut self, key: &str, span: &Range<usize>, value: DeValue<'i>) -> Option<String> {
+        match value {
+            DeValue::Boolean(flag) => Some(flag.to_string()),
+            DeValue::Integer(integer) if integer.radix() == 10 => Some(integer.as_str().to_owned()),
+            DeValue::Array(values) => {
+                let texts: Vec<String> =
+                    values.into_iter().map(|one| self.as_text(key, &one.span(), one.into_inner())).collect::<Option<_>>()?;
+                Some(texts.join(";"))
+            }
+            value => self.as_text(key, span, value),
+        }
+    }
+
+    /// Its number in the list of tables with its name, counted from 1.
+    pub(super) fn number(&self) -> usize {
+        let number = self.name.rsplit_once('[').and_then(|(_, number)| number.strip_suffix(']')?.parse::<usize>().ok());
+        number.map_or(1, |number| number + 1)
     }
 
     /// A file or folder. A relative one is taken from the folder that the configuration is in.

@@ -129,9 +129,9 @@ impl PauseBook {
 
     /// The pause that covers a workload, its own annotation included.
     pub fn over(&self, id: &WorkloadId, workload: Option<&Workload>, now: Timestamp) -> Option<Box<str>> {
-        let annotated = workload.and_then(|workload| workload.directives.as_ref().ok()).is_some_and(|directives| directives.pause);
-        if annotated {
-            return Some("skeg.dev/pause is set on the workload".into());
+        let directives = workload.and_then(|workload| workload.directives.as_ref().ok());
+        if let Some(by_directive) = directives.and_then(|directives| directives.paused_by()) {
+            return Some(by_directive.into());
         }
         let covers = |pause: &&Pause| pause.is_on(now) && pause.scope.covers(id);
         let durable = self.durable.iter().filter(|pause| !self.ended.contains(pause));

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
-
-use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
+use crate::adapters::cluster::{Connection, Scope, WatchState, Watched};
 use crate::adapters::fetch::TlsFiles;
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
 use crate::adapters::slack::{self, TokenSource};
-use crate::config::{Config, Credential, Mode, Namespaces, Secret};
-use crate::core::directives::Defaults;
+use crate::config::{Config, Credential, Namespaces, Secret};
 use crate::http::view::{PartState, PartView};
 
 /// How to reach the cluster.
@@ -21,23 +18,6 @@ pub fn connection(config: &Config) -> Connection {
 /// The namespaces to look at.
 pub fn scope(config: &Config) -> Scope {
     if config.cluster.namespaces.is_empty() { Scope::All } else { Scope::Namespaces(config.cluster.namespaces.clone()) }
-}
-
-/// What the directives of a namespace's workloads default to.
-pub fn defaults(config: &Config) -> DefaultsOf {
-    let approvals = config.approvals.clone();
-    let (acts_on_keel, zone) = (config.keel.mode == Mode::Act, TimeZone::system());
-    let remotes: Vec<(Box<str>, Namespaces)> =
-        config.remotes.iter().map(|remote| (remote.name.clone(), remote.namespaces.clone())).collect();
-    Arc::new(move |namespace| Defaults {
-        approvers: approvals.approvers.clone(),
-        approval_deadline: approvals.deadline,
-        approval_valid: approvals.valid,
-        git_remotes: remotes.iter().filter(|(_, namespaces)| namespaces.covers(namespace)).map(|(name, _)| name.clone()).collect(),
-        acts_on_keel,
-        zone: zone.clone(),
-        ..Defaults::default()
-    })
 }
 
 /// `[[registry]]`
@@ -123,13 +103,25 @@ pub fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// How a watch stands, for the status page.
+/// How a watch stands, for the status page. Namespaces that may not be read are no fault: they say nothing, and that is told.
 pub fn watch(watch: &WatchState) -> PartView {
-    let name = format!("{}s in {}", watch.kind, watch.namespace.as_deref().unwrap_or("all namespaces"));
+    let name = format!("{} in {}", watch.what, watch.namespace.as_deref().unwrap_or("all namespaces"));
     let (state, detail) = match (&watch.trouble, watch.filled) {
+        (Some(trouble), false) if trouble.refused && watch.what == Watched::Namespaces => {
+            let needs = if watch.namespace.is_some() { "get" } else { "list and watch" };
+            (PartState::Closed, format!("not read, and not heeded: skeg may not {needs} namespaces: {}", trouble.error))
+        }
         (Some(trouble), _) => (PartState::Degraded, format!("since {:.0}: {}", trouble.since, trouble.error)),
         (None, false) => (PartState::Unknown, "the first listing is not complete".to_owned()),
         (None, true) => (PartState::Ok, String::new()),
     };
     PartView { name, state, detail, last_ok: None }
+}
+
+/// A Namespace with wrong directives, for the status page.
+pub fn wrong_namespace((name, mistakes): (String, Vec<String>)) -> PartView {
+    let more = mistakes.len().saturating_sub(1);
+    let first = mistakes.into_iter().next().unwrap_or_default();
+    let others = if more == 0 { String::new() } else { format!(", and {more} more") };
+    PartView::degraded(format!("Namespace {name}"), format!("its managed workloads are held: {first}{others}"))
 }

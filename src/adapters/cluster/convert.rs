@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::object::WorkloadObject;
-use crate::core::directives::{Defaults, DirectiveError, Directives, keel, skeg};
+use crate::core::directives::keel::{self, KeelDirectives};
+use crate::core::directives::{Defaults, DirectiveError, Directives, OfNamespace, Subject, skeg};
 use crate::core::update::Mark;
 use crate::core::workload::{GitOpsOwner, OfKeel, Pulls, Workload, WorkloadId};
 
@@ -21,16 +22,27 @@ type Asked = Result<Arc<Directives>, Vec<DirectiveError>>;
 
 /// The workload; `None` when nothing in its annotations and labels asks for anything. One with a mistake in them is managed, and held.
 ///
-/// One key of skeg's is enough for Keel's to be passed over: who writes it means skeg.
-pub(super) fn workload(id: &WorkloadId, object: WorkloadObject, defaults: &DefaultsOf) -> Option<Workload> {
-    let mut defaults = defaults(&id.namespace);
+/// One key of skeg's on the workload is enough for Keel's to be passed over: who writes it means skeg. What is said beneath, by `namespace` and
+/// the rules, never is: with Keel's keys they say how tags are chosen.
+pub(super) fn workload(
+    id: &WorkloadId,
+    object: WorkloadObject,
+    namespace: Option<Arc<OfNamespace>>,
+    defaults: &DefaultsOf,
+) -> Option<Workload> {
+    let subject = Subject { id, labels: &object.labels, containers: &object.containers };
+    let mut defaults = defaults(&id.namespace).of(namespace, subject);
     if let Some(seconds) = object.progress_deadline_seconds {
         defaults.rollout_timeout = Duration::from_secs(seconds.into());
+    }
+    let keels = keel::parse(&object.labels, &object.annotations, &defaults.zone);
+    if keels.is_some() {
+        defaults.below = defaults.below.for_keel();
     }
     let annotations = object.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let (directives, keel) = match skeg::parse(annotations, &object.containers, &defaults).transpose() {
         Some(asked) => (asked, None),
-        None => of_keel(&object, &defaults).map(|(asked, keel)| (asked, Some(Arc::new(keel))))?,
+        None => of_keel(&keels?, &object, &defaults).map(|(asked, keel)| (asked, Some(Arc::new(keel))))?,
     };
     Some(Workload {
         id: id.clone(),
@@ -44,9 +56,8 @@ pub(super) fn workload(id: &WorkloadId, object: WorkloadObject, defaults: &Defau
     })
 }
 
-/// What Keel's keys ask for; `None` when there are none, or Keel would ignore the workload on purpose.
-fn of_keel(object: &WorkloadObject, defaults: &Defaults) -> Option<(Asked, OfKeel)> {
-    let read = keel::parse(&object.labels, &object.annotations, &defaults.zone)?;
+/// What Keel's keys ask for; `None` when Keel would ignore the workload on purpose.
+fn of_keel(read: &KeelDirectives, object: &WorkloadObject, defaults: &Defaults) -> Option<(Asked, OfKeel)> {
     let asked = read.directives(&object.containers, defaults).transpose()?;
     Some((asked, OfKeel { warnings: read.told(), is_observed: !defaults.acts_on_keel, running: None }))
 }
@@ -85,7 +96,7 @@ mod tests {
         }
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
         let defaults: DefaultsOf = Arc::new(|namespace| Defaults { approvals: u32::from(namespace == "shop"), ..Defaults::default() });
-        workload(&id, serde_json::from_value(object).unwrap(), &defaults)
+        workload(&id, serde_json::from_value(object).unwrap(), None, &defaults)
     }
 
     fn managed(annotations: &Value) -> Workload {
@@ -115,6 +126,29 @@ mod tests {
         assert_eq!((policy(&both), &both.keel), ("patch".to_owned(), &None));
         let beside = converted(&json!({"labels": {"keel.sh/policy": "major"}, "annotations": {"skeg.dev/approvals": "1"}}), None).unwrap();
         assert!(beside.directives.unwrap_err()[0].problem.contains("skeg.dev/policy"));
+    }
+
+    /// The policy of `web` where its Namespace says one, and the approvals, with these keys of its own.
+    fn beneath(annotations: &Value) -> Option<(String, u32)> {
+        let object = json!({
+            "metadata": {"name": "web", "namespace": "shop", "annotations": annotations},
+            "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:1.25"}]}}},
+        });
+        let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
+        let said = [("skeg.dev/policy", "patch"), ("skeg.dev/approvals", "2")];
+        let namespace = OfNamespace::read("shop", said, &Defaults::default()).map(Arc::new);
+        let defaults: DefaultsOf = Arc::new(|_| Defaults::default());
+        let workload = workload(&id, serde_json::from_value(object).unwrap(), namespace, &defaults)?;
+        let directives = workload.directives.unwrap();
+        Some((directives.selection_of(&workload.containers[0]).unwrap().policy.to_string(), directives.rules.approvals))
+    }
+
+    #[test]
+    fn a_namespace_opts_in_and_leaves_keels_keys_their_policy() {
+        assert_eq!(beneath(&json!({})), Some(("patch".to_owned(), 2)));
+        assert_eq!(beneath(&json!({"keel.sh/policy": "minor"})), Some(("keel:minor".to_owned(), 2)));
+        assert_eq!(beneath(&json!({"keel.sh/policy": "never"})), None);
+        assert_eq!(beneath(&json!({"keel.sh/policy": "minor", "skeg.dev/policy": "major"})), Some(("major".to_owned(), 2)));
     }
 
     #[test]

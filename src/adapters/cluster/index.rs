@@ -117,6 +117,13 @@ impl Index {
         self.insert(workload, last);
     }
 
+    /// Whether a newer state of this very object is known than the one that was written as this says.
+    pub(super) fn is_older(&self, id: &WorkloadId, uid: &str, written: &Written) -> bool {
+        let version = ResourceVersion::from(written.resource_version.clone());
+        let known = self.managed.get_key_value(id).filter(|(known, _)| *known.0.uid == *uid);
+        known.is_some_and(|(_, last)| version.is_before(&last.resource_version))
+    }
+
     fn insert(&mut self, mut workload: Workload, last: Last) {
         workload.keel = workload.keel.map(|keel| self.of_keel.share(keel));
         workload.pulls = workload.pulls.map(|pulls| self.pulls.share(pulls));
@@ -352,6 +359,16 @@ mod tests {
         let reading = index.reading(&id("web")).unwrap();
         assert_eq!((&*reading.resource_version, reading.generation, &*reading.containers[0].image), ("8", 8, "nginx:1"));
         assert_eq!(index.reading(&id("api")), None);
+    }
+
+    /// What a listing beside the watch has read is not undone by what the watch tells late.
+    #[test]
+    fn an_older_state_of_the_same_object_is_known_as_such() {
+        let mut index = Index::new(1);
+        index.apply(0, &id("web"), Some(workload("web", &["nginx:1"])), written(7));
+        let is_older = |uid: &str, number| index.is_older(&id("web"), uid, &written(number));
+        assert_eq!([is_older("u1", 6), is_older("u1", 7), is_older("u1", 8), is_older("u2", 6)], [true, false, false, false]);
+        assert!(!index.is_older(&id("api"), "u1", &written(1)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //!  client ◄── patch, rollout, events, pauses, …      one call each, with a deadline; the journal uses it too
 //!  watch ──► object ──► convert ──► index            one stream for each namespace, into our own small index
+//!    └─────► namespace ──► said ──┘                  what Namespaces say to their workloads
 //! ```
 //!
 //! Nothing here decides: what was read goes to `core` as plain facts.
@@ -15,6 +16,7 @@ mod endpoint;
 mod events;
 mod index;
 mod lease;
+mod namespace;
 mod object;
 mod opening;
 mod patch;
@@ -22,6 +24,7 @@ mod pauses;
 mod pull_secrets;
 mod resource_version;
 mod rollout;
+mod said;
 mod scope;
 mod watch;
 
@@ -37,7 +40,7 @@ pub use lease::ClusterLease;
 pub use pauses::ConfigMapPauses;
 pub use pull_secrets::ClusterPullSecrets;
 pub use scope::Scope;
-pub use watch::{Trouble, WatchState, Watches};
+pub use watch::{Trouble, WatchState, Watched, Watches};
 
 use crate::core::patch::Reading;
 use crate::core::rollout::RolloutFacts;

@@ -1,8 +1,8 @@
 //! A workload object as it comes from the API server, as far as it is read.
 //!
 //! A `Deployment` of the usual library holds everything (managed fields, the last applied manifest, probes, volumes); with ten thousand of
-//! them in a listing that is what memory goes to. This type reads the same JSON and keeps names, images and the few annotations and
-//! labels that mean something here. What it does not know it skips without an error: a newer server may send more.
+//! them in a listing that is what memory goes to. This type reads the same JSON and keeps names, images, labels and the few annotations
+//! that mean something here. What it does not know it skips without an error: a newer server may send more.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use crate::core::patch::Reading;
 use crate::core::update::Mark;
 use crate::core::workload::{Container, Pulls, WorkloadId, WorkloadKind};
 
-/// Annotations and labels that begin with one of these are kept.
+/// Annotations that begin with one of these are kept.
 const KEPT_KEYS: [&str; 4] = ["skeg.dev/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"];
 
 /// So are those that begin with one of Keel's prefixes in any case: Keel reads some keys so.
@@ -36,7 +36,7 @@ pub(crate) struct WorkloadObject {
     metadata: ObjectMeta,
     /// The annotations with a key of [`KEPT_KEYS`].
     pub(super) annotations: BTreeMap<String, String>,
-    /// The labels with a key of [`KEPT_KEYS`].
+    /// The labels: rules select by them. They are let go with the object.
     pub(super) labels: BTreeMap<String, String>,
     /// Whether there is any annotation, kept or not.
     has_annotations: bool,
@@ -148,7 +148,7 @@ struct SentMetadata {
     resource_version: Option<String>,
     generation: Option<i64>,
     annotations: Option<Keys>,
-    labels: Option<Keys>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -207,7 +207,7 @@ impl From<Sent> for WorkloadObject {
             },
             has_annotations: annotations.is_any,
             annotations: annotations.kept,
-            labels: sent.metadata.labels.unwrap_or_default().kept,
+            labels: sent.metadata.labels.unwrap_or_default(),
             containers: ordinary.chain(init).collect(),
             pulls: Pulls { secrets: secrets.collect(), service_account },
             progress_deadline_seconds: sent.spec.progress_deadline_seconds,
@@ -218,9 +218,16 @@ impl From<Sent> for WorkloadObject {
 
 /// The entries of a map that are kept; the values of the others are passed over unread, a last applied manifest of 200 KB among them.
 #[derive(Default)]
-struct Keys {
+pub(super) struct Keys {
     kept: BTreeMap<String, String>,
     is_any: bool,
+}
+
+impl Keys {
+    /// Those entries.
+    pub(super) fn into_kept(self) -> BTreeMap<String, String> {
+        self.kept
+    }
 }
 
 impl<'de> Deserialize<'de> for Keys {
@@ -278,7 +285,7 @@ mod tests {
         let id = object.id(WorkloadKind::Deployment).unwrap();
         assert_eq!(id.to_string(), "shop/Deployment/web");
         assert_eq!(object.annotations.keys().collect::<Vec<_>>(), ["KEEL.sh/initcontainers", "skeg.dev/policy"]);
-        assert_eq!(object.labels.keys().collect::<Vec<_>>(), ["keel.observer/policy", "kustomize.toolkit.fluxcd.io/name"]);
+        assert_eq!(object.labels.keys().collect::<Vec<_>>(), ["app", "keel.observer/policy", "kustomize.toolkit.fluxcd.io/name"]);
         assert_eq!(object.pulls, Pulls { secrets: ["hub".into(), "quay".into()].into(), service_account: Some("builder".into()) });
         let reading = object.into_reading(id);
         assert_eq!((&*reading.uid, &*reading.resource_version, reading.mark, reading.has_annotations), ("u1", "7", None, true));

@@ -19,6 +19,14 @@ impl From<Box<str>> for ResourceVersion {
 }
 
 impl ResourceVersion {
+    /// Whether it was certainly written before `other`: of texts nobody can tell.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(this), Self::Number(other)) => this < other,
+            (Self::Other(_), _) | (_, Self::Other(_)) => false,
+        }
+    }
+
     /// As the server wrote it.
     pub(super) fn as_text(&self) -> Box<str> {
         match self {

@@ -4,48 +4,52 @@
 //! that fails is a state that can be read, never an end: it is tried again with a growing pause, and the others go on. All streams run
 //! in the one future of [`Watches::run`], which whoever starts it owns.
 //!
+//! What a Namespace says is part of its workloads (`watch/namespaces.rs`). When it says something else they are listed again, alone and
+//! between two events of their stream: so whatever happened to them after that listing is told after it, and what is told late is older
+//! than what is known, and passed over.
+//!
 //! A watch can be silent for ever without being broken (`docs/api-server.md`), so each stream lists again after a bounded time however
 //! good it looks.
 
-use std::pin::{Pin, pin};
+mod namespaces;
+mod stream;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::join_all;
-use futures::{Stream, StreamExt};
+use futures::future::{Either, join_all};
 use jiff::Timestamp;
 use kube::Api;
+use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
-use super::answer;
 use super::client::ApiServer;
 use super::convert::{self, DefaultsOf};
 use super::index::Index;
 use super::object::WorkloadObject;
+use super::said::Said;
 use super::scope::Scope;
 use crate::core::image::Repository;
 use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId, WorkloadKind};
 use crate::ports::clock::Clock;
 use crate::ports::cluster::{Changes, Gone, Reading, Workloads};
+use namespaces::Refused;
+use stream::{Follower, PAGE_DEADLINE};
 
 /// How long the server is asked to keep one watch open, in seconds. Short, so that a connection that died without a word is found
 /// within about this; the price is one cheap request each time.
 pub(super) const WATCH_SECONDS: u32 = 120;
 /// Objects asked for at a time. A page is in memory as text once: at 20 KB for a large Deployment this is 2 MB.
 const PAGE: u32 = 100;
-/// Time for the next step of a listing; the API server gives up a request after 60 s itself.
-const PAGE_DEADLINE: Duration = Duration::from_mins(1);
-/// After a failure, how long a stream must go on without another one to be called well again. A server that is away or hangs shows sooner
-/// than this: a connection has 10 s, and so has the beginning of a watch.
-const WELL_AFTER: Duration = Duration::from_secs(25);
-/// How often a stream lists again. Rare enough to cost nothing, often enough that whatever a silent watch missed is not missed for a day.
-const LIST_EVERY: Duration = Duration::from_mins(30);
-/// The time that each page of a listing pays for: a large cluster is listed more seldom, so that this makes 20 requests an hour at most.
-const A_PAGE_LASTS: Duration = Duration::from_mins(3);
+/// Namespaces that are listed one by one when they say something else; when it is more, everything is listed.
+const LISTED_ALONE_MAX: usize = 20;
 /// The longest pause between tries: the API server's cap (`docs/ARCHITECTURE.md`), so that the index is true again soon after the
 /// server is, and the server sees at most eleven tries in a bad minute.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -53,13 +57,17 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// The managed workloads, kept current while [`run`](Self::run) runs.
 pub struct Watches {
     scopes: Vec<Followed>,
+    /// What the streams behind those of the workloads follow: all Namespaces, or each by its name.
+    namespaces: Vec<Option<Box<str>>>,
     defaults: DefaultsOf,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     /// Wakes the one who waits in [`Workloads::changed`].
     changed: Notify,
-    /// Wakes everyone who waits in [`Workloads::filled`].
+    /// Wakes everyone who waits for a stream to be filled or refused, those in [`Workloads::filled`] among them.
     filled: Notify,
+    /// Wakes the streams of workloads when a Namespace says something else.
+    said_anew: Notify,
 }
 
 /// What one stream follows.
@@ -70,14 +78,38 @@ struct Followed {
 
 struct State {
     index: Index,
+    said: Said,
+    /// Those of the workloads, then those of the Namespaces.
     streams: Vec<WatchState>,
+    /// Of each stream of Namespaces, whether it is refused.
+    refused: Vec<Refused>,
+    /// Of each stream of workloads, the namespaces that are to be listed again.
+    again: Vec<BTreeSet<Box<str>>>,
 }
 
-/// How one watched namespace stands.
+/// What a watch is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// Workloads of a kind.
+    Workloads(WorkloadKind),
+    /// What Namespaces say to their workloads.
+    Namespaces,
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workloads(kind) => write!(f, "{kind}s"),
+            Self::Namespaces => f.write_str("Namespace annotations"),
+        }
+    }
+}
+
+/// How one watch stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WatchState {
-    /// The kind of workload.
-    pub kind: WorkloadKind,
+    /// What it is for.
+    pub what: Watched,
     /// The namespace; `None` for all of them.
     pub namespace: Option<Box<str>>,
     /// Whether a listing was complete since the start: from then on what is known may be late, but it is not partial.
@@ -97,12 +129,12 @@ pub struct Trouble {
     pub refused: bool,
 }
 
-/// What a stream is doing, which says how long its next event may take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Doing {
-    Listing,
-    Recovering,
-    Following,
+/// The stream of one scope of workloads.
+struct ScopeStream<'a> {
+    watches: &'a Watches,
+    api: &'a ApiServer,
+    followed: &'a Followed,
+    scope: usize,
 }
 
 impl Watches {
@@ -111,14 +143,40 @@ impl Watches {
         let namespaces = scope.namespaces();
         let followed = |kind| namespaces.iter().map(move |namespace| Followed { kind, namespace: namespace.map(Into::into) });
         let scopes: Vec<Followed> = WorkloadKind::ALL.into_iter().flat_map(followed).collect();
-        let fresh = |scope: &Followed| WatchState { kind: scope.kind, namespace: scope.namespace.clone(), filled: false, trouble: None };
-        let state = State { index: Index::new(scopes.len()), streams: scopes.iter().map(fresh).collect() };
-        Self { scopes, defaults, clock, state: Mutex::new(state), changed: Notify::new(), filled: Notify::new() }
+        let fresh = |what, namespace: &Option<Box<str>>| WatchState { what, namespace: namespace.clone(), filled: false, trouble: None };
+        let of_workloads = scopes.iter().map(|scope| fresh(Watched::Workloads(scope.kind), &scope.namespace));
+        let named: Vec<Option<Box<str>>> = namespaces.iter().map(|namespace| namespace.map(Into::into)).collect();
+        let state = State {
+            index: Index::new(scopes.len()),
+            said: Said::default(),
+            streams: of_workloads.chain(named.iter().map(|namespace| fresh(Watched::Namespaces, namespace))).collect(),
+            refused: vec![Refused::No; named.len()],
+            again: vec![BTreeSet::new(); scopes.len()],
+        };
+        Self {
+            scopes,
+            namespaces: named,
+            defaults,
+            clock,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            filled: Notify::new(),
+            said_anew: Notify::new(),
+        }
     }
 
     /// Follows the cluster until it is dropped.
     pub async fn run(&self, api: &ApiServer) {
-        join_all((0..self.scopes.len()).map(|scope| self.follow(api, scope))).await;
+        let workloads = (0..self.scopes.len()).map(|scope| Either::Left(self.follow(api, scope)));
+        let beside = (0..self.namespaces.len()).map(|place| Either::Right(self.follow_namespaces(api, self.scopes.len() + place)));
+        join_all(workloads.chain(beside)).await;
+    }
+
+    /// What is wrong with what Namespaces say: the name of each, and its mistakes.
+    pub fn mistakes(&self) -> Vec<(String, Vec<String>)> {
+        let state = self.state();
+        let wrong = state.said.all().filter(|said| !said.mistakes().is_empty());
+        wrong.map(|said| (said.name().to_owned(), said.mistakes().iter().map(ToString::to_string).collect())).collect()
     }
 
     /// How each watch stands, in the order of kinds and namespaces.
@@ -131,125 +189,88 @@ impl Watches {
         self.state().index.unmanaged()
     }
 
-    /// Follows one scope, one stream after the other.
+    /// Follows one scope, one stream after the other, once it is known what Namespaces say.
     async fn follow(&self, api: &ApiServer, scope: usize) {
         let Some(followed) = self.scopes.get(scope) else { return };
-        let objects: Api<WorkloadObject> = match &followed.namespace {
-            Some(namespace) => Api::namespaced_with(api.kube(), namespace, &followed.kind),
-            None => Api::all_with(api.kube(), &followed.kind),
-        };
+        let objects = followed.objects(api, followed.namespace.as_deref());
+        self.until(|state| self.namespaces_of(state).all(|(stream, refused)| stream.filled || refused != Refused::No)).await;
         let mut failures = 0;
         loop {
+            // A listing of everything reads them all again.
+            self.take_again(scope);
             let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-            self.follow_stream(scope, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
+            let follower = ScopeStream { watches: self, api, followed, scope };
+            self.follow_stream(&follower, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
         }
     }
 
-    /// Follows one stream until it is time to list again, or only a new stream can help.
-    async fn follow_stream(
-        &self,
-        scope: usize,
-        mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<WorkloadObject>>>>,
-        failures: &mut u32,
-    ) {
-        let (begun, mut listed) = (Instant::now(), 0);
-        let mut doing = Doing::Listing;
-        loop {
-            let limit = match doing {
-                Doing::Listing => Instant::now() + PAGE_DEADLINE,
-                Doing::Recovering => Instant::now() + WELL_AFTER,
-                Doing::Following => begun + list_after(listed),
-            };
-            match timeout_at(limit, stream.next()).await {
-                Ok(Some(Ok(event))) => {
-                    doing = if matches!(event, Event::Init | Event::InitApply(_)) { Doing::Listing } else { Doing::Following };
-                    listed = match event {
-                        Event::Init => 0,
-                        Event::InitApply(_) => listed + 1,
-                        Event::InitDone | Event::Apply(_) | Event::Delete(_) => listed,
-                    };
-                    if self.take(scope, event) {
-                        *failures = 0;
-                    }
-                }
-                Ok(Some(Err(error))) => {
-                    self.troubled(scope, answer::chain(&error), is_refused(&error));
-                    self.pause(scope, failures).await;
-                    if is_expired(&error) {
-                        return;
-                    }
-                    doing = if doing == Doing::Listing { Doing::Listing } else { Doing::Recovering };
-                }
-                Err(_) if doing == Doing::Recovering => {
-                    self.well(scope);
-                    *failures = 0;
-                    doing = Doing::Following;
-                }
-                Err(_) if doing == Doing::Listing => {
-                    self.troubled(scope, format!("no answer within {} s", PAGE_DEADLINE.as_secs()), false);
-                    self.pause(scope, failures).await;
-                    return;
-                }
-                Ok(None) | Err(_) => return,
-            }
-        }
+    /// Whether everything is known that will be: a Namespace that is refused says nothing.
+    fn is_settled(&self, state: &State) -> bool {
+        state.streams.iter().take(self.scopes.len()).all(WatchState::is_settled)
+            && self.namespaces_of(state).all(|(stream, refused)| stream.filled || refused == Refused::Again)
     }
 
-    /// Brings an event into the index. Gives whether it shows that the stream is well: a listing does so only when it is complete.
-    fn take(&self, scope: usize, event: Event<WorkloadObject>) -> bool {
-        match event {
-            Event::Init => {
-                self.state().index.begin(scope);
-                return false;
-            }
-            Event::InitApply(object) => {
-                self.apply(scope, object);
-                return false;
-            }
-            Event::InitDone => {
-                let mut state = self.state();
-                state.index.end(scope);
-                if let Some(stream) = state.streams.get_mut(scope) {
-                    stream.filled = true;
-                }
-                self.filled.notify_waiters();
-            }
-            Event::Apply(object) => self.apply(scope, object),
-            Event::Delete(object) => {
-                if let Some(id) = self.scopes.get(scope).and_then(|followed| object.id(followed.kind)) {
-                    self.state().index.delete(&id);
-                }
-            }
-        }
-        self.well(scope);
-        self.changed.notify_one();
-        true
+    fn namespaces_of<'a>(&self, state: &'a State) -> impl Iterator<Item = (&'a WatchState, Refused)> + use<'a> {
+        state.streams.iter().skip(self.scopes.len()).zip(state.refused.iter().copied())
     }
 
-    fn apply(&self, scope: usize, object: WorkloadObject) {
+    /// The workloads of these namespaces are to be listed again.
+    fn list_again(&self, namespaces: impl IntoIterator<Item = Box<str>>) {
+        let mut state = self.state();
+        for namespace in namespaces {
+            let covers = |followed: &Followed| followed.namespace.as_ref().is_none_or(|own| *own == namespace);
+            for (_, again) in self.scopes.iter().zip(&mut state.again).filter(|(followed, _)| covers(followed)) {
+                again.insert(namespace.clone());
+            }
+        }
+        drop(state);
+        self.said_anew.notify_waiters();
+    }
+
+    fn take_again(&self, scope: usize) -> BTreeSet<Box<str>> {
+        self.state().again.get_mut(scope).map(std::mem::take).unwrap_or_default()
+    }
+
+    fn apply(&self, scope: usize, object: WorkloadObject, is_listing: bool) {
         let Some(id) = self.scopes.get(scope).and_then(|followed| object.id(followed.kind)) else { return };
         let (written, is_keel) = (object.written(), object.is_running_keel());
-        let workload = convert::workload(&id, object, &self.defaults);
+        // A listing of everything is the truth; beside it an older state may come late.
+        if !is_listing && self.state().index.is_older(&id, &object.uid(), &written) {
+            return;
+        }
+        let namespace = self.state().said.of(&id.namespace);
+        let workload = convert::workload(&id, object, namespace, &self.defaults);
         let mut state = self.state();
         state.index.note_keel(scope, &id, is_keel);
         state.index.apply(scope, &id, workload, written);
     }
 
-    async fn pause(&self, scope: usize, failures: &mut u32) {
+    /// Waits until the streams are as `holds` asks for.
+    async fn until(&self, holds: impl Fn(&State) -> bool) {
+        loop {
+            // Made before the look, so that a listing which ends between the two wakes it.
+            let woken = self.filled.notified();
+            if holds(&self.state()) {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    async fn pause(&self, stream: usize, failures: &mut u32) {
         *failures = failures.saturating_add(1);
-        let seed = self.scopes.get(scope).and_then(|followed| followed.namespace.as_deref()).unwrap_or_default();
-        let until = backoff(Timestamp::UNIX_EPOCH, *failures, PAUSE_MAX, seed, None);
+        let seed = self.state().streams.get(stream).and_then(|stream| stream.namespace.clone()).unwrap_or_default();
+        let until = backoff(Timestamp::UNIX_EPOCH, *failures, PAUSE_MAX, &seed, None);
         sleep(until.duration_since(Timestamp::UNIX_EPOCH).unsigned_abs()).await;
     }
 
-    fn troubled(&self, scope: usize, error: String, refused: bool) {
+    fn troubled(&self, stream: usize, error: String, refused: bool) {
         let now = self.clock.now();
         let mut state = self.state();
-        let Some(stream) = state.streams.get_mut(scope) else { return };
+        let Some(stream) = state.streams.get_mut(stream) else { return };
         let namespace = stream.namespace.as_deref().unwrap_or("*");
-        let kind = stream.kind;
         if stream.trouble.is_none() {
-            tracing::warn!(workload.kind = %kind, workload.namespace = namespace, error, "cannot follow the workloads; trying again");
+            tracing::warn!(watch = %stream.what, workload.namespace = namespace, error, "cannot follow the cluster; trying again");
         }
         let since = stream.trouble.as_ref().map_or(now, |trouble| trouble.since);
         stream.trouble = Some(Trouble { since, error, refused });
@@ -257,18 +278,117 @@ impl Watches {
         self.filled.notify_waiters();
     }
 
-    fn well(&self, scope: usize) {
+    fn well(&self, stream: usize) {
         let mut state = self.state();
-        let Some(stream) = state.streams.get_mut(scope) else { return };
+        let Some(stream) = state.streams.get_mut(stream) else { return };
         if stream.trouble.take().is_some() {
             let namespace = stream.namespace.as_deref().unwrap_or("*");
-            tracing::info!(workload.kind = %stream.kind, workload.namespace = namespace, "following the workloads again");
+            tracing::info!(watch = %stream.what, workload.namespace = namespace, "following the cluster again");
         }
     }
 
     /// The state; a panic of another holder leaves it whole, since every change to it is one call.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Followed {
+    /// The objects of a namespace, or of all.
+    fn objects(&self, api: &ApiServer, namespace: Option<&str>) -> Api<WorkloadObject> {
+        match namespace {
+            Some(namespace) => Api::namespaced_with(api.kube(), namespace, &self.kind),
+            None => Api::all_with(api.kube(), &self.kind),
+        }
+    }
+}
+
+impl ScopeStream<'_> {
+    /// Lists one namespace.
+    async fn list(&self, namespace: &str) -> watcher::Result<()> {
+        let objects = self.followed.objects(self.api, Some(namespace));
+        let mut asked = ListParams::default().limit(PAGE);
+        loop {
+            let page = timeout(PAGE_DEADLINE, objects.list(&asked)).await;
+            let page = page.unwrap_or_else(|late| Err(kube::Error::Service(late.into()))).map_err(watcher::Error::InitialListFailed)?;
+            page.items.into_iter().for_each(|object| self.watches.apply(self.scope, object, false));
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => asked = asked.continue_token(&next),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Follower<WorkloadObject> for ScopeStream<'_> {
+    fn stream(&self) -> usize {
+        self.scope
+    }
+
+    fn take(&self, event: Event<WorkloadObject>) -> bool {
+        let &Self { watches, scope, followed, .. } = self;
+        match event {
+            Event::Init => {
+                watches.state().index.begin(scope);
+                return false;
+            }
+            Event::InitApply(object) => {
+                watches.apply(scope, object, true);
+                return false;
+            }
+            Event::InitDone => {
+                let mut state = watches.state();
+                state.index.end(scope);
+                if let Some(stream) = state.streams.get_mut(scope) {
+                    stream.filled = true;
+                }
+                drop(state);
+                watches.filled.notify_waiters();
+            }
+            Event::Apply(object) => watches.apply(scope, object, false),
+            Event::Delete(object) => {
+                if let Some(id) = object.id(followed.kind) {
+                    let mut state = watches.state();
+                    // Its successor may be known already.
+                    let is_another = state.index.get(&id).is_some_and(|known| known.uid != object.uid());
+                    if !is_another {
+                        state.index.delete(&id);
+                    }
+                }
+            }
+        }
+        watches.well(scope);
+        watches.changed.notify_one();
+        true
+    }
+
+    async fn due(&self) {
+        loop {
+            // Made before the look, so that what is said between the two wakes it.
+            let woken = self.watches.said_anew.notified();
+            if self.watches.state().again.get(self.scope).is_some_and(|again| !again.is_empty()) {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    async fn read_again(&self) -> Option<watcher::Result<()>> {
+        let namespaces = self.watches.take_again(self.scope);
+        if namespaces.len() > LISTED_ALONE_MAX {
+            return None;
+        }
+        for namespace in namespaces {
+            if let Err(error) = self.list(&namespace).await {
+                return Some(Err(error));
+            }
+        }
+        self.watches.changed.notify_one();
+        Some(Ok(()))
+    }
+
+    async fn pause(&self, failures: &mut u32, _refused: bool) {
+        self.watches.pause(self.scope, failures).await;
     }
 }
 
@@ -301,7 +421,7 @@ impl Workloads for Watches {
     fn knows(&self, namespace: &str) -> bool {
         let covers = |stream: &&WatchState| stream.namespace.as_deref().is_none_or(|watched| watched == namespace);
         let state = self.state();
-        let mut covering = state.streams.iter().filter(covers).peekable();
+        let mut covering = state.streams.iter().take(self.scopes.len()).filter(covers).peekable();
         covering.peek().is_some() && covering.all(|stream| stream.filled)
     }
 
@@ -310,24 +430,17 @@ impl Workloads for Watches {
         let gone = state.streams.iter().filter_map(|stream| Some((stream, stream.trouble.as_ref().filter(|trouble| !trouble.refused)?)));
         gone.min_by_key(|(_, trouble)| trouble.since).map(|(stream, trouble)| {
             let namespace = stream.namespace.as_deref().unwrap_or("all namespaces");
-            let (kind, since, error) = (stream.kind, trouble.since, &trouble.error);
-            Gone { since, why: format!("{kind}s of {namespace} are not followed since {since:.0}: {error}") }
+            let (what, since, error) = (stream.what, trouble.since, &trouble.error);
+            Gone { since, why: format!("{what} of {namespace} are not followed since {since:.0}: {error}") }
         })
     }
 
     fn is_filled(&self) -> bool {
-        self.state().streams.iter().all(|stream| stream.filled || stream.is_refused())
+        self.is_settled(&self.state())
     }
 
     async fn filled(&self) {
-        loop {
-            // Made before the look, so that a listing which ends between the two wakes it.
-            let woken = self.filled.notified();
-            if self.is_filled() {
-                return;
-            }
-            woken.await;
-        }
+        self.until(|state| self.is_settled(state)).await;
     }
 
     async fn changed(&self) -> Changes {
@@ -342,46 +455,8 @@ impl Workloads for Watches {
 }
 
 impl WatchState {
-    fn is_refused(&self) -> bool {
-        self.trouble.as_ref().is_some_and(|trouble| trouble.refused)
-    }
-}
-
-/// Whether only a person can help: RBAC, or a kind that is not served.
-fn is_refused(error: &watcher::Error) -> bool {
-    matches!(status_code(error), Some(403 | 404))
-}
-
-/// Whether the version that the stream would go on from is gone. The library begins anew only when it is told so inside a watch.
-fn is_expired(error: &watcher::Error) -> bool {
-    status_code(error) == Some(410)
-}
-
-fn status_code(error: &watcher::Error) -> Option<u16> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status.code),
-        _ => None,
-    }
-}
-
-/// How long after a listing of so many objects the next one is due.
-fn list_after(objects: u32) -> Duration {
-    LIST_EVERY.max(A_PAGE_LASTS * objects.div_ceil(PAGE))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listings_cost_twenty_requests_an_hour_at_most_however_many_objects_there_are() {
-        for objects in [0_u32, 1, 100, 101, 1_000, 20_000, 1_000_000] {
-            let in_an_hour = objects.div_ceil(PAGE) * 3_600 / u32::try_from(list_after(objects).as_secs()).unwrap();
-            assert!(in_an_hour <= 20, "{objects} objects: {in_an_hour}");
-        }
-        assert_eq!(list_after(500), LIST_EVERY);
+    /// Whether what it follows is known, or will not be before a person acts.
+    fn is_settled(&self) -> bool {
+        self.filled || self.trouble.as_ref().is_some_and(|trouble| trouble.refused)
     }
 }

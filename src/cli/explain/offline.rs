@@ -2,17 +2,19 @@
 
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::cli::Failure;
 use crate::cli::tag_list::{Line, TagList};
+use crate::config::Config;
 use crate::core::candidate::NotSelected;
-use crate::core::directives::{Defaults, Directives, skeg};
+use crate::core::directives::{Defaults, Directives, OfNamespace, Subject, keel, skeg};
 use crate::core::hold::{GATES, Gate};
 use crate::core::image::ImageRef;
-use crate::core::manifest::{FILE_BYTES_MAX, Object, objects};
+use crate::core::manifest::{DeclaredNamespace, FILE_BYTES_MAX, Object, Objects, objects};
 use crate::core::nearest::shown;
 use crate::core::policy::{Asked as Question, Built, Listed, evaluate};
 use crate::core::update::Reason;
@@ -36,20 +38,23 @@ pub struct Asked<'a> {
     pub manifest: &'a Path,
     /// The list of tags.
     pub tags: &'a Path,
+    /// The configuration, where one is named.
+    pub config: Option<&'a Config>,
     /// Whether every tag is told by itself.
     pub all: bool,
 }
 
 /// Reads both files and explains.
 pub fn explain(asked: &Asked<'_>) -> Result<ExplainView, Failure> {
-    let object = chosen(asked, declared(asked.manifest)?)?;
+    let Objects { workloads, namespaces } = declared(asked.manifest)?;
+    let object = chosen(asked, workloads)?;
     let list = TagList::read(asked.tags, &mut io::stdin().lock()).map_err(|error| Failure::WrongUsage(error.to_string()))?;
     let lines = list.lines().map_err(|error| Failure::WrongUsage(error.to_string()))?;
     let tags: Vec<_> = lines.iter().map(Line::listed).collect();
-    explained(&object, asked.namespace, &tags, asked.all)
+    explained(asked, &object, &namespaces, &tags)
 }
 
-fn declared(file: &Path) -> Result<Vec<Object>, Failure> {
+fn declared(file: &Path) -> Result<Objects, Failure> {
     let wrong = |problem: &str| Failure::WrongUsage(format!("--offline {}: {problem}", file.display()));
     let opened = std::fs::File::open(file).map_err(|error| wrong(&error.to_string()))?;
     let mut text = String::new();
@@ -90,11 +95,13 @@ fn named(object: &Object) -> String {
     format!("{namespace}{}/{}", object.kind, shown(&object.name))
 }
 
-fn explained(object: &Object, namespace: Option<&str>, tags: &[Listed<'_>], all: bool) -> Result<ExplainView, Failure> {
-    let namespace = object.namespace.as_deref().or(namespace).unwrap_or_default();
+fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace], tags: &[Listed<'_>]) -> Result<ExplainView, Failure> {
+    let namespace = object.namespace.as_deref().or(asked.namespace).unwrap_or_default();
     let id = WorkloadId { namespace: namespace.into(), kind: object.kind, name: object.name.clone() };
-    let annotations = object.annotations.iter().map(|(key, value)| (&**key, &**value));
-    let read = skeg::parse(annotations, &object.containers, &defaults(object));
+    let declared = namespaces.iter().find(|declared| *declared.name == *namespace);
+    let defaults = defaults(asked, object, &id, declared);
+    let (all, interval) = (asked.all, asked.config.map_or(INTERVAL, |config| config.poll.interval));
+    let read = skeg::parse(pairs(&object.annotations), &object.containers, &defaults);
     let mut view = match &read {
         Ok(None) => {
             return Err(Failure::NotDone(format!(
@@ -103,7 +110,7 @@ fn explained(object: &Object, namespace: Option<&str>, tags: &[Listed<'_>], all:
             )));
         }
         Ok(Some(directives)) => {
-            let explained = object.containers.iter().map(|one| container(&id, directives, one, tags, all)).collect();
+            let explained = object.containers.iter().map(|one| container(&id, directives, one, tags, (all, interval))).collect();
             let told = directives.told().into_iter().map(DirectiveView::from).collect();
             ExplainView { directives: told, containers: explained, ..ExplainView::new(&id, Vec::new()) }
         }
@@ -114,27 +121,53 @@ fn explained(object: &Object, namespace: Option<&str>, tags: &[Listed<'_>], all:
             ExplainView { containers: object.containers.iter().map(held).collect(), ..ExplainView::new(&id, mistakes) }
         }
     };
-    view.notes.push("offline: skeg's configuration is not read, and what is built in stands in its place".to_owned());
+    if asked.config.is_none() {
+        view.notes
+            .push("offline: skeg's configuration is not read, and what is built in stands in its place; name it with --config".to_owned());
+    }
+    if declared.is_none() {
+        view.notes.push("offline: the file does not declare the Namespace, so what that may say is not known".to_owned());
+    }
     Ok(view)
 }
 
-/// What is built in, and the Git remote that the workload names: whether that is granted only the configuration says.
-fn defaults(object: &Object) -> Defaults {
+fn pairs(annotations: &[(Box<str>, Box<str>)]) -> impl Iterator<Item = (&str, &str)> {
+    annotations.iter().map(|(key, value)| (&**key, &**value))
+}
+
+/// What the configuration says and the Namespace. Without a configuration that is what is built in, and the Git remote that the workload names:
+/// whether that is granted only the configuration says.
+fn defaults(asked: &Asked<'_>, object: &Object, id: &WorkloadId, namespace: Option<&DeclaredNamespace>) -> Defaults {
+    let mut defaults = asked.config.map_or_else(|| built_in(object), |config| config.defaults()(&id.namespace));
+    if let Some(seconds) = object.progress_deadline_seconds {
+        defaults.rollout_timeout = Duration::from_secs(seconds.into());
+    }
+    let said = namespace.and_then(|namespace| OfNamespace::read(&namespace.name, pairs(&namespace.annotations), &defaults));
+    let subject = Subject { id, labels: &object.labels, containers: &object.containers };
+    let mut defaults = defaults.of(said.map(Arc::new), subject);
+    let annotations = pairs(&object.annotations).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    if keel::parse(&object.labels, &annotations, &defaults.zone).is_some() {
+        defaults.below = defaults.below.for_keel();
+    }
+    defaults
+}
+
+fn built_in(object: &Object) -> Defaults {
     let value = |key: &str| object.annotations.iter().find(|(known, _)| **known == *key).map(|(_, value)| value.trim());
     let remote = value("skeg.dev/git").map(|git| git.split_once(':').map_or(git, |(remote, _)| remote));
     let remote = remote.or_else(|| value("skeg.dev/write-back").map(|_| "every granted remote"));
-    let timeout = object.progress_deadline_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-    let built_in = Defaults::default();
-    Defaults {
-        git_remotes: remote.map(Into::into).into_iter().collect(),
-        rollout_timeout: timeout.unwrap_or(built_in.rollout_timeout),
-        ..built_in
-    }
+    Defaults { git_remotes: remote.map(Into::into).into_iter().collect(), ..Defaults::default() }
 }
 
-fn container(id: &WorkloadId, directives: &Directives, container: &Container, tags: &[Listed<'_>], all: bool) -> ExplainedView {
+fn container(
+    id: &WorkloadId,
+    directives: &Directives,
+    container: &Container,
+    tags: &[Listed<'_>],
+    (all, interval): (bool, Duration),
+) -> ExplainedView {
     let mut view = ExplainedView::of(container);
-    let Some(selection) = view.ask(directives, container, INTERVAL) else { return view };
+    let Some(selection) = view.ask(directives, container, interval) else { return view };
     let image: ImageRef = match container.image.parse() {
         Ok(image) => image,
         Err(error) => return ExplainedView { reason: NotSelected::Image(error).to_string(), ..view },
@@ -164,7 +197,7 @@ fn time(listed: &Listed<'_>) -> Option<Timestamp> {
 fn gates(id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
     let told = |name: &'static str| match name {
         "pause" if directives.pause => {
-            let scope = "skeg.dev/pause is set on the workload".into();
+            let scope = directives.paused_by().unwrap_or_default().into();
             GateView::new(name, &Gate::Waits(Reason::Paused { scope }), id, None)
         }
         "approval" if directives.rules.approvals > 0 => {

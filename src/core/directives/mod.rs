@@ -4,6 +4,7 @@ pub mod keel;
 mod origin;
 pub mod skeg;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -14,6 +15,7 @@ use crate::core::policy::Selection;
 use crate::core::workload::Container;
 
 pub use origin::{Origin, Origins, Told};
+pub use skeg::{Below, OfNamespace, Rule, Subject};
 
 /// A mistake in one directive, told on the object.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -95,6 +97,10 @@ pub struct Defaults {
     pub acts_on_keel: bool,
     /// The zone of Keel's schedules, which is that of the process.
     pub zone: TimeZone,
+    /// The rules of the configuration, in its order.
+    pub rules: Arc<[Arc<skeg::Rule>]>,
+    /// What the Namespace and those of the rules that speak for it say to the workload.
+    pub below: Below,
 }
 
 impl Default for Defaults {
@@ -109,7 +115,18 @@ impl Default for Defaults {
             git_remotes: Vec::new(),
             acts_on_keel: false,
             zone: TimeZone::UTC,
+            rules: Arc::default(),
+            below: Below::default(),
         }
+    }
+}
+
+impl Defaults {
+    /// The same for one workload: with what its Namespace and the rules say to it.
+    #[must_use]
+    pub fn of(self, namespace: Option<Arc<OfNamespace>>, subject: Subject<'_>) -> Self {
+        let below = Below::of(namespace, &self.rules, subject);
+        Self { below, ..self }
     }
 }
 

@@ -18,6 +18,12 @@ pub enum Origin {
     Annotation(Box<str>),
     /// The label with this key on the workload, which only Keel's directives may be.
     Label(Box<str>),
+    /// The annotation with this key on the workload's Namespace.
+    Namespace(Box<str>),
+    /// The rule of the configuration with this name, or number.
+    Rule(Box<str>),
+    /// The same, enforced: whoever else says it wanted less.
+    Bound(Box<str>),
     /// A field of the workload's own.
     Field(&'static str),
     /// The configuration, at this key.
@@ -56,16 +62,20 @@ impl Origin {
         match self {
             Self::Annotation(_) => "annotation",
             Self::Label(_) => "label",
+            Self::Namespace(_) => "namespace",
+            Self::Rule(_) => "rule",
+            Self::Bound(_) => "bound",
             Self::Field(_) => "field",
             Self::Config(_) => "config",
             Self::Default => "default",
         }
     }
 
-    /// The key or field; `None` for what is built in.
+    /// The key, field or rule; `None` for what is built in.
     pub fn key(&self) -> Option<&str> {
         match self {
-            Self::Annotation(key) | Self::Label(key) | Self::Config(key) => Some(key),
+            Self::Annotation(key) | Self::Label(key) | Self::Namespace(key) | Self::Config(key) => Some(key),
+            Self::Rule(place) | Self::Bound(place) => Some(place),
             Self::Field(field) => Some(field),
             Self::Default => None,
         }
@@ -86,6 +96,17 @@ impl Origins {
             self.0.reserve_exact(1);
             self.0.push(Source { directive, container: container.map(Into::into), origin });
         }
+    }
+
+    /// Notes that a directive comes from elsewhere than was known.
+    pub(super) fn replace(&mut self, directive: &'static str, container: Option<&str>, origin: Origin) {
+        self.0.retain(|known| known.directive != directive || known.container.as_deref() != container);
+        self.note(directive, container, origin);
+    }
+
+    /// Notes what is known elsewhere, where it is not known here.
+    pub(super) fn append(&mut self, other: Self) {
+        other.0.into_iter().for_each(|Source { directive, container, origin }| self.note(directive, container.as_deref(), origin));
     }
 
     /// The origin of what holds for a container: its own before the workload's.
@@ -145,13 +166,34 @@ impl Directives {
         values.into_iter().filter_map(|(name, value)| Some(Told { name, value: value?, origin: origin(name) })).collect()
     }
 
+    /// Who may vote; nobody is told where a bound has left nobody.
+    fn approvers(&self) -> Option<String> {
+        let approvers = &self.rules.approvers;
+        if !approvers.is_empty() {
+            return Some(joined(approvers.iter().map(Approver::as_str)));
+        }
+        let is_bound = matches!(self.origins.of("approvers", None), Origin::Bound(_));
+        is_bound.then(|| "nobody: none of those who are named may vote by this rule".to_owned())
+    }
+
+    /// Who pauses the workload by a directive; `None` when nobody does.
+    pub fn paused_by(&self) -> Option<String> {
+        self.pause.then(|| match self.origins.of("pause", None) {
+            Origin::Namespace(_) => "skeg.dev/pause is set on the Namespace".to_owned(),
+            Origin::Rule(place) | Origin::Bound(place) => format!("pause is set by rule {place} of the configuration"),
+            Origin::Annotation(_) | Origin::Label(_) | Origin::Field(_) | Origin::Config(_) | Origin::Default => {
+                "skeg.dev/pause is set on the workload".to_owned()
+            }
+        })
+    }
+
     /// What holds for the whole workload.
     pub fn told(&self) -> Vec<Told> {
         let rules = &self.rules;
         let values = [
             ("init-containers", Some(self.init_containers.to_string())),
             ("approvals", Some(rules.approvals.to_string())),
-            ("approvers", (!rules.approvers.is_empty()).then(|| joined(rules.approvers.iter().map(Approver::as_str)))),
+            ("approvers", self.approvers()),
             ("approval-deadline", Some(duration::write(rules.approval_deadline))),
             ("approval-valid", Some(duration::write(rules.approval_valid))),
             ("rollback", Some(if rules.rollback { "auto" } else { "off" }.to_owned())),

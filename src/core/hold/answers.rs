@@ -36,6 +36,9 @@ pub fn opens(reason: &Reason, workload: &WorkloadId, update: Option<&UpdateId>) 
     let WorkloadId { namespace, kind, name } = workload;
     match reason {
         Reason::Paused { scope } if scope.starts_with("skeg.dev/pause") => Some("skeg.dev/pause set to false".to_owned()),
+        Reason::Paused { scope } if scope.starts_with("pause is set by rule") => {
+            Some("skeg.dev/pause: \"false\" on the workload".to_owned())
+        }
         Reason::Paused { .. } => Some("the end of the pause, or `skeg resume` of what is paused".to_owned()),
         Reason::Approval { given, needed } => {
             let missing = usize::try_from(*needed).unwrap_or(usize::MAX).saturating_sub(*given);

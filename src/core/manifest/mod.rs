@@ -17,7 +17,7 @@ use std::ops::Range;
 use crate::core::image::ImageRef;
 
 pub use image_text::{Comparison, compare};
-pub use object::{Object, objects};
+pub use object::{DeclaredNamespace, Object, Objects, objects};
 pub use scalar::Style;
 pub use target::{Place, Resolved, Target, resolve};
 

@@ -1,5 +1,7 @@
 //! Workloads as manifests declare them: the parts that decisions are made from.
 
+use std::collections::BTreeMap;
+
 use super::kubernetes::{CONTAINER_LISTS, Identity, LIST_DEPTH_MAX, POD_PATHS};
 use super::target::group;
 use super::yaml::{Cursor, Visits, documents};
@@ -17,15 +19,35 @@ pub struct Object {
     pub name: Box<str>,
     /// Its annotations, those that are text.
     pub annotations: Vec<(Box<str>, Box<str>)>,
+    /// Its labels, those that are text.
+    pub labels: BTreeMap<String, String>,
     /// Containers, then init containers, of the pod template.
     pub containers: Vec<Container>,
     /// How long its controller gives a rollout, in seconds.
     pub progress_deadline_seconds: Option<u32>,
 }
 
-/// The workloads of the kinds that skeg updates in a text of one or more documents, YAML or JSON, lists included.
-pub fn objects(text: &str) -> Result<Vec<Object>, ManifestError> {
-    let (mut found, visits) = (Vec::new(), Visits::new());
+/// A Namespace that a file declares: its name, and its annotations, those that are text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeclaredNamespace {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its annotations.
+    pub annotations: Vec<(Box<str>, Box<str>)>,
+}
+
+/// What a file declares.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Objects {
+    /// The workloads of the kinds that skeg updates.
+    pub workloads: Vec<Object>,
+    /// The Namespaces.
+    pub namespaces: Vec<DeclaredNamespace>,
+}
+
+/// The workloads and Namespaces in a text of one or more documents, YAML or JSON, lists included.
+pub fn objects(text: &str) -> Result<Objects, ManifestError> {
+    let (mut found, visits) = (Objects::default(), Visits::new());
     for document in documents(text)? {
         if let Some(root) = document.root(&visits) {
             add(root, LIST_DEPTH_MAX, &mut found)?;
@@ -35,18 +57,22 @@ pub fn objects(text: &str) -> Result<Vec<Object>, ManifestError> {
     Ok(found)
 }
 
-fn add(object: Cursor<'_, '_>, depth: usize, found: &mut Vec<Object>) -> Result<(), ManifestError> {
+fn add(object: Cursor<'_, '_>, depth: usize, found: &mut Objects) -> Result<(), ManifestError> {
     let Some(identity) = Identity::read(object) else { return Ok(()) };
     if identity.kind == "List" && identity.api_version == "v1" && depth > 0 {
         return object.get("items").into_iter().flat_map(Cursor::elements).try_for_each(|item| add(item, depth - 1, found));
     }
+    if found.workloads.len() + found.namespaces.len() >= DECLARATIONS_MAX {
+        return Err(ManifestError::TooMany);
+    }
+    if let ("Namespace", "v1", Some(name)) = (identity.kind, identity.api_version, identity.name) {
+        found.namespaces.push(DeclaredNamespace { name: name.into(), annotations: texts(object, "annotations") });
+        return Ok(());
+    }
     let is_kind = |kind: &&WorkloadKind| kind.as_str() == identity.kind && group(kind.api_version()) == group(identity.api_version);
     let kind = WorkloadKind::ALL.iter().find(is_kind);
     if let (Some(kind), Some(name)) = (kind, identity.name) {
-        if found.len() >= DECLARATIONS_MAX {
-            return Err(ManifestError::TooMany);
-        }
-        found.push(read(object, *kind, name, identity.namespace));
+        found.workloads.push(read(object, *kind, name, identity.namespace));
     }
     Ok(())
 }
@@ -57,17 +83,23 @@ fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Optio
         let containers = pod.and_then(|pod| pod.get(list)).into_iter().flat_map(Cursor::elements);
         containers.filter_map(|one| container(one, init)).collect::<Vec<_>>()
     };
-    let annotations = object.walk(&["metadata", "annotations"]).into_iter().flat_map(Cursor::pairs);
     let deadline = object.walk(&["spec", "progressDeadlineSeconds"]);
     Object {
         kind,
         namespace: namespace.map(Into::into),
         name: name.into(),
-        annotations: annotations.filter_map(|(key, value)| Some((key.into(), value.text()?.into()))).collect(),
+        annotations: texts(object, "annotations"),
+        labels: texts(object, "labels").into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
         // Init containers come last, as in the index.
         containers: CONTAINER_LISTS.into_iter().rev().flat_map(listed).collect(),
         progress_deadline_seconds: deadline.and_then(|seconds| seconds.text()?.parse().ok()),
     }
+}
+
+/// The entries of a table in the metadata that are text.
+fn texts(object: Cursor<'_, '_>, table: &str) -> Vec<(Box<str>, Box<str>)> {
+    let pairs = object.walk(&["metadata", table]).into_iter().flat_map(Cursor::pairs);
+    pairs.filter_map(|(key, value)| Some((key.into(), value.text()?.into()))).collect()
 }
 
 /// A container without a name cannot be spoken of; one without an image is as the cluster would show it.
@@ -80,8 +112,8 @@ fn container(cursor: Cursor<'_, '_>, init: bool) -> Option<Container> {
 mod tests {
     use super::*;
 
-    const TWO: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  \
-                       name: web\n  annotations:\n    skeg.dev/policy: minor\n    skeg.dev/approvals: \"1\"\nspec:\n  \
+    const TWO: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: {skeg.dev/policy: patch}}\n---\napiVersion: apps/v1\nkind: \
+                       Deployment\nmetadata:\n  name: web\n  labels: {tier: prod}\n  annotations:\n    skeg.dev/policy: minor\n    skeg.dev/approvals: \"1\"\nspec:\n  \
                        progressDeadlineSeconds: 90\n  template:\n    spec:\n      initContainers:\n        - {name: init, image: init:1}\n      \
                        containers:\n        - name: web\n          image: web:1.0.0\n        - {name: bare}\n";
 
@@ -91,16 +123,18 @@ mod tests {
 
     #[test]
     fn workloads_are_read_from_several_documents() {
-        let objects = objects(TWO).unwrap();
+        let Objects { workloads, namespaces } = objects(TWO).unwrap();
         let expected = Object {
             kind: WorkloadKind::Deployment,
             namespace: None,
             name: "web".into(),
             annotations: vec![("skeg.dev/policy".into(), "minor".into()), ("skeg.dev/approvals".into(), "1".into())],
+            labels: BTreeMap::from([("tier".to_owned(), "prod".to_owned())]),
             containers: vec![container("web", "web:1.0.0", false), container("bare", "", false), container("init", "init:1", true)],
             progress_deadline_seconds: Some(90),
         };
-        assert_eq!(objects, [expected]);
+        assert_eq!(workloads, [expected]);
+        assert_eq!(namespaces, [DeclaredNamespace { name: "shop".into(), annotations: vec![("skeg.dev/policy".into(), "patch".into())] }]);
     }
 
     #[test]
@@ -110,10 +144,10 @@ mod tests {
             {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}},
             {"apiVersion": "example.com/v1", "kind": "Deployment", "metadata": {"name": "other"}}
         ]}"#;
-        let names: Vec<_> = objects(text).unwrap().into_iter().map(|object| (object.namespace, object.name)).collect();
+        let names: Vec<_> = objects(text).unwrap().workloads.into_iter().map(|object| (object.namespace, object.name)).collect();
         assert_eq!(names, [(Some("shop".into()), "web".into())]);
         for empty in ["", "---\n", "[]", "text", "kind: Deployment"] {
-            assert_eq!(objects(empty).unwrap(), [], "{empty}");
+            assert_eq!(objects(empty).unwrap(), Objects::default(), "{empty}");
         }
         assert!(objects("a: [").is_err());
     }

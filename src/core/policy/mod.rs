@@ -41,7 +41,7 @@ use crate::core::nearest::{nearest, shown};
 pub use filter::{Filter, FilterError, Patterns};
 pub use groups::Group;
 pub use newest::BUILD_TIMES_MAX;
-pub use pattern::PatternError;
+pub use pattern::{Pattern, PatternError};
 pub use prerelease::Prerelease;
 pub use range::RangeError;
 pub use rank::{Judgement, Refusal};

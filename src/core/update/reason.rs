@@ -224,7 +224,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Approval { given, needed } => write!(f, "waits for approval, {given} of {needed} votes given"),
-            Self::NoApprover => f.write_str("needs approval, but no approver is named: set skeg.dev/approvers or [approvals] approvers"),
+            Self::NoApprover => f.write_str("needs approval, but nobody may vote: set skeg.dev/approvers or [approvals] approvers, to people whom no enforced rule excludes"),
             Self::Paused { scope } => write!(f, "paused: {scope}"),
             Self::InFlightLimit { limit } => write!(f, "{limit} rollouts are in flight, the limit"),
             Self::OtherInFlight { update } => write!(f, "update {update} of the same workload is not finished"),

@@ -52,9 +52,10 @@ pub struct DirectiveView {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OriginView {
-    /// `annotation`, `label`, `field`, `config` or `default`.
+    /// `annotation`, `label`, `namespace` (an annotation on it), `rule`, `bound` (an enforced rule that raised or narrowed what was said),
+    /// `field`, `config` or `default`.
     pub kind: String,
-    /// The key or field; absent for what is built in.
+    /// The key, field or rule; absent for what is built in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<String>,
 }

@@ -1,11 +1,14 @@
 //! What Keel's keys mean to skeg when it acts on them: directives with Keel's policy below skeg's guard.
 //!
-//! skeg's own part comes from the configuration: who may vote, how long a grant waits, where the image is committed.
+//! skeg's own part comes from the Namespace and the configuration: who may vote, how long a grant waits, where the image is committed. How
+//! tags are chosen, and when to look, Keel's keys say alone. What a rule bounds is bounded for these workloads too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{KeelDirectives, Place, keys};
-use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, GitPlace, Origin, Origins, Rules, TriggerKind};
+use crate::core::directives::skeg::{self, Beneath};
+use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, Origin, Origins, TriggerKind};
 use crate::core::image::{ImageRef, Pin, Repository};
 use crate::core::nearest::shown;
 use crate::core::policy::keel::NoPolicy;
@@ -37,25 +40,38 @@ impl KeelDirectives {
                 return Err(vec![mistake(self.policy_text.origin.as_ref().map_or(keys::POLICY, |origin| &origin.key), none.to_string())]);
             }
         };
-        let approvals = self.votes(defaults)?;
-        if defaults.git_remotes.len() > GIT_PLACES_MAX {
+        let votes = self.votes()?;
+        if defaults.git_remotes.len() > GIT_PLACES_MAX && !defaults.below.narrows_git() {
             let granted = defaults.git_remotes.len();
             let problem = format!(
                 "{granted} Git remotes are granted to this namespace, and at most {GIT_PLACES_MAX} are searched: use skeg.dev/policy and skeg.dev/git"
             );
             return Err(vec![mistake(keys::POLICY, problem)]);
         }
-        let pin = if policy.follows_digest() || approvals > 0 { Pin::Digest } else { Pin::Tag };
-        let selection = Selection { policy, filter: Filter::default(), prerelease: None, pin };
-        // Without an expression every workload that asks for the same has the same directives, whatever its containers are called.
-        let (selection, by_container) = match &self.monitor_containers {
-            None => (Some(selection), Vec::new()),
-            Some((expression, _)) => {
-                let is_meant =
-                    |container: &&Container| (!container.init || self.init_containers.value) && expression.is_match(&container.name);
-                (None, containers.iter().filter(is_meant).map(|container| (container.name.clone(), selection.clone())).collect())
-            }
+        let deadline = self.approval_deadline.origin.as_ref().map(|_| self.approval_deadline.value);
+        let Beneath { mut rules, pause, min_age, origins } = skeg::beneath_keel(containers, defaults, votes, deadline)?;
+        rules.pin = if policy.follows_digest() || rules.approvals > 0 { Pin::Digest } else { Pin::Tag };
+        let selection_of = |min_age: Option<Duration>| Selection {
+            policy: policy.clone(),
+            filter: Filter { min_age, ..Filter::default() },
+            prerelease: None,
+            pin: rules.pin,
         };
+        let is_meant = |container: &Container| {
+            let matches = self.monitor_containers.as_ref().is_none_or(|(expression, _)| expression.is_match(&container.name));
+            (!container.init || self.init_containers.value) && matches
+        };
+        let by_container = || {
+            containers
+                .iter()
+                .zip(&min_age)
+                .filter(|(container, _)| is_meant(container))
+                .map(|(one, age)| (one.name.clone(), selection_of(*age)))
+        };
+        // Where all are meant alike every workload that asks for the same has the same directives, whatever its containers are called.
+        let common = min_age.first().copied().flatten();
+        let is_alike = self.monitor_containers.is_none() && min_age.iter().all(|age| *age == common);
+        let (selection, by_container) = if is_alike { (Some(selection_of(common)), Vec::new()) } else { (None, by_container().collect()) };
         Ok(Some(Arc::new(Directives {
             selection,
             by_container,
@@ -63,14 +79,14 @@ impl KeelDirectives {
             trigger: if self.polls.value { TriggerKind::Any } else { TriggerKind::Webhook },
             poll: Some(self.poll_schedule.value.clone()),
             watch_by_container: Vec::new(),
-            rules: self.rules(approvals, pin, defaults),
-            pause: false,
-            origins: self.origins(defaults),
+            rules,
+            pause,
+            origins: self.origins(origins),
         })))
     }
 
-    /// Where each directive was read: at Keel's keys, or else in skeg's configuration.
-    fn origins(&self, defaults: &Defaults) -> Origins {
+    /// Where each directive was read: where a rule bounds it, else at Keel's keys, or else beneath them.
+    fn origins(&self, (bound, beneath): (Origins, Origins)) -> Origins {
         let said = [
             ("policy", &self.policy_text.origin),
             ("init-containers", &self.init_containers.origin),
@@ -79,7 +95,7 @@ impl KeelDirectives {
             ("approvals", &self.approvals.origin),
             ("approval-deadline", &self.approval_deadline.origin),
         ];
-        let mut origins = Origins::default();
+        let mut origins = bound;
         for (directive, origin) in said {
             if let Some(super::Origin { place, key }) = origin {
                 let origin = match place {
@@ -89,7 +105,7 @@ impl KeelDirectives {
                 origins.note(directive, None, origin);
             }
         }
-        defaults.origins().for_each(|(directive, origin)| origins.note(directive, None, origin));
+        origins.append(beneath);
         origins
     }
 
@@ -112,26 +128,11 @@ impl KeelDirectives {
         told
     }
 
-    fn votes(&self, defaults: &Defaults) -> Result<u32, Vec<DirectiveError>> {
-        let Some(origin) = &self.approvals.origin else { return Ok(defaults.approvals) };
+    /// Votes needed, if Keel's keys say it.
+    fn votes(&self) -> Result<Option<u32>, Vec<DirectiveError>> {
+        let Some(origin) = &self.approvals.origin else { return Ok(None) };
         let votes = self.approvals.value.filter(|votes| usize::try_from(*votes).is_ok_and(|votes| votes <= VOTES_MAX));
-        votes.ok_or_else(|| vec![mistake(&origin.key, format!("is not a whole number from 0 to {VOTES_MAX}"))])
-    }
-
-    fn rules(&self, approvals: u32, pin: Pin, defaults: &Defaults) -> Rules {
-        let mut approvers = defaults.approvers.clone();
-        approvers.sort();
-        approvers.dedup();
-        Rules {
-            approvals,
-            approvers,
-            approval_deadline: self.approval_deadline.origin.as_ref().map_or(defaults.approval_deadline, |_| self.approval_deadline.value),
-            approval_valid: defaults.approval_valid,
-            rollback: true,
-            rollout_timeout: defaults.rollout_timeout,
-            pin,
-            write_back: defaults.git_remotes.iter().map(|remote| GitPlace { remote: remote.clone(), path: None }).collect(),
-        }
+        votes.map(Some).ok_or_else(|| vec![mistake(&origin.key, format!("is not a whole number from 0 to {VOTES_MAX}"))])
     }
 }
 
@@ -147,6 +148,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+    use crate::core::directives::GitPlace;
     use crate::core::directives::PollTimes;
 
     fn containers() -> Vec<Container> {

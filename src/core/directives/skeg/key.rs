@@ -67,26 +67,80 @@ const KEYS: [(&str, Scope, Option<Key>); 28] = [
     ("pause", Scope::Workload, Some(Key::Pause)),
 ];
 
+/// What is said of a key that the documentation knows and this version does not have.
+const NOT_YET: &str = "this version of skeg does not have this directive yet";
+
+/// What a word is among the names of directives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Name {
+    /// This version honours it.
+    Honoured(Key),
+    /// It comes with a later version.
+    Later,
+    /// There is none; this one was probably meant.
+    Unknown(Option<&'static str>),
+}
+
+impl Name {
+    /// Looks a word up.
+    pub fn of(word: &str) -> Self {
+        match KEYS.iter().find(|(known, ..)| *known == word) {
+            Some((.., Some(key))) => Self::Honoured(*key),
+            Some((.., None)) => Self::Later,
+            None => Self::Unknown(nearest(word, Key::names())),
+        }
+    }
+}
+
 impl Key {
+    /// The names of those that this version honours, without the prefix.
+    pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+        KEYS.iter().filter(|(.., key)| key.is_some()).map(|(name, ..)| *name)
+    }
+
     /// Its name without the prefix.
     pub fn name(self) -> &'static str {
         KEYS.iter().find(|(.., key)| *key == Some(self)).map_or("", |(name, ..)| name)
     }
+
+    /// Whether it may speak for a single container.
+    pub fn is_of_container(self) -> bool {
+        KEYS.iter().any(|(_, scope, key)| *scope == Scope::Container && *key == Some(self))
+    }
 }
 
-/// Reads what follows the prefix: the key, and the container that it speaks for. The error says what is wrong with it.
+/// Reads what follows the prefix on a workload: the key, and the container that it speaks for. The error says what is wrong with it.
 pub fn read<'a>(text: &'a str, containers: &[Container]) -> Result<(Key, Option<&'a str>), String> {
+    match split(text)? {
+        (_, Some(container)) if !containers.iter().any(|known| *known.name == *container) => Err(no_container(container, containers)),
+        read => Ok(read),
+    }
+}
+
+/// Reads what follows the prefix on a Namespace. The container that it speaks for may be in some of its workloads, or in none yet.
+pub fn read_on_namespace(text: &str) -> Result<(Key, Option<&str>), String> {
+    match split(text)? {
+        (_, Some(container)) if !is_label(container) => Err(format!("`{}` cannot be the name of a container", shown(container))),
+        read => Ok(read),
+    }
+}
+
+fn split(text: &str) -> Result<(Key, Option<&str>), String> {
     let (name, container) = text.split_once('.').map_or((text, None), |(name, container)| (name, Some(container)));
     let Some((_, scope, key)) = KEYS.iter().find(|(known, ..)| *known == name) else {
         return Err(unknown(name, container));
     };
-    let key = key.ok_or("this version of skeg does not have this directive yet")?;
+    let key = key.ok_or(NOT_YET)?;
     match container {
-        None => Ok((key, None)),
         Some(_) if *scope == Scope::Workload => Err(format!("speaks for the whole workload: write skeg.dev/{name}")),
-        Some(container) if containers.iter().any(|known| *known.name == *container) => Ok((key, Some(container))),
-        Some(container) => Err(no_container(container, containers)),
+        container => Ok((key, container)),
     }
+}
+
+/// A label of RFC 1123, which the names of containers are.
+fn is_label(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn unknown(name: &str, container: Option<&str>) -> String {

@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::key::Key;
 use crate::core::cron::Cron;
 use crate::core::directives::{APPROVERS_MAX, Approver, GitPlace, PollTimes, TriggerKind};
 use crate::core::duration;
 use crate::core::image::Pin;
 use crate::core::nearest::{nearest, shown};
-use crate::core::policy::Prerelease;
+use crate::core::policy::{Patterns, Policy, Prerelease};
 use crate::core::update::VOTES_MAX;
 
 /// How often a registry may be asked for one workload: Keel's shortest schedule, and one that still shows a change within a week.
@@ -18,8 +19,47 @@ const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_h
 const WAIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
 /// How long a rollout may take; one that takes longer than a day is not watched by anybody.
 const ROLLOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+/// The longest value read, in bytes. The longest that make sense, lists of patterns or approvers, are a quarter of it.
+const LENGTH_MAX: usize = 4096;
 /// The longest path in a Git remote, in bytes.
 const PATH_LENGTH_MAX: usize = 1024;
+
+/// What is wrong with a value, whatever it is for; `granted` are the Git remotes that `git` may name, and another
+/// one is not what `lacks` says.
+pub fn check(key: Key, text: &str, granted: &[Box<str>], lacks: &str) -> Result<(), String> {
+    let text = bounded(text)?;
+    match key {
+        Key::Policy => policy(text).map(drop),
+        Key::AllowTags | Key::IgnoreTags => patterns(text).map(drop),
+        Key::Prerelease => prerelease(text).map(drop),
+        Key::InitContainers | Key::Pause => boolean(text).map(drop),
+        Key::Trigger => trigger(text).map(drop),
+        Key::Poll => poll(text).map(drop),
+        Key::Approvals => approvals(text).map(drop),
+        Key::Approvers => approvers(text).map(drop),
+        Key::ApprovalDeadline | Key::ApprovalValid => wait(text).map(drop),
+        Key::Pin => pin(text).map(drop),
+        Key::Apply => apply(text).map(drop),
+        Key::WriteBack => write_back(text).map(drop),
+        Key::Git => git_place(text, granted, lacks).map(drop),
+        Key::Rollback => rollback(text).map(drop),
+        Key::RolloutTimeout => rollout_timeout(text).map(drop),
+    }
+}
+
+/// The value without white space around it, if it is not longer than any that makes sense.
+pub fn bounded(text: &str) -> Result<&str, String> {
+    let text = text.trim();
+    if text.len() > LENGTH_MAX { Err(format!("the value is longer than {LENGTH_MAX} bytes")) } else { Ok(text) }
+}
+
+pub fn policy(text: &str) -> Result<Policy, String> {
+    Policy::parse(text).map_err(|error| error.to_string())
+}
+
+pub fn patterns(text: &str) -> Result<Patterns, String> {
+    Patterns::parse(text).map_err(|error| error.to_string())
+}
 
 pub fn boolean(text: &str) -> Result<bool, String> {
     one_of(text, &[("true", true), ("false", false)])
@@ -109,13 +149,16 @@ fn duration_within(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Dura
     Err(format!("`{}` is not between {} and {}", shown(text), duration::write(*bounds.start()), duration::write(*bounds.end())))
 }
 
+/// What a Git remote is not that a workload may not use.
+pub const NOT_GRANTED: &str = "granted to this namespace";
+
 /// `remote` or `remote:path`, of a remote that is among those `granted` to the namespace. Others may exist; nothing here tells.
-pub fn git_place(text: &str, granted: &[Box<str>]) -> Result<GitPlace, String> {
+pub fn git_place(text: &str, granted: &[Box<str>], lacks: &str) -> Result<GitPlace, String> {
     let (remote, path) = text.split_once(':').map_or((text, None), |(remote, path)| (remote, Some(path)));
     let Some(remote) = granted.iter().find(|granted| ***granted == *remote) else {
         let meant = nearest(remote, granted.iter().map(|granted| &**granted));
         let suggestion = meant.map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
-        return Err(format!("no Git remote `{}` is granted to this namespace{suggestion}", shown(remote)));
+        return Err(format!("no Git remote `{}` is {lacks}{suggestion}", shown(remote)));
     };
     let path = path.map(|path| path.strip_suffix('/').unwrap_or(path));
     match path {
