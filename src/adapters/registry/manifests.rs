@@ -119,7 +119,7 @@ pub(super) async fn blob(
 ) -> Result<Answer, RegistryError> {
     let question = Question {
         method: Method::GET,
-        url: target.url(&format!("v2/{}/blobs/{digest}", target.repository.path()))?,
+        url: target.url(&format!("v2/{}/blobs/{digest}", target.path()))?,
         purpose: Purpose::Manifest,
         accept: HeaderValue::from_static("*/*"),
         body_bytes_max,
