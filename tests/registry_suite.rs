@@ -20,38 +20,38 @@ fn robot() -> Login {
 /// Docker's registry 2 gives all tags at once, however many are asked for.
 #[tokio::test]
 async fn docker_registry_2_without_login() {
-    let Some(far) = Far::distribution(Version::Two, Auth::Anonymous) else { return };
+    let Some(far) = Far::distribution(Version::Two, &Auth::Anonymous) else { return };
     checks::all(&far).await;
 }
 
 #[tokio::test]
 async fn docker_registry_2_with_a_password() {
-    let Some(far) = Far::distribution(Version::Two, Auth::Basic(robot())) else { return };
+    let Some(far) = Far::distribution(Version::Two, &Auth::Basic(robot())) else { return };
     checks::all(&far).await;
 }
 
 #[tokio::test]
 async fn docker_registry_2_with_tokens() {
-    let Some(far) = Far::distribution(Version::Two, Auth::Bearer(robot())) else { return };
+    let Some(far) = Far::distribution(Version::Two, &Auth::Bearer(robot())) else { return };
     checks::all(&far).await;
 }
 
 /// distribution 3 gives fewer tags than are asked for and links to the next page.
 #[tokio::test]
 async fn distribution_3_without_login() {
-    let Some(far) = Far::distribution(Version::Three { page_tags: 100 }, Auth::Anonymous) else { return };
+    let Some(far) = Far::distribution(Version::Three { page_tags: 100 }, &Auth::Anonymous) else { return };
     checks::all(&far).await;
 }
 
 #[tokio::test]
 async fn distribution_3_with_a_password() {
-    let Some(far) = Far::distribution(Version::Three { page_tags: 100 }, Auth::Basic(robot())) else { return };
+    let Some(far) = Far::distribution(Version::Three { page_tags: 100 }, &Auth::Basic(robot())) else { return };
     checks::all(&far).await;
 }
 
 #[tokio::test]
 async fn distribution_3_with_tokens() {
-    let Some(far) = Far::distribution(Version::Three { page_tags: 100 }, Auth::Bearer(robot())) else { return };
+    let Some(far) = Far::distribution(Version::Three { page_tags: 100 }, &Auth::Bearer(robot())) else { return };
     checks::all(&far).await;
 }
 

@@ -91,7 +91,7 @@ pub fn entry(host: &str, login: Option<&Login>) -> RegistryEntry {
 impl Far {
     /// Docker's registry, old or new.
     #[track_caller]
-    pub fn distribution(version: Version, auth: Auth) -> Option<Self> {
+    pub fn distribution(version: Version, auth: &Auth) -> Option<Self> {
         let registry = RealRegistry::start_of(version, auth.clone(), None)?;
         let requests = match version {
             Version::Two => 1,
@@ -100,7 +100,7 @@ impl Far {
         Some(Self {
             host: registry.host(),
             reader: auth.login().map_or(Reader::Anybody, |login| Reader::Login(login.clone())),
-            writer: Writer::Http(Http::new(registry.host(), &auth, registry.tokens().as_deref())),
+            writer: Writer::Http(Http::new(registry.host(), auth, registry.tokens().as_deref())),
             tags_in_requests: (TAGS, requests),
             marks_lists: false,
             tag_folders: Some(registry.tag_folders(push::ODD)),
@@ -153,7 +153,7 @@ impl Far {
     #[track_caller]
     pub fn ecr() -> Option<Self> {
         made_there("moto", "tests/servers/moto.sh")?;
-        let registry = Self::distribution(Version::Two, Auth::Basic(Login::new(ECR_USER, ECR_PASSWORD)))?;
+        let registry = Self::distribution(Version::Two, &Auth::Basic(Login::new(ECR_USER, ECR_PASSWORD)))?;
         let (moto, ()) = Server::start("moto.sh", &[], |_| ());
         let surroundings = Surroundings::made_up([
             ("AWS_ENDPOINT_URL_ECR", format!("http://{}/", moto.address())),

@@ -145,8 +145,7 @@ impl Http {
     }
 
     async fn put_blob(&self, repository: &str, bytes: &Bytes) {
-        let begin = self.client.post(self.url(repository, "blobs/uploads/"));
-        let begun = self.done(repository, begin).await;
+        let begun = self.done(repository, self.client.post(self.url(repository, "blobs/uploads/"))).await;
         let mut upload = begun.url().join(begun.headers()["location"].to_str().unwrap()).unwrap();
         upload.query_pairs_mut().append_pair("digest", &digest(bytes));
         self.done(repository, self.client.put(upload).header("content-type", "application/octet-stream").body(bytes.clone())).await;

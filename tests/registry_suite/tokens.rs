@@ -22,7 +22,7 @@ const TAGS: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 fn far() -> Option<Far> {
-    Far::distribution(Version::Three { page_tags: 100 }, Auth::Bearer(robot()))
+    Far::distribution(Version::Three { page_tags: 100 }, &Auth::Bearer(robot()))
 }
 
 /// Waits until the registry does not take this token any more.

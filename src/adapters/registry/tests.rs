@@ -275,19 +275,19 @@ async fn not_modified_is_believed_only_of_the_whole_list_and_only_where_it_was_a
 /// Some registries cut the list where they are asked to, and do not link to the rest.
 #[tokio::test]
 async fn a_page_that_is_as_long_as_asked_for_and_leads_nowhere_is_not_taken_for_the_last() {
-    let list = |names: std::ops::Range<usize>| {
+    let answer_of = |names: std::ops::Range<usize>| {
         let names: Vec<String> = names.map(|number| format!("\"1.0.{number:04}\"")).collect();
         answer("200 OK", &[], &format!(r#"{{"tags":[{}]}}"#, names.join(",")))
     };
     let (server, client, repository) = scripted(move |head| {
-        let last = head.split("last=1.0.").nth(1).map_or(0, |rest| rest[..4].parse::<usize>().unwrap() + 1);
-        list(last..2500.min(last + 1000))
+        let from = head.split("last=1.0.").nth(1).map_or(0, |rest| rest[..4].parse::<usize>().unwrap() + 1);
+        answer_of(from..2500.min(from + 1000))
     })
     .await;
     assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 2500);
     assert_eq!(server.heads().len(), 3);
     // Everything at once, whatever is asked for, and it happens to be that many.
-    let (server, client, repository) = scripted(move |_| list(0..1000)).await;
+    let (server, client, repository) = scripted(move |_| answer_of(0..1000)).await;
     assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 1000);
     assert_eq!(server.heads().len(), 2);
 }
