@@ -10,10 +10,10 @@
 # What cannot be had is named, with how to get it, and the tests that need it are left out, each by name.
 # With SKEG_TEST_REQUIRE=1 it is an error instead.
 
-.PHONY: test test-long simulate fuzz needs controlplane
+.PHONY: test test-long simulate fuzz needs controlplane registries
 
 # Tests on the real servers wait more than they compute, so more of them run side by side than there are processors.
-test: needs controlplane
+test: needs controlplane registries
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))} cargo test --locked
 
 test-long: needs controlplane
@@ -37,4 +37,10 @@ needs:
 controlplane:
 	@tests/controlplane/build.sh >/dev/null || { \
 	    echo 'left out: tests on a real control plane: needs Go 1.24 or newer (https://go.dev/dl)' >&2; \
+	    [ "$$SKEG_TEST_REQUIRE" != 1 ]; }
+
+# Registries that Debian does not have, built from Go modules; later runs find them built.
+registries:
+	@tests/registries/build.sh >/dev/null || { \
+	    echo 'left out: tests on distribution 3 and crane: they need Go 1.24 or newer (https://go.dev/dl)' >&2; \
 	    [ "$$SKEG_TEST_REQUIRE" != 1 ]; }

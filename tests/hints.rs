@@ -104,6 +104,18 @@ async fn a_hint_about_a_tag_that_nobody_wants_asks_nothing() {
 }
 
 #[tokio::test]
+async fn a_poll_of_a_list_that_the_registry_marks_costs_no_list_while_it_is_unchanged() {
+    let agent = Agent::start(Setup::at_once()).await;
+    let answered = async |status: &str| agent.metrics("skeg_registry_requests_total").await.iter().any(|line| line.contains(status));
+    agent.polls("shop/web", 2).await;
+    assert!(!answered("status=\"304\"").await, "as long as it gives no marks");
+    agent.stage.registry.mark_lists();
+    agent.until("nothing is sent again", async || answered("status=\"304\"").await).await;
+    agent.push("shop/web", "1.0.1");
+    agent.wait_for_workload("web", "Done").await;
+}
+
+#[tokio::test]
 async fn a_policy_that_changed_since_the_listing_is_asked_of_a_new_one() {
     let agent = settled([Workload::new("web", "shop/web", "1.0.0").directive("policy", "patch")]).await;
     agent.push("shop/web", "1.2.0");

@@ -16,9 +16,6 @@ mod chart;
 /// Git remotes that let nobody in, or take no push.
 #[cfg(feature = "embedded")]
 mod closed_remotes;
-/// Registries that a cloud vouches at.
-#[cfg(feature = "embedded")]
-mod cloud_registries;
 /// The command line: forms of output, exit codes, what mistakes are told.
 mod command_line;
 /// Configuration: the example file, and what a broken file is told.
@@ -71,7 +68,7 @@ mod panics;
 mod people;
 /// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
 mod policies;
-/// Tags and digests of registries that want a login, and of the real one.
+/// Registries that want a login: one does not touch another.
 #[cfg(feature = "embedded")]
 mod private_registries;
 /// Registries with the logins that pods pull with.
@@ -90,6 +87,9 @@ mod records;
 /// Registries behind mirrors and certificates, and those that are not asked.
 #[cfg(feature = "embedded")]
 mod registry_addresses;
+/// One client, every registry.
+#[cfg(feature = "embedded")]
+mod registry_suite;
 /// Registries in trouble: how often they are asked, and that it passes.
 #[cfg(feature = "embedded")]
 mod registry_trouble;

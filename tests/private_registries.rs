@@ -1,16 +1,14 @@
-//! Tags and digests are read from registries that want a login, and from the real one as from the embedded one.
+//! Registries that want a login, or are slow, beside others: one does not touch another.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use skeg::adapters::clock::SystemClock;
-use skeg::adapters::registry::{CredentialProvider, Greeting, RegistryAuth, RegistryClient, RegistryEntry};
+use skeg::adapters::registry::{CredentialProvider, RegistryAuth, RegistryClient, RegistryEntry};
 use skeg::core::image::Repository;
 use skeg::core::workload::Puller;
 use skeg::embedded::registry::{Access as EmbeddedAccess, EmbeddedRegistry, Fault, Image, Login, Matcher};
-use skeg::ports::registry::{Access, Registry as _, RegistryError};
-
-use crate::support::registry::{Auth, RealRegistry, push};
+use skeg::ports::registry::{Registry as _, RegistryError};
 
 /// The namespace that the login is granted to.
 const TEAM: &str = "team";
@@ -39,59 +37,6 @@ fn client(entries: Vec<RegistryEntry>) -> RegistryClient {
 async fn tags(client: &RegistryClient, repository: &Repository, namespace: &str) -> Result<Vec<String>, RegistryError> {
     let tags = client.tags(repository, &client.access(repository, &Puller::of_namespace(namespace))).await?;
     Ok(tags.iter().map(ToString::to_string).collect())
-}
-
-/// Pushes two images with `skopeo` and reads them back: with the login, without it, and with a wrong one.
-async fn check_reads(host: &str, login: Option<&Login>) {
-    let digest = push(&format!("{host}/team/app:1.0.0"), &Image::new("1.0.0"), login);
-    push(&format!("{host}/team/app:1.1.0"), &Image::new("1.1.0"), login);
-    let repository = Repository::new(host, "team/app").unwrap();
-
-    let reader = client(vec![entry(host, login)]);
-    assert_eq!(reader.greet(0).await, Ok(if login.is_some() { Greeting::LoggedIn } else { Greeting::Open }));
-    assert_eq!(tags(&reader, &repository, TEAM).await.unwrap(), ["1.0.0", "1.1.0"]);
-    let access = reader.access(&repository, &Puller::of_namespace(TEAM));
-    let found = reader.digest(&repository, &"1.0.0".parse().unwrap(), &access).await.unwrap();
-    assert_eq!(found.unwrap().as_str(), digest);
-    for _ in 0..2 {
-        let built = reader.built(&repository, &digest.parse().unwrap(), &access).await.unwrap();
-        assert_eq!(built, Some("2026-01-01T00:00:00Z".parse().unwrap()), "as the image says");
-    }
-    let missing = reader.built(&repository, &format!("sha256:{}", "0".repeat(64)).parse().unwrap(), &access).await;
-    assert!(matches!(missing, Err(RegistryError::Malformed { .. })), "{missing:?}");
-    assert_eq!(reader.digest(&repository, &"9.9.9".parse().unwrap(), &access).await, Ok(None));
-    assert_eq!(reader.index(&repository, &digest.parse().unwrap(), &access).await, Ok(None), "an image of one platform");
-
-    if login.is_some() {
-        assert_eq!(client(vec![entry(host, None)]).greet(0).await, Ok(Greeting::AsksForLogin));
-        let refused = client(vec![entry(host, Some(&stranger()))]).greet(0).await;
-        assert!(matches!(refused, Err(RegistryError::Unauthorized { .. })), "{refused:?}");
-        assert_eq!(reader.access(&repository, &Puller::of_namespace("other")), Access::Anonymous);
-        let error = tags(&reader, &repository, "other").await.unwrap_err();
-        assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
-        let error = tags(&client(vec![entry(host, Some(&stranger()))]), &repository, TEAM).await.unwrap_err();
-        assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error}");
-        let told = error.to_string();
-        assert!(told.starts_with(repository.as_str()) && !told.contains("wr0ng"), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn the_real_registry_is_read_without_login() {
-    let Some(registry) = RealRegistry::start(Auth::Anonymous, None) else { return };
-    check_reads(&registry.host(), None).await;
-}
-
-#[tokio::test]
-async fn the_real_registry_is_read_with_a_password() {
-    let Some(registry) = RealRegistry::start(Auth::Basic(robot()), None) else { return };
-    check_reads(&registry.host(), Some(&robot())).await;
-}
-
-#[tokio::test]
-async fn the_real_registry_is_read_with_a_token_of_its_token_server() {
-    let Some(registry) = RealRegistry::start(Auth::Bearer(robot()), None) else { return };
-    check_reads(&registry.host(), Some(&robot())).await;
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ async fn a_mirror_is_read_in_place_of_the_registry_that_the_image_names() {
     assert_eq!(tags(&client, &nginx).await.unwrap(), ["1.27.0"]);
     let found = client.digest(&nginx, &"1.27.0".parse().unwrap(), &Access::Configured(0)).await.unwrap();
     assert_eq!(found.unwrap().as_str(), digest);
+    let built = client.built(&nginx, &digest.parse().unwrap(), &Access::Configured(0)).await.unwrap();
+    assert_eq!(built, Some("2026-01-01T00:00:00Z".parse().unwrap()), "as the image says");
     assert!(mirror.requests().iter().all(|request| request.path.starts_with("/v2/hub/library/nginx/")));
 }
 

@@ -16,7 +16,7 @@ use crate::core::image::{Repository, Tag};
 use crate::core::policy::{Listing, Shortlist};
 use crate::core::schedule::after;
 use crate::core::workload::Workload;
-use crate::ports::registry::Access;
+use crate::ports::registry::{Access, ListMark};
 
 /// Intervals after which a listing is forgotten: the next one comes after about one.
 const KEPT_FOR: u32 = 2;
@@ -40,6 +40,8 @@ struct Kept {
     forgotten: Timestamp,
     /// What the list was; `None` once something was added to what was kept of it.
     fingerprint: Option<u64>,
+    /// What the registry tells this list from its next one by.
+    mark: Option<ListMark>,
     shortlists: Vec<Shortlist>,
 }
 
@@ -53,11 +55,10 @@ impl Kept {
         self.begun <= now && now < self.forgotten
     }
 
-    /// Whether a list with this fingerprint leads to the same answers: it was asked exactly this.
-    fn answers_alike(&self, fingerprint: u64, workloads: &[Arc<Workload>], repository: &Repository) -> bool {
+    /// Whether the same list leads to the same answers: it was asked exactly this.
+    fn was_asked(&self, workloads: &[Arc<Workload>], repository: &Repository) -> bool {
         let mut asked = workloads.iter().flat_map(|workload| questions(workload, repository));
-        self.fingerprint == Some(fingerprint)
-            && asked.all(|(selection, current)| self.shortlists.iter().any(|known| known.is_of(selection, &current)))
+        asked.all(|(selection, current)| self.shortlists.iter().any(|known| known.is_of(selection, &current)))
     }
 }
 
@@ -88,15 +89,53 @@ impl KeptListings {
         tags: &[Tag],
         begun: Timestamp,
     ) -> Option<Listing> {
-        let fingerprint = self.hasher.hash_one(tags);
+        let fingerprint = Some(self.hasher.hash_one(tags));
+        self.renew(repository, access, workloads, begun, |kept| kept.fingerprint == fingerprint)
+    }
+
+    /// The same, where the registry says so of the list that it gave this mark to.
+    pub fn unchanged(
+        &self,
+        repository: &Repository,
+        access: &Access,
+        workloads: &[Arc<Workload>],
+        mark: &ListMark,
+        begun: Timestamp,
+    ) -> Option<Listing> {
+        self.renew(repository, access, workloads, begun, |kept| kept.fingerprint.is_some() && kept.mark.as_ref() == Some(mark))
+    }
+
+    fn renew(
+        &self,
+        repository: &Repository,
+        access: &Access,
+        workloads: &[Arc<Workload>],
+        begun: Timestamp,
+        is_same: impl Fn(&Kept) -> bool,
+    ) -> Option<Listing> {
         let interval = self.interval_of(workloads);
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = all.get_mut(&(repository.clone(), access.clone())).filter(|kept| kept.is_known(begun))?;
-        if !kept.answers_alike(fingerprint, workloads, repository) {
+        if !is_same(kept) || !kept.was_asked(workloads, repository) {
             return None;
         }
         (kept.begun, kept.until, kept.forgotten) = (begun, after(begun, interval), after(begun, interval.saturating_mul(KEPT_FOR)));
         Some(Listing::Same(kept.shortlists.clone()))
+    }
+
+    /// The mark of the last listing, where it is enough for these workloads to hear that the list is unchanged.
+    pub fn mark(&self, repository: &Repository, access: &Access, workloads: &[Arc<Workload>], now: Timestamp) -> Option<ListMark> {
+        let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.get(&(repository.clone(), access.clone())).filter(|kept| kept.is_known(now) && kept.fingerprint.is_some())?;
+        kept.mark.clone().filter(|_| kept.was_asked(workloads, repository))
+    }
+
+    /// Notes what the registry marked the listing with that was just kept, or found the same.
+    pub fn marked(&self, repository: &Repository, access: &Access, mark: Option<ListMark>) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = all.get_mut(&(repository.clone(), access.clone())) {
+            kept.mark = mark;
+        }
     }
 
     /// Keeps of a complete listing what these workloads ask of it; `begun` is when reading began.
@@ -110,7 +149,7 @@ impl KeptListings {
         }
         let interval = self.interval_of(workloads);
         let (until, forgotten) = (after(begun, interval), after(begun, interval.saturating_mul(KEPT_FOR)));
-        let kept = Kept { begun, until, forgotten, fingerprint: Some(self.hasher.hash_one(tags)), shortlists };
+        let kept = Kept { begun, until, forgotten, fingerprint: Some(self.hasher.hash_one(tags)), mark: None, shortlists };
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, kept| kept.is_known(begun));
         all.insert((repository.clone(), access.clone()), kept);
@@ -290,6 +329,28 @@ mod tests {
         let (selection, current) = (&other_selection, "3.0.0".parse().unwrap());
         let whole = Listing::Whole(tags(&["1.0.0", "foo"]).into());
         assert_eq!(again.choose(selection, &current), whole.choose(selection, &current), "with the same reason");
+    }
+
+    #[test]
+    fn a_list_is_asked_for_by_its_mark_while_hearing_that_it_is_unchanged_would_do() {
+        let web = workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")]);
+        let moved_on = workload("web", "acme/web:1.1.0", &[("skeg.dev/policy", "minor")]);
+        let repository: Repository = "acme/web".parse().unwrap();
+        let [first, second] = [r#""1""#, r#"W/"2""#].map(|text| ListMark::new(text).unwrap());
+        let known = Known::of(std::slice::from_ref(&web), &["1.0.0", "1.1.0"]).0;
+        let mark = |workload, second| known.mark(&repository, &Access::Anonymous, std::slice::from_ref(workload), at(second));
+        let unchanged = |mark: &ListMark, second| {
+            known.unchanged(&repository, &Access::Anonymous, std::slice::from_ref(&web), mark, at(second)).is_some()
+        };
+        assert_eq!(mark(&web, 1), None, "the registry gave none");
+        known.marked(&repository, &Access::Anonymous, Some(first.clone()));
+        assert_eq!((mark(&web, 1), mark(&moved_on, 1), mark(&web, 600)), (Some(first.clone()), None, None));
+        assert!(unchanged(&first, 310) && !unchanged(&second, 310));
+        assert_eq!(mark(&web, 600), Some(first.clone()), "it is as young as the answer");
+        known.marked(&repository, &Access::Anonymous, Some(second.clone()));
+        assert!(!unchanged(&first, 320) && unchanged(&second, 320));
+        known.add(&repository, &Access::Anonymous, tags(&["1.2.0"]).iter());
+        assert!(mark(&web, 320).is_none() && !unchanged(&second, 320), "what is kept is of another list");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::core::image::{Digest, Repository, Tag};
 use crate::core::policy::{Built, Listing, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
-use crate::ports::registry::{Access, RegistryError};
+use crate::ports::registry::{Access, RegistryError, TagList};
 use crate::sources::Hint;
 use futures::future::{join, join_all};
 
@@ -99,6 +99,14 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     observations
 }
 
+/// What the registry lists.
+enum Listed {
+    /// This.
+    Anew(Vec<Tag>),
+    /// What it listed before, of which this was kept.
+    Same(Listing),
+}
+
 /// What the named tags and what is kept of the last listing lead to.
 enum Told {
     /// This, and it answers every workload.
@@ -112,19 +120,20 @@ async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
     // What the policies would move to if there were no other tags.
     let eligible = chosen(hint, workloads, &Listing::Whole(hint.tags.iter().cloned().collect::<Vec<_>>().into()));
     let kept = (!hint.is_whole).then(|| ports.listings.with(&hint.repository, access, workloads, &hint.tags, begun)).flatten();
-    let (tags, early) = match kept {
+    let list = || list(ports, hint, access, workloads, begun);
+    let (listed, early) = match kept {
         Some(_) if eligible.is_empty() => return Ok(None),
         Some(kept) => match told(ports, hint, access, workloads, kept).await? {
             Told::All(read) => return Ok(Some(read)),
-            Told::Early(early) => (ports.registry.tags(&hint.repository, access).await, early),
+            Told::Early(early) => (list().await, early),
         },
         None => {
             // They are nearly always the ones that are chosen: their digests are read beside the list, not after it.
-            let (tags, early) = join(ports.registry.tags(&hint.repository, access), digests(ports, hint, access, eligible)).await;
-            (tags, early.unwrap_or_default())
+            let (listed, early) = join(list(), digests(ports, hint, access, eligible)).await;
+            (listed, early.unwrap_or_default())
         }
     };
-    listed(ports, hint, access, workloads, (tags?, begun), early).await.map(Some)
+    chosen_of(ports, hint, access, workloads, (listed?, begun), early).await.map(Some)
 }
 
 /// Reads the digests of what is chosen among the named tags and what is kept of the last listing.
@@ -138,23 +147,48 @@ async fn told(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
     Ok(Told::All(Read { listing: kept, digests }))
 }
 
-/// Reads what a complete listing leads to, and keeps what a later hint needs of it.
-async fn listed(
+/// The complete listing; keeps what a later hint, and the next listing, need of it.
+async fn list(
+    Ports { registry, listings, .. }: &Ports,
+    Hint { repository, tags: named, .. }: &Hint,
+    access: &Access,
+    workloads: &[Arc<Workload>],
+    begun: Timestamp,
+) -> Result<Listed, RegistryError> {
+    // Whether a named tag is listed only the whole list tells.
+    let mark = if named.is_empty() { listings.mark(repository, access, workloads, begun) } else { None };
+    let (tags, mark) = match registry.tags_unless(repository, access, mark.as_ref()).await? {
+        TagList::Whole(tags, mark) => (tags, mark),
+        TagList::Unchanged => match mark.and_then(|mark| listings.unchanged(repository, access, workloads, &mark, begun)) {
+            Some(same) => return Ok(Listed::Same(same)),
+            // It was forgotten meanwhile.
+            None => (registry.tags(repository, access).await?, None),
+        },
+    };
+    let same = if named.is_empty() { listings.same(repository, access, workloads, &tags, begun) } else { None };
+    if same.is_none() {
+        listings.keep(repository, access, workloads, &tags, begun);
+    }
+    listings.marked(repository, access, mark);
+    Ok(same.map_or(Listed::Anew(tags), Listed::Same))
+}
+
+/// Reads what a complete listing leads to.
+async fn chosen_of(
     ports: &Ports,
     hint: &Hint,
     access: &Access,
     workloads: &[Arc<Workload>],
-    (tags, begun): (Vec<Tag>, Timestamp),
+    (listed, begun): (Listed, Timestamp),
     early: BTreeMap<Tag, Option<Digest>>,
 ) -> Result<Read, RegistryError> {
-    // Whether a named tag is listed only the whole list tells.
-    let same = || ports.listings.same(&hint.repository, access, workloads, &tags, begun);
-    if let Some(same) = hint.tags.is_empty().then(same).flatten() {
-        let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
-        return Ok(Read { listing: same, digests });
-    }
-    ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-    let tags = Tags::read(tags, begun);
+    let tags = match listed {
+        Listed::Anew(tags) => Tags::read(tags, begun),
+        Listed::Same(same) => {
+            let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
+            return Ok(Read { listing: same, digests });
+        }
+    };
     // What is chosen by names comes first: what becomes of the times is nothing to it.
     let mut known = completed(ports, hint, access, chosen(hint, workloads, &Listing::Whole(tags.clone())), early).await?;
     let (listing, dated) = builds::date(ports, hint, access, workloads, tags).await;

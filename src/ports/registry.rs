@@ -66,6 +66,36 @@ impl fmt::Display for Access {
     }
 }
 
+/// By what a registry tells one tag list from the next: an entity tag (RFC 9110, section 8.8.3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListMark(Box<str>);
+
+impl ListMark {
+    /// The longest that is kept. Those in use are a hash in quotes.
+    const LENGTH_MAX: usize = 128;
+
+    /// The mark that a text is; `None` when it is no entity tag, or longer than one that is worth keeping.
+    pub fn new(text: &str) -> Option<Self> {
+        let quoted = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"')?.strip_suffix('"')?;
+        let is_mark = text.len() <= Self::LENGTH_MAX && quoted.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        is_mark.then(|| Self(text.into()))
+    }
+
+    /// As it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A complete tag list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TagList {
+    /// Every tag, and the mark to ask with next time where the registry gives one that is good for the whole list.
+    Whole(Vec<Tag>, Option<ListMark>),
+    /// Every tag is as it was when the mark was given.
+    Unchanged,
+}
+
 /// A registry, whichever host the repository names.
 #[async_trait]
 pub trait Registry: Send + Sync {
@@ -80,6 +110,12 @@ pub trait Registry: Send + Sync {
 
     /// Every tag of the repository: the complete listing, or an error. Names that are no tags are dropped.
     async fn tags(&self, repository: &Repository, access: &Access) -> Result<Vec<Tag>, RegistryError>;
+
+    /// The same for who still knows what the list was when `known` was given: that it is unchanged costs no list where the registry can tell.
+    async fn tags_unless(&self, repository: &Repository, access: &Access, known: Option<&ListMark>) -> Result<TagList, RegistryError> {
+        let _ = known;
+        Ok(TagList::Whole(self.tags(repository, access).await?, None))
+    }
 
     /// The manifests that the image at `digest` consists of; `None` when it is no index of several platforms, or is not there.
     async fn index(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<ImageIndex>, RegistryError>;

@@ -1,20 +1,23 @@
-//! A real registry (Debian's `docker-registry`) and a real client (`skopeo`).
+//! Real registries (Debian's `docker-registry`, distribution 3) and a real client (`skopeo`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use skeg::embedded::registry::{Image, Login, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 
-use super::needs::{Program, all_there};
+use super::needs::{Program, all_there, made_there};
 use super::server::Server;
 use super::token_service::TokenService;
 
 const REGISTRY: Program = Program("docker-registry", "docker-registry");
 const HTPASSWD: Program = Program("htpasswd", "apache2-utils");
 const OPENSSL: Program = Program("openssl", "openssl");
+/// What builds those that Debian does not have.
+pub const MADE_BY: &str = "tests/registries/build.sh";
 const SKOPEO: Program = Program("skopeo", "skopeo");
 
 /// How callers log in.
@@ -29,7 +32,8 @@ pub enum Auth {
 }
 
 impl Auth {
-    fn login(&self) -> Option<&Login> {
+    /// Who they are then.
+    pub fn login(&self) -> Option<&Login> {
         match self {
             Self::Anonymous => None,
             Self::Basic(login) | Self::Bearer(login) => Some(login),
@@ -46,27 +50,55 @@ pub struct Notify {
     pub header: String,
 }
 
-/// A running `docker-registry`. Everything of it is gone when this is dropped.
+/// Which registry.
+#[derive(Debug, Clone, Copy)]
+pub enum Version {
+    /// Debian's `docker-registry`, which is distribution 2.8: all tags at once.
+    Two,
+    /// distribution 3, with so many tags in one page.
+    Three {
+        /// At most.
+        page_tags: usize,
+    },
+}
+
+/// A running registry. Everything of it is gone when this is dropped.
 pub struct RealRegistry {
     server: Server,
     auth: Auth,
+    folder: PathBuf,
     /// Held so that it ends after the registry.
-    _tokens: Option<TokenService>,
+    tokens: Option<Arc<TokenService>>,
 }
 
 impl RealRegistry {
-    /// Starts an empty registry; `None` where its programs are not installed, which has then been said.
+    /// Starts an empty `docker-registry` to push to with `skopeo`; `None` where a program is not installed, which has then been said.
     #[track_caller]
     pub fn start(auth: Auth, notify: Option<Notify>) -> Option<Self> {
+        if !all_there(&[SKOPEO]) {
+            return None;
+        }
+        Self::start_of(Version::Two, auth, notify)
+    }
+
+    /// Starts an empty registry; `None` where its programs are not there, which has then been said.
+    #[track_caller]
+    pub fn start_of(version: Version, auth: Auth, notify: Option<Notify>) -> Option<Self> {
         let needed: &[Program] = match auth {
-            Auth::Anonymous => &[REGISTRY, SKOPEO],
-            Auth::Basic(_) => &[REGISTRY, SKOPEO, HTPASSWD],
-            Auth::Bearer(_) => &[REGISTRY, SKOPEO, OPENSSL],
+            Auth::Anonymous => &[],
+            Auth::Basic(_) => &[HTPASSWD],
+            Auth::Bearer(_) => &[OPENSSL],
+        };
+        let mut variables = match version {
+            Version::Two => all_there(&[REGISTRY]).then(Vec::new)?,
+            Version::Three { page_tags } => {
+                let made = made_there("distribution 3", MADE_BY)?;
+                vec![("REGISTRY", made.join("distribution").display().to_string()), ("PAGE_TAGS", page_tags.to_string())]
+            }
         };
         if !all_there(needed) {
             return None;
         }
-        let mut variables = Vec::new();
         let mut tokens = None;
         match &auth {
             Auth::Anonymous => {}
@@ -74,19 +106,30 @@ impl RealRegistry {
             Auth::Bearer(login) => {
                 let service = TokenService::start(login.clone());
                 variables.push(("TOKEN_REALM", service.realm()));
-                tokens = Some(service);
+                tokens = Some(Arc::new(service));
             }
         }
         if let Some(notify) = notify {
             variables.push(("NOTIFY_URL", notify.url));
             variables.push(("NOTIFY_HEADER", notify.header));
         }
-        let (server, ()) = Server::start("registry.sh", &variables, |directory| {
+        let (server, folder) = Server::start("registry.sh", &variables, |directory| {
             if let Some(tokens) = &tokens {
                 std::fs::write(directory.join("tokens.crt"), tokens.certificate()).unwrap();
             }
+            directory.to_owned()
         });
-        Some(Self { server, auth, _tokens: tokens })
+        Some(Self { server, auth, folder, tokens })
+    }
+
+    /// Who gives tokens for it, where callers need one.
+    pub fn tokens(&self) -> Option<Arc<TokenService>> {
+        self.tokens.clone()
+    }
+
+    /// The folder that has a folder for each tag of a repository.
+    pub fn tag_folders(&self, repository: &str) -> PathBuf {
+        self.folder.join("data/docker/registry/v2/repositories").join(repository).join("_manifests/tags")
     }
 
     /// The registry part of an image reference.

@@ -37,7 +37,7 @@ impl RegistryClient {
         self.login(&target).await?;
         let question = || -> Result<Question, RegistryError> {
             let (accept, purpose) = (HeaderValue::from_static("application/json"), Purpose::Version);
-            Ok(Question { method: Method::GET, url: target.url("v2/")?, purpose, accept, body_bytes_max: BYTES_MAX })
+            Ok(Question { method: Method::GET, url: target.url("v2/")?, purpose, accept, unless: None, body_bytes_max: BYTES_MAX })
         };
         match self.send(&target, &question()?, None).await?.status {
             StatusCode::OK => return Ok(Greeting::Open),

@@ -105,6 +105,7 @@ pub(super) async fn read(client: &RegistryClient, target: &Target<'_>, reference
         url: target.url(&format!("v2/{}/manifests/{reference}", target.path()))?,
         purpose: Purpose::Manifest,
         accept: ACCEPT_ALL.clone(),
+        unless: None,
         body_bytes_max: MANIFEST_BYTES_MAX,
     };
     client.ask(target, question).await
@@ -119,9 +120,10 @@ pub(super) async fn blob(
 ) -> Result<Answer, RegistryError> {
     let question = Question {
         method: Method::GET,
-        url: target.url(&format!("v2/{}/blobs/{digest}", target.repository.path()))?,
+        url: target.url(&format!("v2/{}/blobs/{digest}", target.path()))?,
         purpose: Purpose::Manifest,
         accept: HeaderValue::from_static("*/*"),
+        unless: None,
         body_bytes_max,
     };
     client.ask(target, question).await

@@ -46,7 +46,7 @@ use crate::core::rollout::ImageIndex;
 use crate::core::workload::Puller;
 use crate::ports::clock::Clock;
 use crate::ports::pull_secrets::PullSecrets;
-use crate::ports::registry::{Access, Registry, RegistryError};
+use crate::ports::registry::{Access, ListMark, Registry, RegistryError, TagList};
 
 pub use entries::{CONCURRENCY_DEFAULT, CredentialProvider, EntryError, RegistryEntry};
 pub use greeting::Greeting;
@@ -175,7 +175,11 @@ impl Registry for RegistryClient {
     }
 
     async fn tags(&self, repository: &Repository, access: &Access) -> Result<Vec<Tag>, RegistryError> {
-        tags::list(self, &self.target(repository, access)?).await
+        tags::whole(self, &self.target(repository, access)?).await
+    }
+
+    async fn tags_unless(&self, repository: &Repository, access: &Access, known: Option<&ListMark>) -> Result<TagList, RegistryError> {
+        tags::list(self, &self.target(repository, access)?, known).await
     }
 
     async fn index(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<ImageIndex>, RegistryError> {

@@ -1,6 +1,6 @@
 //! One authorised question to a registry: its turn, its login, one new login if the first is not accepted.
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
@@ -46,6 +46,8 @@ pub(super) struct Question {
     pub purpose: Purpose,
     /// The media types that are understood.
     pub accept: HeaderValue,
+    /// The entity tag of what is known already: the answer may be 304 then.
+    pub unless: Option<HeaderValue>,
     /// The most bytes of the answer.
     pub body_bytes_max: usize,
 }
@@ -116,6 +118,9 @@ impl RegistryClient {
     ) -> Result<Answer, RegistryError> {
         let mut ask = Ask::new(question.method.clone(), question.url.clone(), question.body_bytes_max);
         ask.headers.insert(ACCEPT, question.accept.clone());
+        if let Some(mark) = &question.unless {
+            ask.headers.insert(IF_NONE_MATCH, mark.clone());
+        }
         ask.authorization = authorization;
         if same_origin(&question.url, &target.host.base) {
             ask.reach = target.host.reach;

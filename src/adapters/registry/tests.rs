@@ -208,6 +208,90 @@ async fn a_compressed_bomb_stops_at_the_cap() {
     assert!(is_malformed(&bench.tags().await, "larger than 16777216 bytes"));
 }
 
+/// A server whose tag list has a mark, and the client of it.
+async fn marked(names: usize, headers: &'static [&'static str]) -> (Scripted, RegistryClient, Repository) {
+    let names: Vec<String> = (0..names).map(|number| format!("\"1.0.{number}\"")).collect();
+    let body = format!(r#"{{"tags":[{}]}}"#, names.join(","));
+    scripted(move |head| {
+        let is_known = head.to_lowercase().contains("if-none-match: w/\"7\"");
+        if is_known { answer("304 Not Modified", headers, "") } else { answer("200 OK", headers, &body) }
+    })
+    .await
+}
+
+fn mark() -> ListMark {
+    ListMark::new("W/\"7\"").unwrap()
+}
+
+#[tokio::test]
+async fn an_unchanged_list_is_not_sent_again_to_who_knows_it() {
+    let (server, client, repository) = marked(3, &["ETag: W/\"7\""]).await;
+    let list = async |known: Option<ListMark>| client.tags_unless(&repository, &Access::Anonymous, known.as_ref()).await.unwrap();
+    let TagList::Whole(tags, Some(given)) = list(None).await else { panic!("the list comes with a mark") };
+    assert_eq!((tags.len(), &given), (3, &mark()));
+    assert_eq!(list(Some(given)).await, TagList::Unchanged);
+    assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 3, "who does not know it gets it");
+    let asked_with = server.heads().iter().filter(|head| head.contains("if-none-match")).count();
+    assert_eq!((server.heads().len(), asked_with), (3, 1));
+}
+
+/// A mark is for one answer. What may be more than that is listed as ever.
+#[tokio::test]
+async fn a_mark_is_taken_only_of_a_list_that_is_one_page_beyond_doubt() {
+    for (names, headers) in
+        [(3, &[][..]), (3, &["ETag: none"][..]), (10, &["ETag: W/\"7\""][..]), (100, &["ETag: W/\"7\""][..]), (0, &["ETag: W/\"7\""][..])]
+    {
+        let (_server, client, repository) = marked(names, headers).await;
+        let list = client.tags_unless(&repository, &Access::Anonymous, None).await;
+        assert!(matches!(list, Ok(TagList::Whole(_, None))), "{names} names, {headers:?}: {list:?}");
+    }
+    let (_server, client, repository) = scripted(|head| {
+        let link = if head.contains("last=") { "X: y" } else { "Link: </v2/team/app/tags/list?last=1>; rel=\"next\"" };
+        answer("200 OK", &["ETag: W/\"7\"", link], r#"{"tags":["1"]}"#)
+    })
+    .await;
+    let list = client.tags_unless(&repository, &Access::Anonymous, None).await;
+    assert!(matches!(list, Ok(TagList::Whole(_, None))), "two pages: {list:?}");
+    let (_server, client, repository) = scripted(|head| {
+        let is_moved = head.starts_with("GET /moved");
+        if is_moved { answer("200 OK", &["ETag: W/\"7\""], r#"{"tags":["1"]}"#) } else { answer("307 Moved", &["Location: /moved"], "") }
+    })
+    .await;
+    let list = client.tags_unless(&repository, &Access::Anonymous, None).await;
+    assert!(matches!(list, Ok(TagList::Whole(_, None))), "what is redirected may be so to another place next time: {list:?}");
+}
+
+#[tokio::test]
+async fn not_modified_is_believed_only_of_the_whole_list_and_only_where_it_was_asked() {
+    let (server, client, repository) = marked(3, &["ETag: W/\"7\"", "Link: </v2/team/app/tags/list?last=1.0.2&n=3>; rel=\"next\""]).await;
+    // The page is as it was, and another one has come after it; that one leads nowhere new.
+    let list = client.tags_unless(&repository, &Access::Anonymous, Some(&mark())).await;
+    assert!(is_malformed(&list, "circle"), "{list:?}");
+    assert!(server.heads().len() > 2, "the list was asked for without the mark");
+    let (_server, client, repository) = scripted(|_| answer("304 Not Modified", &[], "")).await;
+    assert!(is_malformed(&client.tags(&repository, &Access::Anonymous).await, "answered 304"));
+}
+
+/// Some registries cut the list where they are asked to, and do not link to the rest.
+#[tokio::test]
+async fn a_page_that_is_as_long_as_asked_for_and_leads_nowhere_is_not_taken_for_the_last() {
+    let answer_of = |names: std::ops::Range<usize>| {
+        let names: Vec<String> = names.map(|number| format!("\"1.0.{number:04}\"")).collect();
+        answer("200 OK", &[], &format!(r#"{{"tags":[{}]}}"#, names.join(",")))
+    };
+    let (server, client, repository) = scripted(move |head| {
+        let from = head.split("last=1.0.").nth(1).map_or(0, |rest| rest[..4].parse::<usize>().unwrap() + 1);
+        answer_of(from..2500.min(from + 1000))
+    })
+    .await;
+    assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 2500);
+    assert_eq!(server.heads().len(), 3);
+    // Everything at once, whatever is asked for, and it happens to be that many.
+    let (server, client, repository) = scripted(move |_| answer_of(0..1000)).await;
+    assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 1000);
+    assert_eq!(server.heads().len(), 2);
+}
+
 #[tokio::test]
 async fn pages_that_lead_in_a_circle_end() {
     let (server, client, repository) = scripted(|head| {

@@ -24,6 +24,7 @@ mod uploads;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -55,11 +56,16 @@ struct Shared {
     guard: Guard,
     faults: Faults,
     log: RequestLog,
+    marks_lists: AtomicBool,
 }
 
 impl Shared {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn marks_lists(&self) -> bool {
+        self.marks_lists.load(Ordering::Relaxed)
     }
 
     fn uploads(&self) -> MutexGuard<'_, Uploads> {
@@ -83,6 +89,7 @@ impl EmbeddedRegistry {
             guard: Guard::new(access, bound.address()),
             faults: Faults::default(),
             log: RequestLog::new(),
+            marks_lists: AtomicBool::new(false),
         });
         let handled = Arc::clone(&shared);
         let server = bound.serve("embedded-registry", move |request| serve::answer(Arc::clone(&handled), request).boxed())?;
@@ -145,6 +152,11 @@ impl EmbeddedRegistry {
     /// Forgets the faults that no request has met yet.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
+    }
+
+    /// From now on gives entity tags to tag lists, as some registries do and Docker's does not.
+    pub fn mark_lists(&self) {
+        self.shared.marks_lists.store(true, Ordering::Relaxed);
     }
 
     /// Changes who may come in, as when a password is rotated. Tokens given before stay good.

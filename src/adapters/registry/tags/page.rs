@@ -21,6 +21,13 @@ pub(crate) struct Page {
     pub dropped: usize,
 }
 
+impl Page {
+    /// How many names the registry put into it.
+    pub fn names(&self) -> usize {
+        self.tags.len() + self.dropped
+    }
+}
+
 /// Why a text is no page. The message repeats nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PageError {
@@ -57,7 +64,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Page, PageError> {
         Category::Data => PageError::Shape,
         Category::Syntax | Category::Io => PageError::Syntax { line: error.line(), column: error.column() },
     })?;
-    if page.tags.len() + page.dropped > TAGS_MAX { Err(PageError::TooMany) } else { Ok(page) }
+    if page.names() > TAGS_MAX { Err(PageError::TooMany) } else { Ok(page) }
 }
 
 fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Page, D::Error> {
