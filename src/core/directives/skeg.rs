@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
             filter: Filter {
                 allow: self.value(Key::AllowTags, container, patterns),
                 ignore: self.value(Key::IgnoreTags, container, patterns),
-                min_age: None,
+                min_age: self.value(Key::MinAge, container, value::min_age),
             },
             prerelease: self.value(Key::Prerelease, container, value::prerelease),
             pin: self.value(Key::Pin, container, value::pin),
@@ -196,7 +196,8 @@ impl<'a> Reader<'a> {
             filter: Filter {
                 allow: own.filter.allow.as_ref().or(common.filter.allow.as_ref()).cloned(),
                 ignore: own.filter.ignore.as_ref().or(common.filter.ignore.as_ref()).cloned(),
-                min_age: own.filter.min_age.or(common.filter.min_age),
+                // `0s` for a container takes back what the workload says.
+                min_age: own.filter.min_age.or(common.filter.min_age).filter(|age| !age.is_zero()),
             },
             prerelease: own.prerelease.or(common.prerelease),
             pin: pin.unwrap_or(default),

@@ -16,6 +16,8 @@ use crate::core::update::VOTES_MAX;
 const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 /// How long people may be waited for; a question that is open for a quarter of a year is forgotten.
 const WAIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
+/// How old a tag may have to be: what has to wait longer than people are waited for is not meant. None at all is for one of several containers.
+const AGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(90 * 24);
 /// How long a rollout may take; one that takes longer than a day is not watched by anybody.
 const ROLLOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 /// The longest path in a Git remote, in bytes.
@@ -84,6 +86,11 @@ pub fn sorted(mut approvers: Vec<Approver>) -> Vec<Approver> {
 /// How long votes or a grant may wait.
 pub fn wait(text: &str) -> Result<Duration, String> {
     duration_within(text, &WAIT)
+}
+
+/// How old a tag must be.
+pub fn min_age(text: &str) -> Result<Duration, String> {
+    duration_within(text, &AGE)
 }
 
 pub fn rollout_timeout(text: &str) -> Result<Duration, String> {
