@@ -17,7 +17,9 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::cluster::{ApiServer, ClusterLease, ClusterPullSecrets, ConfigMapPauses, KubernetesEvents, Scope, Watches};
+use crate::adapters::cluster::{
+    ApiServer, ClusterLease, ClusterPullSecrets, ConfigMapFirstSeen, ConfigMapPauses, KubernetesEvents, Scope, Watches,
+};
 use crate::adapters::git::GitRemotes;
 use crate::adapters::journal::ClusterJournal;
 use crate::adapters::log_approver::LogApprover;
@@ -267,6 +269,7 @@ fn ports(
         workloads: watches.clone(),
         journal: Arc::new(ClusterJournal::new(api.clone(), scope.clone())),
         pauses: Arc::new(ConfigMapPauses::new(api.clone(), &config.cluster.own_namespace())),
+        first_seen: Arc::new(ConfigMapFirstSeen::new(api.clone(), &config.cluster.own_namespace())),
         events: Arc::new(KubernetesEvents::new(api.clone(), Arc::clone(clock))),
         git: Arc::new(git),
         approver: approver.unwrap_or_else(|| Arc::new(LogApprover)),
@@ -274,6 +277,7 @@ fn ports(
         clock: Arc::clone(clock),
         listings: KeptListings::new(config.poll.interval),
         builds: KnownBuilds::default(),
+        sights: Arc::default(),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,

@@ -58,6 +58,9 @@ mod kills;
 /// Two replicas: one leads, by a lease; the other stands by and takes over.
 #[cfg(feature = "embedded")]
 mod leadership;
+/// The directive `min-age`: what is too young waits, through restarts.
+#[cfg(feature = "embedded")]
+mod min_age;
 /// The policy `newest`: build times, and what reading them costs.
 #[cfg(feature = "embedded")]
 mod newest;

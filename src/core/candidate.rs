@@ -3,6 +3,7 @@
 //! Pure choice: what holds an update back (bindings, approvals, limits) comes after.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::core::directives::Directives;
 use crate::core::image::{Digest, ImageRef, ImageRefError, Pin, Repository, Tag};
@@ -71,6 +72,21 @@ pub fn questions<'a>(workload: &'a Workload, repository: &Repository) -> impl It
     workload.containers.iter().filter_map(question)
 }
 
+/// The same where a tag has to be old enough, with the digest that runs when the image says it.
+pub fn questions_of_age<'a>(
+    workload: &'a Workload,
+    repository: &Repository,
+) -> impl Iterator<Item = (&'a Selection, Duration, Tag, Option<Digest>)> {
+    let directives = workload.directives.as_ref().ok();
+    let question = move |container: &'a Container| {
+        let selection = directives?.selection_of(container)?;
+        let least = selection.filter.min_age?;
+        let image = container.image.parse::<ImageRef>().ok().filter(|image| image.repository() == repository)?;
+        Some((selection, least, image.effective_tag()?, image.digest().cloned()))
+    };
+    workload.containers.iter().filter_map(question)
+}
+
 fn wanted<'a, 't>(
     container: &'a Container,
     directives: &'a Directives,
@@ -94,7 +110,7 @@ fn pick<'t>(
 ) -> Result<Picked, NotSelected> {
     let current = image.effective_tag().ok_or(NotSelected::DigestOnly)?;
     let listing = listing_of(image.repository()).ok_or(NotSelected::NotListed)?;
-    let choice = listing.choose(selection, &current).ok_or(NotSelected::NotListed)?;
+    let choice = listing.choose_over(selection, &current, image.digest()).ok_or(NotSelected::NotListed)?;
     let reason = choice.reason.into();
     match (choice.tag, listing) {
         (Some(tag), _) => Ok(Picked { tag, reason, qualifying: choice.qualifying }),

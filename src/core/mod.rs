@@ -10,6 +10,7 @@ pub mod cron;
 pub mod directives;
 pub mod duration;
 pub mod failure;
+pub mod first_sight;
 pub mod git_address;
 pub mod go_regexp;
 pub mod hold;

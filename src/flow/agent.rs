@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::compare::Ages;
 use super::engine::{Engine, Settings};
 
 use super::gather::gather;
@@ -18,7 +19,7 @@ use super::guard::guarded;
 use super::message::{Act, Message};
 use super::observe::Observation;
 use super::reader::Reader;
-use super::{Ports, apply, audit, effects, journal};
+use super::{Ports, apply, audit, effects, first_sights, journal};
 use crate::core::failure::Failure;
 use crate::core::schedule::after;
 use crate::core::update::{Effect, Trigger, Update};
@@ -104,7 +105,11 @@ impl Agent {
     pub fn new(options: Options, ports: Arc<Ports>, hints: Arc<HintQueue>, tasks: Arc<dyn Spawn>) -> (Self, Mailbox) {
         let (send, inbox) = mpsc::channel(INBOX_MAX);
         let mailbox = Mailbox(send);
+        if options.engine.acts {
+            ports.sights.keep_durably();
+        }
         let engine = Engine::new(options.engine, Arc::clone(&ports.workloads), Arc::clone(&ports.registry)).in_epoch(ports.term.epoch());
+        let engine = engine.seeing(Ages { sights: Arc::clone(&ports.sights), clock: Arc::clone(&ports.clock) });
         let agent = Self {
             engine,
             hints,
@@ -188,10 +193,13 @@ impl Agent {
         }
     }
 
-    /// A repository that could not be read with one of its accesses is looked at again soon.
+    /// A repository that could not be read with one of its accesses is looked at again soon, and one with a tag that becomes old enough then.
     fn note_looks(&mut self, observations: &[Observation], now: Timestamp) {
         for observation in observations.iter().filter(|observation| observation.read.is_ok()) {
             self.polls.succeeded(&observation.repository);
+            if let Some(at) = observation.old_enough_at() {
+                self.polls.by(&observation.repository, at);
+            }
         }
         for observation in observations {
             if let Err(error) = &observation.read {
@@ -235,7 +243,8 @@ impl Agent {
         if !self.engine.is_loaded() {
             return None;
         }
-        [self.engine.deadline(), self.polls.next_due(), self.hints.next_due(), self.gauges_due].into_iter().flatten().min()
+        let sights = self.ports.sights.deadline();
+        [self.engine.deadline(), self.polls.next_due(), self.hints.next_due(), self.gauges_due, sights].into_iter().flatten().min()
     }
 
     /// Deadlines have passed: of the engine, of polls, of hints, of the gauges.
@@ -245,6 +254,7 @@ impl Agent {
             audit::gauge(&self.ports, &self.engine);
         }
         self.handle(Message::Tick);
+        self.write_first_sights(now);
         for repository in self.polls.take_due(now) {
             self.hint(Hint::whole(repository, Trigger::Poll), now);
         }
@@ -255,6 +265,17 @@ impl Agent {
         };
         for batch in gather(hints.take_due(now), early, &*self.ports.workloads) {
             self.read(batch, now);
+        }
+    }
+
+    /// Writes the first sights, if that is due by `until`.
+    fn write_first_sights(&self, until: Timestamp) {
+        if self.ports.sights.begin(until) {
+            let ports = Arc::clone(&self.ports);
+            self.finish(async move {
+                first_sights::write(&ports).await;
+                None
+            });
         }
     }
 

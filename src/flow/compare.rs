@@ -1,17 +1,38 @@
 //! What the watch shows of the workloads, compared with what the updates say of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::engine::Engine;
+use super::first_sights::FirstSights;
 use super::message::Act;
 use crate::core::hold::{binding, keel};
 use crate::core::image::{ImageRef, Repository};
 use crate::core::policy::Built;
-use crate::core::update::{self, Applied, Drift, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
+use crate::core::update::{self, Applied, Change, Drift, Input, Phase, Reason, Surroundings, Trigger, Update, UpdateId};
 use crate::core::workload::{Workload, WorkloadId};
+use crate::ports::clock::Clock;
 use crate::ports::registry::Access;
+
+/// How old tags are, by the clock that nobody sets.
+pub struct Ages {
+    /// The first sights.
+    pub sights: Arc<FirstSights>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What becomes of an update whose tag was not looked at in this term.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfUnseen {
+    Waits,
+    Goes,
+}
+
+/// The code of the reason.
+const TOO_YOUNG: &str = "TooYoung";
 
 impl Engine {
     pub(super) fn changed(&mut self, ids: &[WorkloadId], now: Timestamp) {
@@ -118,9 +139,11 @@ impl Engine {
         };
         let paused = || self.pauses.over(id, workload.as_deref(), now).map(|_| Applied::Paused);
         let left_alone = || self.left_alone(workload.as_deref()?).map(Applied::Barred);
+        // It was old enough when this was decided, by what may not be known yet after a restart.
+        let too_young = || self.too_young(update, workload.as_deref()?, IfUnseen::Goes).map(Applied::Barred);
         // While it waited for something else its room was given to others.
         let crowded = || self.no_room(usize::from(self.slots.is_rolling_out(&update.id))).map(Applied::Barred);
-        drift.map(Applied::Drifted).or_else(left_alone).or_else(paused).or_else(crowded)
+        drift.map(Applied::Drifted).or_else(left_alone).or_else(too_young).or_else(paused).or_else(crowded)
     }
 
     /// Why nothing may be done for a workload, whatever it asks for.
@@ -144,10 +167,37 @@ impl Engine {
             paused: self.pauses.over(id, workload, now),
             barred: match workload {
                 None => Some(Reason::NotSeen),
-                Some(workload) => self.left_alone(workload).or_else(|| workload.owner.map(|owner| Reason::NoGitRemote { owner })),
+                Some(workload) => self
+                    .left_alone(workload)
+                    .or_else(|| workload.owner.map(|owner| Reason::NoGitRemote { owner }))
+                    .or_else(|| self.too_young(update, workload, IfUnseen::Waits)),
             },
             bound: workload.and_then(|workload| bound(update, workload, &known)),
             crowded: self.crowded(update, &known),
+        }
+    }
+
+    /// Why an update is not old enough for what the directives ask for now: they may ask for more than when it was admitted. The look that follows
+    /// such a change decides anew; until then nothing may be patched by the old one.
+    fn too_young(&self, update: &Update, workload: &Workload, if_unseen: IfUnseen) -> Option<Reason> {
+        let (directives, Ages { sights, clock }) = (workload.directives.as_ref().ok()?, self.ages.as_ref()?);
+        update.spec.changes.iter().find_map(|Change { container, repository, tag, digest, .. }| {
+            let least = directives.selection_of(workload.container(container)?)?.filter.min_age?;
+            let is_old = match sights.age(repository, tag, digest, clock.steady()) {
+                Some(age) => Duration::try_from(age).is_ok_and(|age| age >= least),
+                None => if_unseen == IfUnseen::Goes,
+            };
+            (!is_old).then(|| Reason::TooYoung { tag: tag.clone(), least })
+        })
+    }
+
+    /// Looks at the held updates of these workloads that wait until it is known how old their tags are: it may be now.
+    pub(super) fn look_at_young(&mut self, workloads: &[WorkloadId], now: Timestamp) {
+        let waits = |update: &&Update| matches!(&update.phase, Phase::Held(held) if held.waits.code() == TOO_YOUNG);
+        let ids: Vec<UpdateId> =
+            workloads.iter().flat_map(|workload| self.slots.of(workload).filter(waits)).map(|update| update.id.clone()).collect();
+        for id in ids {
+            self.look(&id, now);
         }
     }
 

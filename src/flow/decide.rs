@@ -52,11 +52,12 @@ impl Engine {
             observations.iter().flat_map(|one| self.workloads.using(&one.repository)).map(|workload| workload.id.clone()).collect();
         ids.sort();
         ids.dedup();
-        for id in ids {
-            if let Some(workload) = self.workloads.get(&id) {
+        for id in &ids {
+            if let Some(workload) = self.workloads.get(id) {
                 self.decide_for(&workload, &observations, now);
             }
         }
+        self.look_at_young(&ids, now);
     }
 
     /// Decides for one workload. Its repositories may have been read for different reasons: each container goes by the one of its own.
@@ -92,7 +93,9 @@ impl Engine {
                 Looking::Unread(repository) => unread.push(repository),
                 Looking::Decided { candidate, reason, change } => {
                     let observation = one.image.as_ref().and_then(|image| observed(image.repository()));
-                    let mut is_awaited = observation.is_some_and(|observation| observation.misses_its_tag());
+                    // Nobody tells that a tag has become old enough.
+                    let is_due = |observation: &Observation| observation.misses_its_tag() || observation.waits_for_age(one);
+                    let mut is_awaited = observation.is_some_and(|observation| is_due(observation));
                     if let (Some(_), None, Some(image), true) = (&candidate, &change, &one.image, is_told(one)) {
                         self.acts.push(Act::HintAt(image.repository().clone(), after(now, LOOK_AGAIN)));
                         is_awaited = true;
@@ -103,7 +106,11 @@ impl Engine {
                     });
                     let built =
                         change.as_ref().zip(observation).map_or(Built::Unread, |(change, observation)| observation.built(&change.tag));
-                    decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change, built });
+                    // What could not be read is no ground to end what is held.
+                    let is_unsure = change.is_none() && candidate.is_none() && one.selection.depends_on_time();
+                    if !(is_unsure && observation.is_some_and(|observation| observation.met_trouble())) {
+                        decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change, built });
+                    }
                     let image = text_hash(&one.container.image);
                     looks.push((one.container.name.clone(), Look { at: now, image, candidate, reason: reason.map(Arc::new), is_awaited }));
                 }

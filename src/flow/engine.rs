@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::compare::Ages;
 use super::looked::Looked;
 use super::marks::Marks;
 use super::message::{Act, AuditLine, Message};
@@ -47,6 +48,7 @@ pub struct Engine {
     epoch: u64,
     pub(super) workloads: Arc<dyn Workloads>,
     pub(super) registry: Arc<dyn Registry>,
+    pub(super) ages: Option<Ages>,
     pub(super) slots: Slots,
     /// Slots whose record is behind or being written, or that hold back an answer.
     pub(super) unsettled: BTreeSet<UpdateId>,
@@ -70,6 +72,7 @@ impl Engine {
             epoch: 0,
             workloads,
             registry,
+            ages: None,
             slots: Slots::default(),
             unsettled: BTreeSet::new(),
             ended: Vec::new(),
@@ -87,6 +90,12 @@ impl Engine {
     #[must_use]
     pub fn in_epoch(self, epoch: u64) -> Self {
         Self { epoch, ..self }
+    }
+
+    /// One that goes by these first sights.
+    #[must_use]
+    pub fn seeing(self, ages: Ages) -> Self {
+        Self { ages: Some(ages), ..self }
     }
 
     /// Takes a message and gives what is to be done, in this order.

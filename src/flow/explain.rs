@@ -4,6 +4,8 @@
 //! The tags are read here, with the workload's own access, and judged outside the engine, which is only asked for the gates. A replica that
 //! does not lead tells everything but these.
 
+mod waiting;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,8 +154,9 @@ impl Look<'_> {
             view.reason = NotSelected::DigestOnly.to_string();
             return None;
         };
+        let tags = self.aged(&listed, &current, view).await;
         let running = Running { tag: Some(&current), digest: image.digest(), listed: points_at.as_ref() };
-        let choice = listed.tags.judge(selection, running, |evaluation| {
+        let choice = tags.judge(selection, running, |evaluation| {
             view.judged(evaluation, all);
             evaluation.choice()
         });

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::term::Term;
 use crate::core::failure::Failure;
+use crate::core::first_sight::Record;
 use crate::core::pause::{Change, Pause};
 use crate::core::rollout::RolloutFacts;
 use crate::core::update::{Prompt, Update, UpdateId};
@@ -15,6 +16,7 @@ use crate::core::workload::WorkloadId;
 use crate::ports::approver::Approver;
 use crate::ports::cluster::{Cluster, ClusterError, ImagePatch, Reading};
 use crate::ports::events::{Events, Told};
+use crate::ports::first_seen::{self, FirstSeen};
 use crate::ports::git::{Git, GitEdit, GitError, GitOutcome};
 use crate::ports::journal::{Journal, Kept, Records, Unreadable, Version};
 use crate::ports::pauses::Pauses;
@@ -96,6 +98,18 @@ impl Pauses for Fenced<dyn Pauses> {
     async fn save(&self, change: &Change) -> Result<Vec<Pause>, ClusterError> {
         self.admit("pauses")?;
         self.port.save(change).await
+    }
+}
+
+#[async_trait]
+impl FirstSeen for Fenced<dyn FirstSeen> {
+    async fn load(&self) -> Result<first_seen::Kept, ClusterError> {
+        self.port.load().await
+    }
+
+    async fn save(&self, record: &Record) -> Result<(), ClusterError> {
+        self.admit("first sights")?;
+        self.port.save(record).await
     }
 }
 

@@ -11,6 +11,7 @@
 //! leads, which [`leadership`] decides.
 
 pub mod agent;
+mod ages;
 mod apply;
 mod ask;
 pub mod audit;
@@ -25,6 +26,7 @@ pub mod engine;
 mod explain;
 mod failure;
 mod fenced;
+mod first_sights;
 mod gather;
 pub mod guard;
 pub mod health;
@@ -67,6 +69,7 @@ use crate::ports::approver::Approver;
 use crate::ports::clock::Clock;
 use crate::ports::cluster::{Cluster, Workloads};
 use crate::ports::events::Events;
+use crate::ports::first_seen::FirstSeen;
 use crate::ports::git::Git;
 use crate::ports::journal::Journal;
 use crate::ports::pauses::Pauses;
@@ -74,6 +77,7 @@ use crate::ports::registry::{Access, Registry};
 
 pub use ask::Prompts;
 pub use builds::KnownBuilds;
+pub use first_sights::FirstSights;
 pub use health::Health;
 pub use listings::KeptListings;
 pub use recent::RecentDigests;
@@ -94,6 +98,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// The record of pauses.
     pub pauses: Arc<dyn Pauses>,
+    /// The record of first sights.
+    pub first_seen: Arc<dyn FirstSeen>,
     /// Telling people on the object.
     pub events: Arc<dyn Events>,
     /// Git remotes.
@@ -108,6 +114,8 @@ pub struct Ports {
     pub listings: KeptListings,
     /// When the images were built that are compared by that.
     pub builds: KnownBuilds,
+    /// When tags were seen first that wait for their age.
+    pub sights: Arc<FirstSights>,
     /// Digests that were read a moment ago.
     pub recent: RecentDigests,
     /// Write-backs that wait for their turn.
@@ -140,6 +148,7 @@ impl Ports {
             workloads: Arc::clone(&self.workloads),
             journal: Fenced::new(&self.journal, term),
             pauses: Fenced::new(&self.pauses, term),
+            first_seen: Fenced::new(&self.first_seen, term),
             events: Fenced::new(&self.events, term),
             git: Fenced::new(&self.git, term),
             approver: Fenced::new(&self.approver, term),
@@ -147,6 +156,7 @@ impl Ports {
             clock: Arc::clone(&self.clock),
             listings: self.listings.anew(),
             builds: KnownBuilds::default(),
+            sights: Arc::default(),
             recent: RecentDigests::default(),
             recorder: self.recorder.anew(),
             metrics: Arc::clone(&self.metrics),

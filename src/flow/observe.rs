@@ -11,9 +11,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Ports;
-use super::builds;
 use super::guard::{INTERNAL, guarded};
-use crate::core::candidate::candidates;
+use super::{ages, builds};
+use crate::core::candidate::{Wanted, candidates};
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::policy::{Built, Listing, Tags};
 use crate::core::update::Trigger;
@@ -66,6 +66,18 @@ impl Observation {
     /// Whether something was not read that could be read another time.
     pub fn met_trouble(&self) -> bool {
         self.read.as_ref().map_or(true, |read| matches!(&read.listing, Listing::Whole(tags) if tags.trouble.is_some()))
+    }
+
+    /// When a tag that a policy would rather move to becomes old enough for it.
+    pub fn old_enough_at(&self) -> Option<Timestamp> {
+        let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return None };
+        tags.old_enough_at
+    }
+
+    /// Whether a container moves to another tag than now once that is old enough.
+    pub fn waits_for_age(&self, wanted: &Wanted<'_>) -> bool {
+        let (Ok(Read { listing: Listing::Whole(tags), .. }), Some(image)) = (&self.read, &wanted.image) else { return false };
+        tags.next_old_enough(wanted.selection, image.effective_tag().as_ref(), image.digest()).is_some()
     }
 
     /// Whether there was more to read about the tags than one look reads.
@@ -193,6 +205,8 @@ async fn chosen_of(
     let mut known = completed(ports, hint, access, chosen(hint, workloads, &Listing::Whole(tags.clone())), early).await?;
     let (listing, dated) = builds::date(ports, hint, access, workloads, tags).await;
     known.extend(dated);
+    let (listing, aged) = ages::age(ports, hint, access, workloads, listing).await;
+    known.extend(aged);
     let digests = completed(ports, hint, access, chosen(hint, workloads, &listing), known).await?;
     Ok(Read { listing, digests })
 }

@@ -63,6 +63,7 @@ pub fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option
     let forbidden =
         engine.updates().filter_map(|update| Some(PartView::degraded(update.id.to_string(), format!("forbidden: {}", forbidden(update)?))));
     let unreadable = engine.unreadable.all().map(|(id, reason)| PartView::degraded(id.to_string(), reason.to_string()));
+    let sights = engine.ages.iter().flat_map(|ages| ages.sights.troubles(now)).map(|why| PartView::degraded("first sights", why));
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         mode: if engine.acts() { "act" } else { "observe" }.to_owned(),
@@ -85,6 +86,7 @@ pub fn status(engine: &Engine, parts: Parts, started: Timestamp, trouble: Option
             .chain(unstored)
             .chain(unreadable)
             .chain(forbidden)
+            .chain(sights)
             .collect(),
     }
 }

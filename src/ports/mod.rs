@@ -4,6 +4,7 @@ pub mod approver;
 pub mod clock;
 pub mod cluster;
 pub mod events;
+pub mod first_seen;
 pub mod git;
 pub mod journal;
 pub mod lease;

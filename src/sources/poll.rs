@@ -21,6 +21,8 @@ const FIRST_WITHIN_EACH: Duration = Duration::from_millis(50);
 /// Each interval is up to half this share shorter or longer, so that repositories drift apart and the requests are still as many as were
 /// asked for.
 const JITTER: f64 = 0.1;
+/// How long after a time at which something is to be seen a repository is looked at: clocks are not that exact.
+const BY: Duration = Duration::from_secs(1);
 /// After a time of a cron expression, each repository is looked at within this share of the time until the next one, and within five minutes:
 /// 2,000 repositories at three o'clock are seven a second.
 const AFTER_CRON: f64 = 0.1;
@@ -115,6 +117,14 @@ impl PollSchedule {
     pub fn succeeded(&mut self, repository: &Repository) {
         if let Some(plan) = self.plans.get_mut(repository) {
             plan.failures = 0;
+        }
+    }
+
+    /// Something is to be seen in the repository at `at`: it is looked at then, if it is not before. One that is looked at by calendar alone
+    /// keeps to it.
+    pub fn by(&mut self, repository: &Repository, at: Timestamp) {
+        if let Some(plan) = self.plans.get_mut(repository).filter(|plan| plan.times.interval.is_some()) {
+            plan.next = plan.next.min(after(at, BY));
         }
     }
 
@@ -333,6 +343,25 @@ mod tests {
         let mut schedule = schedule(&[workload("a", "acme/web:1", &[]), workload("b", "acme/api:1", &[])]);
         schedule.follow(["acme/web".parse().unwrap()], |_| Vec::new(), at(0));
         assert_eq!(names(&schedule.take_due(at(1))), ["acme/api"]);
+    }
+
+    #[test]
+    fn a_repository_is_looked_at_when_something_is_to_be_seen_there() {
+        let web: Repository = "acme/web".parse().unwrap();
+        let mut by_webhook = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/trigger", "webhook")])]);
+        by_webhook.take_due(at(1));
+        by_webhook.by(&web, at(7_200));
+        assert_eq!(looks(&mut by_webhook, 2..7_201), 0);
+        assert_eq!(looks(&mut by_webhook, 7_201..7_300), 1);
+        assert_eq!(looks(&mut by_webhook, 7_300..80_000), 0, "once");
+        let mut soon = schedule(&[workload("a", "acme/web:1", &[])]);
+        soon.take_due(at(1));
+        soon.by(&web, at(100_000));
+        assert_eq!(looks(&mut soon, 2..400), 1, "a poll that comes before stays");
+        let mut nightly = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "0 3 * * *")])]);
+        nightly.take_due(at(1));
+        nightly.by(&web, at(7_200));
+        assert!(nightly.next_due().unwrap() >= at(3 * 3_600));
     }
 
     #[test]

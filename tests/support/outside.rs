@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use skeg::adapters::tasks::Tasks;
 use skeg::core::directives::{Approver as Named, Defaults, skeg as keys};
 use skeg::core::failure::Failure;
+use skeg::core::first_sight::Record;
 use skeg::core::image::{Digest, Repository, Tag};
 use skeg::core::pause::{Change, Pause};
 use skeg::core::rollout::{ImageIndex, RolloutFacts};
@@ -27,6 +28,7 @@ use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
 use skeg::ports::cluster::{Changes, Cluster, ClusterError, Gone, ImagePatch, Reading, Workloads};
 use skeg::ports::events::{Events, Told};
+use skeg::ports::first_seen::{self, FirstSeen};
 use skeg::ports::git::{Git, GitEdit, GitError, GitOutcome};
 use skeg::ports::journal::{Journal, Kept, Records, Unreadable, Version};
 use skeg::ports::pauses::Pauses;
@@ -335,6 +337,16 @@ impl Pauses for Outside {
 }
 
 #[async_trait]
+impl FirstSeen for Outside {
+    async fn load(&self) -> Result<first_seen::Kept, ClusterError> {
+        Ok(first_seen::Kept::default())
+    }
+    async fn save(&self, _: &Record) -> Result<(), ClusterError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl Events for Outside {
     async fn tell(&self, _: &Told) -> Result<(), ClusterError> {
         Ok(())
@@ -384,6 +396,7 @@ impl Running {
             workloads: port.clone(),
             journal: port.clone(),
             pauses: port.clone(),
+            first_seen: port.clone(),
             events: port.clone(),
             git: port.clone(),
             approver: port.clone(),
@@ -391,6 +404,7 @@ impl Running {
             clock: port.clone(),
             listings: KeptListings::new(Duration::from_hours(1)),
             builds: KnownBuilds::default(),
+            sights: Arc::default(),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),

@@ -1,4 +1,4 @@
-//! The cluster: workloads as the watch sees them, image patches, rollouts, Kubernetes Events, pauses, pull secrets and the lease.
+//! The cluster: workloads as the watch sees them, image patches, rollouts, Kubernetes Events, pauses, first sights, pull secrets and the lease.
 //!
 //! ```text
 //!  client ◄── patch, rollout, events, pauses, …      one call each, with a deadline; the journal uses it too
@@ -10,10 +10,12 @@
 
 mod answer;
 mod client;
+mod config_map;
 mod connection;
 mod convert;
 mod endpoint;
 mod events;
+mod first_seen;
 mod index;
 mod lease;
 mod namespace;
@@ -36,6 +38,7 @@ pub use connection::{ConnectError, Connection};
 pub use convert::DefaultsOf;
 pub(crate) use endpoint::Endpoint;
 pub use events::KubernetesEvents;
+pub use first_seen::ConfigMapFirstSeen;
 pub use lease::ClusterLease;
 pub use pauses::ConfigMapPauses;
 pub use pull_secrets::ClusterPullSecrets;

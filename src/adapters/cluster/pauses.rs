@@ -11,10 +11,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::ApiServer;
-use super::endpoint::Endpoint;
+use super::config_map::OwnText;
 use crate::core::pause::{Change, Pause, Scope};
 use crate::core::workload::{WorkloadId, WorkloadKind};
 use crate::ports::cluster::ClusterError;
@@ -24,15 +24,9 @@ use crate::ports::pauses::Pauses;
 const NAME: &str = "skeg-pauses";
 /// The key of its data.
 const KEY: &str = "pauses.json";
-/// How often a write begins anew because somebody else wrote in between. Only skeg does, and by hand nobody does so three times in a second.
-const TRIES_MAX: u32 = 3;
 
 /// Pauses kept in a `ConfigMap`.
-pub struct ConfigMapPauses {
-    api: ApiServer,
-    namespace: Box<str>,
-    object: String,
-}
+pub struct ConfigMapPauses(OwnText);
 
 /// A pause as it is written.
 #[derive(Serialize, Deserialize)]
@@ -58,79 +52,30 @@ enum WrittenScope {
 impl ConfigMapPauses {
     /// Pauses kept in `namespace`, skeg's own.
     pub fn new(api: ApiServer, namespace: &str) -> Self {
-        Self { api, namespace: namespace.into(), object: format!("ConfigMap {namespace}/{NAME}") }
+        Self(OwnText::new(api, namespace, NAME, KEY))
     }
 
-    async fn read(&self) -> Result<Option<Value>, ClusterError> {
-        self.api.get(&self.object, Endpoint::CONFIG_MAPS, &self.namespace, NAME).await
-    }
-
-    /// Makes the change in what is there now. The write names the version that was read, so nothing newer is written over.
-    async fn write(&self, change: &Change) -> Result<Vec<Pause>, ClusterError> {
-        let map = self.read().await?;
-        let before = self.pauses_in(map.as_ref())?;
-        let after = change.made(before.clone());
-        let text = json!(after.iter().map(Written::from).collect::<Vec<_>>()).to_string();
-        match map {
-            _ if after == before => {}
-            Some(map) => {
-                let map = with_text(map, &text);
-                self.api.replace(&self.object, Endpoint::CONFIG_MAPS, (&self.namespace, NAME), &map).await?;
-            }
-            None => {
-                let map = with_text(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(&self.namespace)}), &text);
-                self.api.create(&self.object, Endpoint::CONFIG_MAPS, &self.namespace, &map).await?;
-            }
-        }
-        Ok(after)
-    }
-
-    fn pauses_in(&self, map: Option<&Value>) -> Result<Vec<Pause>, ClusterError> {
-        let text = map.and_then(text_in).unwrap_or("[]");
+    fn read(&self, text: Option<&str>) -> Result<Vec<Pause>, ClusterError> {
         let mend = |problem| format!("{KEY}: {problem}; mend it with `kubectl edit`");
-        parse(text).map_err(|problem| ClusterError::Refused { object: self.object.clone(), detail: mend(problem) })
+        parse(text.unwrap_or("[]")).map_err(|problem| ClusterError::Refused { object: self.0.object.clone(), detail: mend(problem) })
     }
 }
 
 #[async_trait]
 impl Pauses for ConfigMapPauses {
     async fn load(&self) -> Result<Vec<Pause>, ClusterError> {
-        self.pauses_in(self.read().await?.as_ref())
+        self.read(self.0.read().await?.as_deref())
     }
 
     async fn save(&self, change: &Change) -> Result<Vec<Pause>, ClusterError> {
-        let mut tries = 1;
-        loop {
-            match self.write(change).await {
-                Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. } | ClusterError::NotFound { .. }) if tries < TRIES_MAX => {
-                    tries += 1;
-                }
-                outcome => return outcome,
-            }
-        }
+        let made = |text: Option<&str>| {
+            let before = self.read(text)?;
+            let after = change.made(before.clone());
+            let text = (after != before).then(|| json!(after.iter().map(Written::from).collect::<Vec<_>>()).to_string());
+            Ok((text, after))
+        };
+        self.0.change(made).await
     }
-}
-
-fn metadata(namespace: &str) -> Value {
-    json!({"name": NAME, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "skeg"}})
-}
-
-fn text_in(map: &Value) -> Option<&str> {
-    map.get("data")?.get(KEY)?.as_str()
-}
-
-/// The `ConfigMap` with this text; its version, labels and other keys stay.
-fn with_text(mut map: Value, text: &str) -> Value {
-    if let Some(fields) = map.as_object_mut() {
-        let data = fields.entry("data").or_insert_with(|| json!({}));
-        match data.as_object_mut() {
-            Some(keys) => {
-                keys.insert(KEY.to_owned(), text.into());
-            }
-            None => *data = json!({KEY: text}),
-        }
-    }
-    map
 }
 
 fn parse(text: &str) -> Result<Vec<Pause>, String> {
@@ -202,14 +147,5 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("[]").unwrap(), []);
-    }
-
-    #[test]
-    fn other_keys_of_the_config_map_stay() {
-        let map = json!({"metadata": {"resourceVersion": "7"}, "data": {"notes": "mine", KEY: "[]"}});
-        let map = with_text(map, "[1]");
-        assert_eq!(map, json!({"metadata": {"resourceVersion": "7"}, "data": {"notes": "mine", KEY: "[1]"}}));
-        assert_eq!(text_in(&with_text(json!({}), "[]")), Some("[]"));
-        assert_eq!(text_in(&with_text(json!({"data": null}), "[]")), Some("[]"));
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::cli::age::age;
 use crate::cli::table::{Table, plain};
-use crate::http::view::{DirectiveView, ExplainView, ExplainedView, GateView, GroupView, ImageOfTagView, OriginView};
+use crate::http::view::{DirectiveView, ExplainView, ExplainedView, GateView, GroupView, ImageOfTagView, OriginView, WaitingView};
 
 /// How many tags of a group are shown.
 const TAGS_SHOWN: usize = 5;
@@ -52,6 +52,11 @@ fn block(out: &mut String, view: &ExplainedView, now: Timestamp) {
     match &view.candidate {
         Some(candidate) => line(out, &format!("  candidate  {}: {}", image_of(candidate), view.reason)),
         None => line(out, &format!("  candidate  none: {}", view.reason)),
+    }
+    for WaitingView { tag, built, first_seen, old_enough_at, .. } in &view.waiting {
+        let time = |what: &str, time: &Option<Timestamp>| time.map(|time| format!("   {what} {time:.0}")).unwrap_or_default();
+        let times = [time("built", built), time("first seen", first_seen), time("old enough at", old_enough_at)].concat();
+        line(out, &format!("  waits      {tag}{times}"));
     }
     if let Some(update) = &view.update {
         line(out, &format!("  update     {} to {}, {}: {}", update.name, update.tag, update.phase, update.reason.message));

@@ -319,14 +319,15 @@ impl<'a> Reader<'a> {
             filter: Filter {
                 allow: self.value(Key::AllowTags, container, patterns),
                 ignore: self.value(Key::IgnoreTags, container, patterns),
-                min_age: None,
+                min_age: self.value(Key::MinAge, container, value::min_age),
             },
             prerelease: self.value(Key::Prerelease, container, value::prerelease),
             pin: self.value(Key::Pin, container, value::pin),
             trigger: self.value(Key::Trigger, container, value::trigger),
             poll: self.value(Key::Poll, container, value::poll),
         };
-        let min_age = self.min_age(container, own.filter.min_age);
+        // `0s` takes back what is said further away.
+        let min_age = self.min_age(container, own.filter.min_age).filter(|age| !age.is_zero());
         Own { filter: Filter { min_age, ..own.filter }, ..own }
     }
 

@@ -55,6 +55,7 @@ pub fn opens(reason: &Reason, workload: &WorkloadId, update: Option<&UpdateId>) 
         Reason::NoApprover
         | Reason::NewerCandidate { .. }
         | Reason::TagMoved { .. }
+        | Reason::TooYoung { .. }
         | Reason::TagGone { .. }
         | Reason::NotChosen
         | Reason::RulesChanged

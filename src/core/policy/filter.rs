@@ -74,9 +74,8 @@ impl Patterns {
 }
 
 impl Filter {
-    /// Whether a policy may look at the tag, as of `now`.
-    pub fn admit(&self, listed: &Listed<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
-        self.admit_name(listed.tag)?;
+    /// Whether the tag is old enough, as of `now`.
+    pub fn admit_age(&self, listed: &Listed<'_>, now: Option<Timestamp>) -> Result<(), Refusal> {
         self.min_age.map_or(Ok(()), |least| is_older(listed, least, now))
     }
 
@@ -102,10 +101,22 @@ fn is_older(listed: &Listed<'_>, least: Duration, now: Option<Timestamp>) -> Res
     if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= least) { Ok(()) } else { Err(TOO_YOUNG) }
 }
 
+impl Refusal {
+    /// Whether nothing but its age is in the way of a tag: the policy would move to it.
+    pub fn is_for_age(self) -> bool {
+        self == TOO_YOUNG || self == NO_AGE
+    }
+}
+
 impl Question<'_> {
-    /// Whether the policy may look at the tag.
+    /// Whether the policy may look at the tag, once it is old enough.
     pub fn admit(&self, listed: &Listed<'_>) -> Result<(), Refusal> {
-        self.filter.admit(listed, self.now)
+        self.filter.admit_name(listed.tag)
+    }
+
+    /// Whether the tag is old enough. Asked last, so that a tag is refused for its age only when the policy would move to it otherwise.
+    pub fn admit_age(&self, listed: &Listed<'_>) -> Result<(), Refusal> {
+        self.filter.admit_age(listed, self.now)
     }
 }
 
@@ -160,7 +171,7 @@ mod tests {
         let filter = Filter { min_age: Some(Duration::from_mins(1)), ..Filter::default() };
         let check = |built: Built, first_seen: Option<i64>, expected: Result<(), Refusal>| {
             let listed = Listed { built, first_seen: first_seen.map(at), ..Listed::named("1.0") };
-            assert_eq!(filter.admit(&listed, Some(at(100))), expected, "{listed:?}");
+            assert_eq!(filter.admit_age(&listed, Some(at(100))), expected, "{listed:?}");
         };
         check(Built::At(at(40)), None, Ok(()));
         check(Built::At(at(41)), None, Err(TOO_YOUNG));
@@ -171,7 +182,7 @@ mod tests {
         check(Built::Unknown, Some(0), Ok(()));
         check(Built::Unknown, None, Err(NO_AGE));
         check(Built::Unread, None, Err(NO_AGE));
-        assert_eq!(filter.admit(&Listed { built: Built::At(at(0)), ..Listed::named("1.0") }, None), Err(NO_AGE));
+        assert_eq!(filter.admit_age(&Listed { built: Built::At(at(0)), ..Listed::named("1.0") }, None), Err(NO_AGE));
     }
 
     #[test]

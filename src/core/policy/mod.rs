@@ -28,6 +28,7 @@ mod semver;
 mod shortlist;
 mod tags;
 mod version;
+mod waiting;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -48,6 +49,7 @@ pub use rank::{Judgement, Refusal};
 pub use selection::{Asked, Choice, Evaluation, Selection, Verdict, choose, evaluate, is_newer};
 pub use shortlist::{Listing, Shortlist};
 pub use tags::{Age, Running, Tags};
+pub use waiting::{SIGHTS_MAX, sights};
 
 /// The longest policy text accepted, in bytes: as long as one pattern of `allow-tags`. More is no policy a person can read.
 pub const POLICY_LENGTH_MAX: usize = 512;

@@ -86,6 +86,9 @@ pub fn rank<'a, K: Ord>(
             Some(floor) if place <= floor.place => return Some(Refusal::NOT_NEWER),
             _ => {}
         }
+        if let Err(refusal) = question.admit_age(listed) {
+            return Some(refusal);
+        }
         let standing = Reverse((place, listed.tag, at));
         if best.len() < BEST_MAX {
             best.push(standing);

@@ -86,6 +86,12 @@ impl Selection {
         Self { policy, filter: Filter::default(), prerelease: None, pin: Pin::Tag }
     }
 
+    /// The same, whatever the age of tags.
+    #[must_use]
+    pub fn of_any_age(&self) -> Self {
+        Self { filter: Filter { min_age: None, ..self.filter.clone() }, ..self.clone() }
+    }
+
     /// Whether the choice depends on times, so that the same list may lead to another tag later, or when more is known.
     pub fn depends_on_time(&self) -> bool {
         self.policy.needs_build_times() || self.filter.min_age.is_some()
@@ -149,6 +155,12 @@ impl<'a> Evaluation<'a> {
     /// The tags that rank highest among those that qualify, the one that is chosen first.
     pub(super) fn best(&self) -> impl Iterator<Item = &'a str> {
         self.judgement.best.iter().filter_map(|at| self.tags.get(*at)).map(|listed| listed.tag)
+    }
+
+    /// The tags that the policy would move to, were they old enough.
+    pub(super) fn too_young(&self) -> impl Iterator<Item = &'a Listed<'a>> {
+        let judged = self.tags.iter().zip(&self.judgement.refusals);
+        judged.filter(|(_, refusal)| refusal.is_some_and(Refusal::is_for_age)).map(|(listed, _)| listed)
     }
 
     /// How many tags qualify.

@@ -13,7 +13,7 @@
 use super::rank::BEST_MAX;
 use super::selection::rank;
 use super::{Asked, Choice, Evaluation, Listed, Selection, Tags, evaluate, is_newer};
-use crate::core::image::Tag;
+use crate::core::image::{Digest, Tag};
 
 /// The tags of a repository, as far as they are known.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +42,13 @@ pub struct Shortlist {
 impl Listing {
     /// What the selection chooses; `None` when this question was not put to the listing that is kept.
     pub fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
+        self.choose_over(selection, current, None)
+    }
+
+    /// The same where the image says at which digest the current tag runs.
+    pub fn choose_over(&self, selection: &Selection, current: &Tag, digest: Option<&Digest>) -> Option<Choice> {
         match self {
-            Self::Whole(tags) => Some(tags.choose(selection, Some(current))),
+            Self::Whole(tags) => Some(tags.choose_over(selection, Some(current), digest)),
             Self::Same(shortlists) | Self::Kept(shortlists) => shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current)),
         }
     }

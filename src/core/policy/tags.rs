@@ -1,6 +1,7 @@
 //! The tags of a complete listing, and what is known of their age.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
@@ -12,8 +13,14 @@ use crate::core::image::{Digest, Tag};
 pub struct Tags {
     names: Vec<Tag>,
     ages: BTreeMap<Tag, Age>,
+    /// What tags point at, where the age of the very image counts.
+    digests: BTreeMap<Tag, Digest>,
     /// When the list was read, by which tags have an age.
     at: Option<Timestamp>,
+    /// Whether a tag without a first sight is seen first at this listing.
+    are_seen: bool,
+    /// When a tag that a policy would rather move to becomes old enough.
+    pub old_enough_at: Option<Timestamp>,
     /// Whether there is more to read about the tags than one look reads.
     pub is_incomplete: bool,
     /// What kept skeg from reading about the tags, where something did. Policies that go by names alone do not mind.
@@ -56,6 +63,21 @@ impl Tags {
         self.ages.insert(tag.clone(), age);
     }
 
+    /// Notes what a tag points at.
+    pub fn note_digest(&mut self, tag: &Tag, digest: Digest) {
+        self.digests.insert(tag.clone(), digest);
+    }
+
+    /// What a tag points at, where that was noted.
+    pub fn digest(&self, tag: &Tag) -> Option<&Digest> {
+        self.digests.get(tag)
+    }
+
+    /// By which time tags have an age.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.at
+    }
+
     /// When the tag was built, as far as was noted.
     pub fn built(&self, tag: &Tag) -> Built {
         self.age(tag).built
@@ -63,8 +85,17 @@ impl Tags {
 
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
+        self.choose_over(selection, current, None)
+    }
+
+    /// What the selection chooses where this tag runs, at this digest when the image says it.
+    pub fn choose_over(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>) -> Choice {
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
-        let mut choice = self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice());
+        let mut choice = self.judge(selection, self.running(current, digest), |evaluation| evaluation.choice());
+        if let Some((tag, at)) = self.next_old_enough(selection, current, digest).filter(|_| choice.tag.is_none()) {
+            // Writing to a string does not fail.
+            let _ = write!(choice.reason, "; {tag} waits for min-age until {at:.0}");
+        }
         if let Some(trouble) = self.trouble.as_ref().filter(|_| choice.tag.is_none() && selection.depends_on_time()) {
             choice.reason.push_str("; not all could be read: ");
             choice.reason.push_str(trouble);
@@ -77,16 +108,38 @@ impl Tags {
         self.ages.get(tag).copied().unwrap_or_default()
     }
 
+    /// Every tag of which no first sight is noted is seen first now: it has no age yet, whenever it was built.
+    pub fn see_all(&mut self) {
+        self.are_seen = true;
+    }
+
+    /// What runs, and what its tag points at now as far as was noted.
+    pub(super) fn running<'a>(&'a self, tag: Option<&'a Tag>, digest: Option<&'a Digest>) -> Running<'a> {
+        Running { tag, digest, listed: tag.and_then(|tag| self.digests.get(tag)) }
+    }
+
     /// What `tell` makes of the selection's answer to every tag.
     pub fn judge<T>(&self, selection: &Selection, running: Running<'_>, tell: impl FnOnce(&Evaluation<'_>) -> T) -> T {
+        self.judge_among(&self.names, selection, running, tell)
+    }
+
+    /// The same where only these tags are listed.
+    pub(super) fn judge_among<T>(
+        &self,
+        names: &[Tag],
+        selection: &Selection,
+        running: Running<'_>,
+        tell: impl FnOnce(&Evaluation<'_>) -> T,
+    ) -> T {
         let Running { tag: current, digest, listed: listed_digest } = running;
         let is_asked = !self.ages.is_empty();
         let list = |tag| {
             let Age { built, first_seen } = if is_asked { self.age(tag) } else { Age::default() };
+            let first_seen = first_seen.or(self.at.filter(|_| self.are_seen));
             let digest = listed_digest.filter(|_| current == Some(tag));
             Listed { digest, built, first_seen, ..Listed::named(tag.as_str()) }
         };
-        let listed: Vec<_> = self.names.iter().map(list).collect();
+        let listed: Vec<_> = names.iter().map(list).collect();
         let current_built = current.map_or(Built::Unread, |current| self.age(current).built);
         let asked = Asked { current: current.map(Tag::as_str), current_built, digest, now: self.at };
         tell(&evaluate(selection, &asked, &listed))

@@ -1,10 +1,12 @@
 //! Why nothing happened, or why something ended.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::UpdateId;
+use crate::core::duration;
 use crate::core::image::{Digest, Tag};
 use crate::core::workload::{GitOpsOwner, WorkloadId};
 
@@ -76,6 +78,13 @@ pub enum Reason {
         tag: Tag,
         /// What it points at.
         now: Digest,
+    },
+    /// A tag is not known to be as old as the directives ask for by now.
+    TooYoung {
+        /// The tag.
+        tag: Tag,
+        /// How old it must be.
+        least: Duration,
     },
     /// The tag is gone from the registry.
     TagGone {
@@ -185,6 +194,7 @@ impl Reason {
             Self::Rejected { .. } => "Rejected",
             Self::NewerCandidate { .. } => "NewerCandidate",
             Self::TagMoved { .. } => "TagMoved",
+            Self::TooYoung { .. } => "TooYoung",
             Self::TagGone { .. } => "TagGone",
             Self::NotChosen => "NotChosen",
             Self::RulesChanged => "RulesChanged",
@@ -242,6 +252,9 @@ impl fmt::Display for Reason {
             Self::Rejected { by, saying: Some(saying) } => write!(f, "rejected by {by}: {saying}"),
             Self::NewerCandidate { tag } => write!(f, "superseded by {tag}"),
             Self::TagMoved { tag, now } => write!(f, "tag {tag} points at {now} now"),
+            Self::TooYoung { tag, least } => {
+                write!(f, "tag {tag} is not known to be {} old yet, as skeg.dev/min-age asks for", duration::write(*least))
+            }
             Self::TagGone { tag } => write!(f, "the registry has no manifest for tag {tag}"),
             Self::NotChosen => f.write_str("the policy does not choose it any more"),
             Self::RulesChanged => f.write_str("the directives changed since people were asked"),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Agent;
 use crate::core::schedule::after;
 use crate::core::update::UpdateId;
@@ -39,6 +41,7 @@ impl Agent {
     pub(super) async fn drain(mut self) -> Result<(), NotRecorded> {
         self.is_stopping = true;
         let ports = Arc::clone(&self.ports);
+        self.write_first_sights(Timestamp::MAX);
         let until = after(ports.clock.now(), DRAIN);
         while self.is_under_way() || !self.inbox.is_empty() || !self.engine.is_durable() {
             tokio::select! { biased;

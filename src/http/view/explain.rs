@@ -71,6 +71,9 @@ pub struct ExplainedView {
     /// The policy; absent where none speaks for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub policy: Option<DirectiveView>,
+    /// What would be chosen rather, were it old enough, the best first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub waiting: Vec<WaitingView>,
     /// What else holds for it.
     pub directives: Vec<DirectiveView>,
     /// What it runs.
@@ -140,6 +143,26 @@ pub struct ImageOfTagView {
     /// When it was built, when that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub built: Option<Timestamp>,
+}
+
+/// A tag that waits until it is old enough.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingView {
+    /// The tag.
+    pub tag: String,
+    /// Its digest when it was seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<String>,
+    /// When it was built, when that was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub built: Option<Timestamp>,
+    /// When it was seen first at that digest; absent until the next look.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_seen: Option<Timestamp>,
+    /// When it is old enough.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub old_enough_at: Option<Timestamp>,
 }
 
 /// An open update.
@@ -251,6 +274,7 @@ impl ExplainedView {
             directives: Vec::new(),
             runs,
             candidate: None,
+            waiting: Vec::new(),
             reason: String::new(),
             update: None,
             gates: Vec::new(),

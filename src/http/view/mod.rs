@@ -14,7 +14,7 @@ use crate::core::workload::WorkloadId;
 
 pub use explain::{
     DirectiveView, ExplainView, ExplainedView, GROUP_TAGS, GateView, GroupView, ImageOfTagView, LastLookView, OpenView, OriginView,
-    RunsView, VerdictView,
+    RunsView, VerdictView, WaitingView,
 };
 pub use image::{CandidateView, ImageState, ImageView, ImagesView};
 pub use status::{LeadView, LiftedView, PartState, PartView, PauseView, StatusView};

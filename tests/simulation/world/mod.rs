@@ -48,6 +48,8 @@ pub struct World {
     pub lease: lease::Kept,
     /// The API server's pauses.
     pub pauses: pauses::Kept,
+    /// The API server's first sights.
+    pub sights: pauses::Sights,
     /// Registries.
     pub registry: registry::Images,
     /// Git remotes.
@@ -148,6 +150,7 @@ impl World {
             journal: journal::Kept::default(),
             lease: lease::Kept::default(),
             pauses: pauses::Kept::default(),
+            sights: pauses::Sights::default(),
             registry: registry::Images::default(),
             git: git::Remotes::default(),
             chat: chat::Messages::default(),

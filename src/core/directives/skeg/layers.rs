@@ -233,16 +233,12 @@ fn a_bound_leaves_only_approvers_whom_it_names() {
 
 #[test]
 fn a_bound_raises_the_least_age_of_the_containers_that_it_speaks_for() {
-    let aged = |place: &str, selector: Selector, hours| Rule {
-        bounds: Some(Bounds { min_age: Some(Duration::from_hours(hours)), ..Bounds::default() }),
-        ..rule(place, selector, &[], true)
-    };
-    let rules = vec![aged("all", Selector::default(), 1), aged("apps", of_containers(&["app"]), 3), aged("less", Selector::default(), 2)];
-    let layers = Layers { workload: &["policy=minor"], rules, containers: &["app", "proxy"], ..Layers::default() };
+    let apps = || rule("apps", of_containers(&["app"]), &["min-age=3h"], true);
+    let rules = vec![bound("all", &["min-age=1h"]), apps(), bound("less", &["min-age=2h"])];
+    let layers = Layers { workload: &["policy=minor", "min-age=30m"], rules, containers: &["app", "proxy"], ..Layers::default() };
     layers.check_of("app", &["min-age 3h (bound apps)"]);
     layers.check_of("proxy", &["min-age 2h (bound less)"]);
-    let rules = vec![aged("apps", of_containers(&["app"]), 3)];
-    Layers { workload: &["policy=minor"], rules, ..Layers::default() }.check(&["min-age 3h (bound apps)"]);
+    Layers { workload: &["policy=minor", "min-age=30m"], rules: vec![apps()], ..Layers::default() }.check(&["min-age 3h (bound apps)"]);
 }
 
 #[test]

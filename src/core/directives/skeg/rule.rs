@@ -153,6 +153,7 @@ impl Bounds {
             match key {
                 Key::Approvals => bounds.approvals = value::approvals(value.trim()).unwrap_or_default(),
                 Key::Approvers => bounds.approvers = value::approvers(value.trim()).ok(),
+                Key::MinAge => bounds.min_age = value::min_age(value.trim()).ok(),
                 Key::Policy
                 | Key::AllowTags
                 | Key::IgnoreTags

@@ -191,24 +191,30 @@ fn a_misspelt_key_is_told_with_the_nearest_one() {
 
 #[test]
 fn a_directive_of_a_later_version_holds_the_workload() {
-    for key in [
-        "min-age",
-        "window",
-        "promote-from",
-        "promote-soak",
-        "promote-to",
-        "group",
-        "order",
-        "signed-by",
-        "marker",
-        "notify",
-        "min-age.api",
-    ] {
+    for key in ["window", "promote-from", "promote-soak", "promote-to", "group", "order", "signed-by", "marker", "notify"] {
         check_error(&format!("{key}=x"), &format!("{key}: this version of skeg does not have this directive yet"));
     }
     check_error("apply=git", "apply: this version of skeg does not have `git` yet");
     check_error("write-back=pull-request", "write-back: this version of skeg does not have `pull-request` yet");
     check_errors(&["policy=commit:infra#main"], &["policy: this version of skeg does not have the policy `commit` yet"]);
+}
+
+#[test]
+fn a_container_may_have_an_age_of_its_own_or_none() {
+    let ages = |keys: &[&str]| {
+        let directives = good(keys);
+        let of_all = directives.selection.as_ref().unwrap().filter.min_age;
+        (of_all, directives.by_container.iter().map(|(_, selection)| selection.filter.min_age).collect::<Vec<_>>())
+    };
+    let hours = |hours| Some(Duration::from_hours(hours));
+    assert_eq!(ages(&["policy=minor", "min-age=2h"]), (hours(2), vec![]));
+    assert_eq!(ages(&["policy=minor", "min-age=2h", "min-age.api=1d"]), (hours(2), vec![hours(24)]));
+    assert_eq!(ages(&["policy=minor", "min-age=2h", "min-age.api=0s"]), (hours(2), vec![None]));
+    check_error(
+        "min-age=soon",
+        "min-age: `soon`: not a duration: expected whole numbers with a unit each, longest unit first, such as 10s, 5m, 1h30m or 30d",
+    );
+    check_error("min-age=91d", "min-age: `91d` is not between 0s and 90d");
 }
 
 #[test]

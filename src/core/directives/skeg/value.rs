@@ -17,6 +17,8 @@ use crate::core::update::VOTES_MAX;
 const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 /// How long people may be waited for; a question that is open for a quarter of a year is forgotten.
 const WAIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(90 * 24);
+/// How old a tag may have to be: what has to wait longer than people are waited for is not meant. None at all is for one of several containers.
+const AGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(90 * 24);
 /// How long a rollout may take; one that takes longer than a day is not watched by anybody.
 const ROLLOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 /// The longest value read, in bytes. The longest that make sense, lists of patterns or approvers, are a quarter of it.
@@ -32,6 +34,7 @@ pub fn check(key: Key, text: &str, granted: &[Box<str>], lacks: &str) -> Result<
         Key::Policy => policy(text).map(drop),
         Key::AllowTags | Key::IgnoreTags => patterns(text).map(drop),
         Key::Prerelease => prerelease(text).map(drop),
+        Key::MinAge => min_age(text).map(drop),
         Key::InitContainers | Key::Pause => boolean(text).map(drop),
         Key::Trigger => trigger(text).map(drop),
         Key::Poll => poll(text).map(drop),
@@ -124,6 +127,11 @@ pub fn sorted(mut approvers: Vec<Approver>) -> Vec<Approver> {
 /// How long votes or a grant may wait.
 pub fn wait(text: &str) -> Result<Duration, String> {
     duration_within(text, &WAIT)
+}
+
+/// How old a tag must be.
+pub fn min_age(text: &str) -> Result<Duration, String> {
+    duration_within(text, &AGE)
 }
 
 pub fn rollout_timeout(text: &str) -> Result<Duration, String> {

@@ -1,0 +1,341 @@
+//! The first sights of tags that wait for their age: what the looks have found in this term, and how much of it is durable.
+//!
+//! ```text
+//! the first look that needs them ──► read the record ──► looks find sights and let go of them ──► one write for all, seconds later
+//! ```
+//!
+//! What is not durable makes tags younger after a restart, never older; so nobody waits for a write, and without the record skeg goes on by
+//! memory alone and says so. Where the record cannot be read for the moment, nothing is decided by age until it can.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::lock::Mutex as AsyncMutex;
+use jiff::{SignedDuration, Timestamp};
+
+use super::Ports;
+use super::guard::{self, guarded};
+use crate::core::failure::{Failure, FailureKind};
+use crate::core::first_sight::{Moment, Record, Seen, Sight, fitting};
+use crate::core::image::{Digest, Repository, Tag};
+use crate::core::schedule::{after, backoff};
+use crate::ports::first_seen::Kept;
+use crate::ports::registry::Access;
+
+/// How long a write waits for more of them: after a start every repository is looked at within minutes.
+const WRITE_AFTER: Duration = Duration::from_secs(5);
+/// The longest wait between two tries to write.
+const WRITE_CAP: Duration = Duration::from_mins(1);
+/// When a record that may not be read is asked for again: somebody may have mended the role.
+const READ_AGAIN: Duration = Duration::from_mins(1);
+/// When a record is asked for again that could not be read for the moment. Many looks may want it meanwhile.
+const READ_ON: Duration = Duration::from_secs(2);
+/// How long it is told that something in the record could not be read. It is gone from there by then.
+const TOLD_FOR: Duration = Duration::from_hours(1);
+/// How many unreadable entries are named.
+const NAMED_MAX: usize = 3;
+
+/// What is known of first sights.
+#[derive(Default)]
+pub struct FirstSights {
+    state: Mutex<State>,
+    /// Whoever reads the record; others wait for it.
+    reading: AsyncMutex<()>,
+}
+
+/// What the looks at one repository with one access have found.
+#[derive(Clone, Default)]
+pub struct Looked {
+    /// How many looks there were.
+    pub looks: u64,
+    /// Each tag with its first sight, and the look that read last what it points at.
+    pub tags: BTreeMap<Tag, (Sight, u64)>,
+}
+
+#[derive(Default)]
+struct State {
+    looked: HashMap<(Repository, Access), Looked>,
+    /// What the record holds, or would if it had room for it.
+    kept: BTreeMap<Repository, BTreeMap<Tag, Sight>>,
+    access: RecordAccess,
+    writing: Writing,
+    trouble: Option<(Timestamp, Box<str>)>,
+    unreadable: Option<(Timestamp, Box<str>)>,
+    /// Sights that the record has no room for.
+    left_out: usize,
+}
+
+/// Whether the record may be gone by.
+#[derive(Default)]
+enum RecordAccess {
+    /// There is none: nothing is written in observe mode.
+    #[default]
+    None,
+    /// It is not read yet; not before this, by the steady clock, and for this reason.
+    Unread(Duration, Box<str>),
+    /// It may not be read; it is tried again after this, by the steady clock.
+    Refused(Duration),
+    /// It is read.
+    Open,
+}
+
+#[derive(Default)]
+enum Writing {
+    #[default]
+    Idle,
+    Due {
+        at: Timestamp,
+        tries: u32,
+    },
+    UnderWay {
+        tries: u32,
+        /// Whether something has changed since it began.
+        is_behind: bool,
+    },
+}
+
+impl FirstSights {
+    /// From now on the record is gone by, and kept.
+    pub fn keep_durably(&self) {
+        self.state().access = RecordAccess::Unread(Duration::ZERO, "not read yet".into());
+    }
+
+    /// Both clocks, now.
+    pub fn moment(ports: &Ports) -> Moment {
+        Moment { wall: ports.clock.now(), steady: ports.clock.steady() }
+    }
+
+    /// Reads the record, if it has not been read. An error is one that will pass: until then nothing is known of ages.
+    pub async fn ready(&self, ports: &Ports) -> Result<(), Box<str>> {
+        let _turn = self.reading.lock().await;
+        let now = Self::moment(ports);
+        match &self.state().access {
+            RecordAccess::None | RecordAccess::Open => return Ok(()),
+            RecordAccess::Refused(again) if now.steady < *again => return Ok(()),
+            RecordAccess::Unread(again, why) if now.steady < *again => return Err(why.clone()),
+            RecordAccess::Refused(_) | RecordAccess::Unread(..) => {}
+        }
+        let read = guarded(ports, "reading the first sights", ports.first_seen.load()).await;
+        let read = read.map_or_else(|| Err(guard::failure()), |read| read.map_err(Failure::from));
+        let now = Self::moment(ports);
+        let Err(failure) = read.map(|kept| self.adopt(kept, now)) else { return Ok(()) };
+        tracing::warn!(error = %failure.summary, "first sights not read");
+        let why: Box<str> = format!("the first sights cannot be read: {}", failure.summary).into();
+        let mut state = self.state();
+        let since = state.trouble.as_ref().map_or(now.wall, |(since, _)| *since);
+        state.trouble = Some((since, why.clone()));
+        if matches!(failure.kind, FailureKind::Refused | FailureKind::Forbidden) {
+            state.access = RecordAccess::Refused(now.steady + READ_AGAIN);
+            return Ok(());
+        }
+        state.access = RecordAccess::Unread(now.steady + READ_ON, why.clone());
+        Err(why)
+    }
+
+    /// Takes over what was kept. What has been seen meanwhile has the earlier of both sights.
+    fn adopt(&self, Kept { record, unreadable }: Kept, now: Moment) {
+        let mut state = self.state();
+        (state.access, state.trouble) = (RecordAccess::Open, None);
+        if !unreadable.is_empty() {
+            let named: Vec<&str> = unreadable.iter().take(NAMED_MAX).map(|problem| &**problem).collect();
+            let more = unreadable.len().saturating_sub(NAMED_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let told =
+                format!("ConfigMap skeg-first-seen held what is no first sight, those tags are seen anew: {}{more}", named.join("; "));
+            tracing::warn!("{told}");
+            state.unreadable = Some((after(now.wall, TOLD_FOR), told.into()));
+            // What is there is other than what is kept, whatever that comes to be.
+            state.due(now.wall);
+        }
+        let sights = |seen: BTreeMap<Tag, Seen>| seen.into_iter().map(|(tag, seen)| (tag, Sight::recorded(&seen, now))).collect();
+        state.kept = record.into_iter().map(|(repository, seen)| (repository, sights(seen))).collect();
+        let State { looked, kept, .. } = &mut *state;
+        for ((repository, _), looked) in looked {
+            for (tag, (sight, _)) in &mut looked.tags {
+                let earlier = kept.get(repository).and_then(|seen| seen.get(tag));
+                if let Some(earlier) = earlier.filter(|earlier| earlier.digest() == sight.digest() && earlier.is_older_than(sight)) {
+                    *sight = earlier.clone();
+                }
+            }
+        }
+    }
+
+    /// What was found in a repository.
+    pub fn of(&self, repository: &Repository, access: &Access) -> Looked {
+        self.state().looked.get(&(repository.clone(), access.clone())).cloned().unwrap_or_default()
+    }
+
+    /// The first sight of a tag at a digest: what another access or the record knows, or this one.
+    pub fn sight(&self, repository: &Repository, tag: &Tag, digest: &Digest, now: Moment) -> Sight {
+        let state = self.state();
+        let known = state.sights(repository, tag).find(|sight| sight.digest() == digest).cloned();
+        known
+            .or_else(|| state.kept.get(repository)?.get(tag).filter(|sight| sight.digest() == digest).cloned())
+            .unwrap_or_else(|| Sight::first(digest.clone(), now))
+    }
+
+    /// How old a tag is at a digest; `None` where it was not looked for.
+    pub fn age(&self, repository: &Repository, tag: &Tag, digest: &Digest, steady: Duration) -> Option<SignedDuration> {
+        self.state().sights(repository, tag).find(|sight| sight.digest() == digest).map(|sight| sight.age(steady))
+    }
+
+    /// Takes over what a look has found.
+    pub fn keep(&self, repository: &Repository, access: &Access, looked: Looked, now: Moment) {
+        let mut state = self.state();
+        state.looked.insert((repository.clone(), access.clone()), looked);
+        if state.is_behind(repository, now) {
+            state.due(now.wall);
+        }
+    }
+
+    /// Nobody who looks at a repository with this access asks for an age.
+    pub fn forget(&self, repository: &Repository, access: &Access, now: Moment) {
+        let is_known = {
+            let state = self.state();
+            state.kept.contains_key(repository) || state.looked.contains_key(&(repository.clone(), access.clone()))
+        };
+        if is_known {
+            self.keep(repository, access, Looked::default(), now);
+        }
+    }
+
+    /// When the record is to be written.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        if let Writing::Due { at, .. } = self.state().writing { Some(at) } else { None }
+    }
+
+    /// Whether the record is to be written by `now`; then that is under way.
+    pub fn begin(&self, now: Timestamp) -> bool {
+        let mut state = self.state();
+        let Writing::Due { at, tries } = state.writing else { return false };
+        let is_due = at <= now;
+        if is_due {
+            state.writing = Writing::UnderWay { tries, is_behind: false };
+        }
+        is_due
+    }
+
+    /// Whether something is not durable that may be written.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.state().writing, Writing::Due { .. })
+    }
+
+    /// What is wrong with the record, for people.
+    pub fn troubles(&self, now: Timestamp) -> Vec<String> {
+        let state = self.state();
+        let trouble = state
+            .trouble
+            .as_ref()
+            .map(|(since, why)| format!("since {since:.0}: {why}; after a restart the tags that wait for min-age would be seen anew"));
+        let unreadable = state.unreadable.as_ref().filter(|(until, _)| now < *until).map(|(_, told)| told.to_string());
+        let left_out = (state.left_out > 0).then(|| {
+            format!(
+                "{} of the tags that wait for min-age have no room in the record: after a restart they would be seen anew",
+                state.left_out
+            )
+        });
+        trouble.into_iter().chain(unreadable).chain(left_out).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes the record as it is to be.
+pub async fn write(ports: &Ports) {
+    let sights = &ports.sights;
+    let now = FirstSights::moment(ports);
+    let is_used = |repository: &Repository, access: Option<&Access>| {
+        let using = ports.workloads.using(repository);
+        let reaches = |access: &Access| using.iter().any(|workload| ports.registry.access(repository, &workload.puller()) == *access);
+        access.map_or(!using.is_empty(), reaches)
+    };
+    let record = sights.state().record(is_used, now);
+    let (fitting, left_out) = fitting(record.clone());
+    let written = guarded(ports, "writing the first sights", ports.first_seen.save(&fitting)).await;
+    let written = written.map_or_else(|| Err(guard::failure()), |written| written.map_err(Failure::from));
+    sights.state().written(written.map(|()| record), left_out, FirstSights::moment(ports));
+}
+
+impl State {
+    /// The sights of a tag that the looks have found, with whatever access.
+    fn sights<'a>(&'a self, repository: &'a Repository, tag: &'a Tag) -> impl Iterator<Item = &'a Sight> {
+        let of_repository = self.looked.iter().filter(move |((other, _), _)| other == repository);
+        of_repository.filter_map(move |(_, looked)| looked.tags.get(tag)).map(|(sight, _)| sight)
+    }
+
+    /// Whether what is kept of a repository is other than what is to be.
+    fn is_behind(&self, repository: &Repository, now: Moment) -> bool {
+        let kept = self.kept.get(repository);
+        let kept: BTreeMap<_, _> = kept.into_iter().flatten().map(|(tag, sight)| (tag.clone(), sight.as_recorded())).collect();
+        self.found(repository, now).is_some_and(|found| found != kept)
+    }
+
+    /// What the looks have found in a repository, with every access; `None` when there was none. Where they found a tag at two digests, what was
+    /// seen later.
+    fn found(&self, repository: &Repository, now: Moment) -> Option<BTreeMap<Tag, Seen>> {
+        let mut found: Option<BTreeMap<Tag, Seen>> = None;
+        for (_, looked) in self.looked.iter().filter(|((other, _), _)| other == repository) {
+            let all = found.get_or_insert_default();
+            for (tag, (sight, _)) in &looked.tags {
+                let seen = sight.seen(now);
+                if all.get(tag).is_none_or(|other| (other.at, &other.digest) < (seen.at, &seen.digest)) {
+                    all.insert(tag.clone(), seen);
+                }
+            }
+        }
+        found
+    }
+
+    /// What is to be kept. What nobody uses any more is forgotten; what was not looked at since the start stays.
+    fn record(&mut self, is_used: impl Fn(&Repository, Option<&Access>) -> bool, now: Moment) -> Record {
+        self.looked.retain(|(repository, access), _| is_used(repository, Some(access)));
+        self.kept.retain(|repository, _| is_used(repository, None));
+        let mut record: Record = self.kept.iter().map(|(repository, sights)| (repository.clone(), recorded(sights, now))).collect();
+        let looked: Vec<Repository> = self.looked.keys().map(|(repository, _)| repository.clone()).collect();
+        for repository in looked {
+            let found = self.found(&repository, now).unwrap_or_default();
+            record.insert(repository, found);
+        }
+        record.retain(|_, seen| !seen.is_empty());
+        record
+    }
+
+    fn due(&mut self, now: Timestamp) {
+        match (&self.access, &mut self.writing) {
+            (RecordAccess::Open, writing @ Writing::Idle) => *writing = Writing::Due { at: after(now, WRITE_AFTER), tries: 0 },
+            (RecordAccess::Open, Writing::UnderWay { is_behind, .. }) => *is_behind = true,
+            (_, _) => {}
+        }
+    }
+
+    fn written(&mut self, result: Result<Record, Failure>, left_out: usize, now: Moment) {
+        let Writing::UnderWay { tries, is_behind } = std::mem::take(&mut self.writing) else { return };
+        match result {
+            Ok(record) => {
+                let sights = |seen: BTreeMap<Tag, Seen>| seen.into_iter().map(|(tag, seen)| (tag, Sight::recorded(&seen, now))).collect();
+                self.kept = record.into_iter().map(|(repository, seen)| (repository, sights(seen))).collect();
+                (self.trouble, self.left_out) = (None, left_out);
+                if is_behind {
+                    self.due(now.wall);
+                }
+            }
+            Err(failure) => {
+                tracing::warn!(error = %failure.summary, attempt = tries + 1, "first sights not written, are written again");
+                let since = self.trouble.as_ref().map_or(now.wall, |(since, _)| *since);
+                self.trouble = Some((since, format!("the first sights cannot be written: {}", failure.summary).into()));
+                let tries = tries.saturating_add(1);
+                self.writing = Writing::Due { at: backoff(now.wall, tries, WRITE_CAP, "first sights", failure.retry_after), tries };
+            }
+        }
+    }
+}
+
+fn recorded(sights: &BTreeMap<Tag, Sight>, now: Moment) -> BTreeMap<Tag, Seen> {
+    sights.iter().map(|(tag, sight)| (tag.clone(), sight.seen(now))).collect()
+}
+
+#[cfg(test)]
+mod tests;
