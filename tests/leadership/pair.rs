@@ -68,6 +68,8 @@ pub struct Pair {
     pub real: Option<(&'static ControlPlane, String)>,
     /// More of the configuration.
     pub more: &'static str,
+    /// Whether skeg is to read the Secrets that pods pull with; the chart's role for it is there on a real control plane.
+    pub reads_pull_secrets: bool,
     ends: Option<Ends>,
     lease: &'static str,
     kubeconfigs: [String; 2],
@@ -97,6 +99,7 @@ impl Pair {
                 cluster::serve_image_updates(&admin, &namespace).await;
                 let mut values = chart::values(&[&namespace], "");
                 values["replicas"] = json!(2);
+                values["pullSecrets"] = json!([namespace]);
                 let release = chart::install_with(plane, &admin, &own, &[&namespace], &values).await;
                 let proxy = FaultProxy::start(plane);
                 (admin, namespace, own, proxy.address(), release.token, None, Some(proxy), Some((plane, release.user)))
@@ -116,6 +119,7 @@ impl Pair {
             replicas: [None, None],
             real,
             more: "",
+            reads_pull_secrets: false,
             ends: None,
             lease,
             kubeconfigs,
@@ -192,10 +196,11 @@ impl Pair {
         write_file("api", API_TOKEN);
         write_file(&format!("kubeconfig-{name}"), &self.kubeconfigs[replica]);
         let Self { own, namespace, lease, registry, .. } = self;
+        let opened = if self.reads_pull_secrets { format!("pull_secrets = [\"{namespace}\"]\n") } else { String::new() };
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nprivate_listen = \"127.0.0.1:0\"\ntoken_file = \"api\"\nuser = \"ops\"\n\
              cache_dir = \"cache-{name}\"\n[telemetry]\nlog = \"json\"\n[cluster]\nkubeconfig = \"kubeconfig-{name}\"\n\
-             namespace = \"{own}\"\nnamespaces = [\"{namespace}\"]\nlease = \"{lease}\"\nreplica = \"{name}\"\n[poll]\ninterval = \"1s\"\n\
+             namespace = \"{own}\"\nnamespaces = [\"{namespace}\"]\nlease = \"{lease}\"\nreplica = \"{name}\"\n{opened}[poll]\ninterval = \"1s\"\n\
              [settle]\nwindow = \"0s\"\n[[registry]]\nhost = \"{}\"\ninsecure = true\n",
             registry.address()
         );

@@ -57,9 +57,14 @@ fn rights_in(role: &Value) -> BTreeSet<Right> {
 pub async fn granted(admin: &Server, namespace: &str, own: &str) -> BTreeSet<Right> {
     let mut granted = BTreeSet::new();
     for role in [format!("{namespace}/roles/skeg"), format!("{own}/roles/skeg-pauses"), format!("{own}/roles/skeg-lease")] {
-        granted.extend(rights_in(&admin.get(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{role}")).await.is(200)));
+        granted.extend(granted_by(admin, &role).await);
     }
     granted
+}
+
+/// The rights of one role, `NAMESPACE/roles/NAME`.
+pub async fn granted_by(admin: &Server, role: &str) -> BTreeSet<Right> {
+    rights_in(&admin.get(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{role}")).await.is(200))
 }
 
 /// The rights, one a line.
