@@ -38,6 +38,7 @@ pub mod message;
 pub mod observe;
 mod order;
 mod pauses;
+mod platforms;
 mod reader;
 mod recent;
 mod record;
@@ -76,6 +77,7 @@ pub use ask::Prompts;
 pub use builds::KnownBuilds;
 pub use health::Health;
 pub use listings::KeptListings;
+pub use platforms::UnreadOffers;
 pub use recent::RecentDigests;
 pub use record::Recorder;
 pub use standby::Shelf;
@@ -108,6 +110,8 @@ pub struct Ports {
     pub listings: KeptListings,
     /// When the images were built that are compared by that.
     pub builds: KnownBuilds,
+    /// Images of which it could not be read for which platforms they are.
+    pub unread_offers: UnreadOffers,
     /// Digests that were read a moment ago.
     pub recent: RecentDigests,
     /// Write-backs that wait for their turn.
@@ -147,6 +151,7 @@ impl Ports {
             clock: Arc::clone(&self.clock),
             listings: self.listings.anew(),
             builds: KnownBuilds::default(),
+            unread_offers: UnreadOffers::default(),
             recent: RecentDigests::default(),
             recorder: self.recorder.anew(),
             metrics: Arc::clone(&self.metrics),

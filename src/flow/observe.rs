@@ -13,8 +13,10 @@ use jiff::Timestamp;
 use super::Ports;
 use super::builds;
 use super::guard::{INTERNAL, guarded};
+use super::platforms;
 use crate::core::candidate::candidates;
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::offers::Offers;
 use crate::core::policy::{Built, Listing, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
@@ -48,6 +50,8 @@ pub struct Read {
     pub listing: Listing,
     /// What the chosen tags point at; `None` for a tag that is listed but has no manifest.
     pub digests: BTreeMap<Tag, Option<Digest>>,
+    /// For which platforms the images are that workloads would move to, where it is known on which their pods can land.
+    pub offers: Offers,
 }
 
 impl Observation {
@@ -65,7 +69,8 @@ impl Observation {
 
     /// Whether something was not read that could be read another time.
     pub fn met_trouble(&self) -> bool {
-        self.read.as_ref().map_or(true, |read| matches!(&read.listing, Listing::Whole(tags) if tags.trouble.is_some()))
+        let of_tags = |read: &Read| matches!(&read.listing, Listing::Whole(tags) if tags.trouble.is_some());
+        self.read.as_ref().map_or(true, |read| of_tags(read) || read.offers.trouble.is_some())
     }
 
     /// Whether there was more to read about the tags than one look reads.
@@ -89,7 +94,13 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
         let begun = ports.clock.steady();
-        let read = guarded(ports, "reading a repository", read(ports, hint, &access, &workloads)).await;
+        let read = async {
+            match read(ports, hint, &access, &workloads).await? {
+                Some(read) => platforms::looked_at(ports, hint, &access, &workloads, read).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let read = guarded(ports, "reading a repository", read).await;
         let read =
             read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
         let Some(read) = read.transpose() else { continue };
@@ -135,7 +146,7 @@ async fn told(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
         return Ok(Told::Early(digests));
     }
     ports.listings.add(&hint.repository, access, hint.tags.iter().filter(|tag| digests.contains_key(tag)));
-    Ok(Told::All(Read { listing: kept, digests }))
+    Ok(Told::All(Read { listing: kept, digests, offers: Offers::default() }))
 }
 
 /// Reads what a complete listing leads to, and keeps what a later hint needs of it.
@@ -151,7 +162,7 @@ async fn listed(
     let same = || ports.listings.same(&hint.repository, access, workloads, &tags, begun);
     if let Some(same) = hint.tags.is_empty().then(same).flatten() {
         let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
-        return Ok(Read { listing: same, digests });
+        return Ok(Read { listing: same, digests, offers: Offers::default() });
     }
     ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
     let tags = Tags::read(tags, begun);
@@ -160,7 +171,7 @@ async fn listed(
     let (listing, dated) = builds::date(ports, hint, access, workloads, tags).await;
     known.extend(dated);
     let digests = completed(ports, hint, access, chosen(hint, workloads, &listing), known).await?;
-    Ok(Read { listing, digests })
+    Ok(Read { listing, digests, offers: Offers::default() })
 }
 
 /// The digests of these tags, of which some may be known. A tag that was not there yet is asked for again.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::adapters::cluster::{Connection, DefaultsOf, Scope, WatchState};
+use crate::adapters::cluster::{Connection, DefaultsOf, NodesState, Scope, WatchState};
 use crate::adapters::fetch::TlsFiles;
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
@@ -132,4 +132,19 @@ pub fn watch(watch: &WatchState) -> PartView {
         (None, true) => (PartState::Ok, String::new()),
     };
     PartView { name, state, detail, last_ok: None }
+}
+
+/// How the watch on the nodes stands. That they may not be read is no trouble: it is how somebody wants it, or a right to give.
+pub fn nodes(NodesState { count, platforms, filled, trouble }: NodesState) -> PartView {
+    let (state, detail) = match trouble {
+        Some(trouble) if trouble.refused => {
+            let known = "nodes may not be listed, so only a workload that names its platform is held to it";
+            (PartState::Unknown, format!("{known}: {}", trouble.error))
+        }
+        Some(trouble) => (PartState::Degraded, format!("since {:.0}: {}", trouble.since, trouble.error)),
+        None if !filled => (PartState::Unknown, "the first listing is not complete".to_owned()),
+        None if platforms.is_empty() => (PartState::Ok, format!("{count} nodes, and no platform is told")),
+        None => (PartState::Ok, format!("{count} nodes: {platforms}")),
+    };
+    PartView { name: "nodes".to_owned(), state, detail, last_ok: None }
 }

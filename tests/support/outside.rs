@@ -21,7 +21,7 @@ use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::seat::Seat;
-use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term};
+use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term, UnreadOffers};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -391,6 +391,7 @@ impl Running {
             clock: port.clone(),
             listings: KeptListings::new(Duration::from_hours(1)),
             builds: KnownBuilds::default(),
+            unread_offers: UnreadOffers::default(),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::object::WorkloadObject;
 use crate::core::directives::{Defaults, DirectiveError, Directives, keel, skeg};
+use crate::core::placement::Placement;
 use crate::core::update::Mark;
 use crate::core::workload::{GitOpsOwner, OfKeel, Pulls, Workload, WorkloadId};
 
@@ -41,6 +42,7 @@ pub(super) fn workload(id: &WorkloadId, object: WorkloadObject, defaults: &Defau
         keel,
         containers: object.containers,
         pulls: (object.pulls != Pulls::default()).then(|| Arc::new(object.pulls)),
+        placement: (object.placement != Placement::default()).then(|| Arc::new(object.placement)),
     })
 }
 

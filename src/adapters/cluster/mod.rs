@@ -3,6 +3,7 @@
 //! ```text
 //!  client ◄── patch, rollout, events, pauses, …      one call each, with a deadline; the journal uses it too
 //!  watch ──► object ──► convert ──► index            one stream for each namespace, into our own small index
+//!  nodes ──► lands_on                                their labels, where images are compared with the platforms of nodes
 //! ```
 //!
 //! Nothing here decides: what was read goes to `core` as plain facts.
@@ -15,10 +16,12 @@ mod endpoint;
 mod events;
 mod index;
 mod lease;
+mod nodes;
 mod object;
 mod opening;
 mod patch;
 mod pauses;
+mod placement;
 mod pull_secrets;
 mod resource_version;
 mod rollout;
@@ -34,6 +37,7 @@ pub use convert::DefaultsOf;
 pub(crate) use endpoint::Endpoint;
 pub use events::KubernetesEvents;
 pub use lease::ClusterLease;
+pub use nodes::NodesState;
 pub use pauses::ConfigMapPauses;
 pub use pull_secrets::ClusterPullSecrets;
 pub use scope::Scope;

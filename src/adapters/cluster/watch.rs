@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use kube::Api;
@@ -24,9 +24,11 @@ use super::answer;
 use super::client::ApiServer;
 use super::convert::{self, DefaultsOf};
 use super::index::Index;
+use super::nodes::{Nodes, NodesState};
 use super::object::WorkloadObject;
 use super::scope::Scope;
 use crate::core::image::Repository;
+use crate::core::platform::Platforms;
 use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId, WorkloadKind};
 use crate::ports::clock::Clock;
@@ -38,23 +40,25 @@ pub(super) const WATCH_SECONDS: u32 = 120;
 /// Objects asked for at a time. A page is in memory as text once: at 20 KB for a large Deployment this is 2 MB.
 const PAGE: u32 = 100;
 /// Time for the next step of a listing; the API server gives up a request after 60 s itself.
-const PAGE_DEADLINE: Duration = Duration::from_mins(1);
+pub(super) const PAGE_DEADLINE: Duration = Duration::from_mins(1);
 /// After a failure, how long a stream must go on without another one to be called well again. A server that is away or hangs shows sooner
 /// than this: a connection has 10 s, and so has the beginning of a watch.
-const WELL_AFTER: Duration = Duration::from_secs(25);
+pub(super) const WELL_AFTER: Duration = Duration::from_secs(25);
 /// How often a stream lists again. Rare enough to cost nothing, often enough that whatever a silent watch missed is not missed for a day.
-const LIST_EVERY: Duration = Duration::from_mins(30);
+pub(super) const LIST_EVERY: Duration = Duration::from_mins(30);
 /// The time that each page of a listing pays for: a large cluster is listed more seldom, so that this makes 20 requests an hour at most.
 const A_PAGE_LASTS: Duration = Duration::from_mins(3);
 /// The longest pause between tries: the API server's cap (`docs/ARCHITECTURE.md`), so that the index is true again soon after the
 /// server is, and the server sees at most eleven tries in a bad minute.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// The managed workloads, kept current while [`run`](Self::run) runs.
 pub struct Watches {
     scopes: Vec<Followed>,
     defaults: DefaultsOf,
     clock: Arc<dyn Clock>,
+    /// The nodes, where somebody wants to know of them.
+    nodes: Option<Nodes>,
     state: Mutex<State>,
     /// Wakes the one who waits in [`Workloads::changed`].
     changed: Notify,
@@ -113,12 +117,27 @@ impl Watches {
         let scopes: Vec<Followed> = WorkloadKind::ALL.into_iter().flat_map(followed).collect();
         let fresh = |scope: &Followed| WatchState { kind: scope.kind, namespace: scope.namespace.clone(), filled: false, trouble: None };
         let state = State { index: Index::new(scopes.len()), streams: scopes.iter().map(fresh).collect() };
-        Self { scopes, defaults, clock, state: Mutex::new(state), changed: Notify::new(), filled: Notify::new() }
+        Self { scopes, defaults, clock, nodes: None, state: Mutex::new(state), changed: Notify::new(), filled: Notify::new() }
+    }
+
+    /// The same, which also follow the nodes, so that it is known for which platforms images have to be.
+    #[must_use]
+    pub fn with_nodes(self) -> Self {
+        Self { nodes: Some(Nodes::new(Arc::clone(&self.clock))), ..self }
     }
 
     /// Follows the cluster until it is dropped.
     pub async fn run(&self, api: &ApiServer) {
-        join_all((0..self.scopes.len()).map(|scope| self.follow(api, scope))).await;
+        let workloads = join_all((0..self.scopes.len()).map(|scope| self.follow(api, scope)));
+        match &self.nodes {
+            Some(nodes) => drop(join(workloads, nodes.follow(api, &|| self.filled.notify_waiters())).await),
+            None => drop(workloads.await),
+        }
+    }
+
+    /// How the watch on the nodes stands, where they are followed.
+    pub fn nodes(&self) -> Option<NodesState> {
+        self.nodes.as_ref().map(Nodes::seen)
     }
 
     /// How each watch stands, in the order of kinds and namespaces.
@@ -316,7 +335,11 @@ impl Workloads for Watches {
     }
 
     fn is_filled(&self) -> bool {
-        self.state().streams.iter().all(|stream| stream.filled || stream.is_refused())
+        self.state().streams.iter().all(|stream| stream.filled || stream.is_refused()) && self.nodes.as_ref().is_none_or(Nodes::is_settled)
+    }
+
+    fn lands_on(&self, workload: &Workload) -> Option<Arc<Platforms>> {
+        self.nodes.as_ref()?.platforms(workload.placement.as_deref())
     }
 
     async fn filled(&self) {
@@ -348,12 +371,12 @@ impl WatchState {
 }
 
 /// Whether only a person can help: RBAC, or a kind that is not served.
-fn is_refused(error: &watcher::Error) -> bool {
+pub(super) fn is_refused(error: &watcher::Error) -> bool {
     matches!(status_code(error), Some(403 | 404))
 }
 
 /// Whether the version that the stream would go on from is gone. The library begins anew only when it is told so inside a watch.
-fn is_expired(error: &watcher::Error) -> bool {
+pub(super) fn is_expired(error: &watcher::Error) -> bool {
     status_code(error) == Some(410)
 }
 

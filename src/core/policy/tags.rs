@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Asked, Built, Choice, Evaluation, Listed, Selection, evaluate};
+use super::{Asked, Bars, Built, Choice, Evaluation, Listed, Selection, evaluate};
 use crate::core::image::{Digest, Tag};
 
 /// The tags of a complete listing. Of those that no policy asks the age of, only the names are known.
@@ -63,8 +63,13 @@ impl Tags {
 
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
-        let mut choice = self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice());
+        self.choose_but(selection, current, &|_| None)
+    }
+
+    /// The same, where `bars` tells what stands against a tag beside the selection.
+    pub fn choose_but(&self, selection: &Selection, current: Option<&Tag>, bars: &Bars<'_>) -> Choice {
+        let choice = |evaluation: &Evaluation<'_>| evaluation.but(bars).as_ref().unwrap_or(evaluation).choice();
+        let mut choice = self.judge(selection, Running { tag: current, ..Running::default() }, choice);
         if let Some(trouble) = self.trouble.as_ref().filter(|_| choice.tag.is_none() && selection.depends_on_time()) {
             choice.reason.push_str("; not all could be read: ");
             choice.reason.push_str(trouble);
