@@ -53,12 +53,12 @@ pub enum NotSelected {
 /// What each managed container of the workload should run, in the workload's order. Empty when the directives are wrong.
 ///
 /// `listing_of` gives what a complete listing of a repository says, or `None` where there is none: a partial one could lead backwards.
-pub fn candidates<'a, 't>(workload: &'a Workload, listing_of: &ListingOf<'_, 't>) -> Vec<Wanted<'a>> {
+pub fn candidates<'a>(workload: &'a Workload, listing_of: &ListingOf<'_, '_>) -> Vec<Wanted<'a>> {
     candidates_but(workload, listing_of, &|_, _, _| None)
 }
 
 /// The same, where `bars` tells what stands against moving the image of a container to a tag, beside the container's policy.
-pub fn candidates_but<'a, 't>(workload: &'a Workload, listing_of: &ListingOf<'_, 't>, bars: &BarsOf<'_>) -> Vec<Wanted<'a>> {
+pub fn candidates_but<'a>(workload: &'a Workload, listing_of: &ListingOf<'_, '_>, bars: &BarsOf<'_>) -> Vec<Wanted<'a>> {
     let Ok(directives) = &workload.directives else {
         return Vec::new();
     };

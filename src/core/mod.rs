@@ -26,6 +26,7 @@ pub mod pause;
 pub mod placement;
 pub mod platform;
 pub mod policy;
+pub mod provenance;
 pub mod rollout;
 pub mod schedule;
 pub mod update;

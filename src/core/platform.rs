@@ -103,7 +103,7 @@ impl fmt::Display for Platforms {
 
 /// The platforms in a text, separated by spaces.
 #[cfg(test)]
-pub fn platforms(text: &str) -> Platforms {
+pub(crate) fn platforms(text: &str) -> Platforms {
     let platform = |text: &str| text.split_once('/').and_then(|(os, architecture)| Platform::new(os, architecture)).unwrap();
     text.split_whitespace().map(platform).collect()
 }

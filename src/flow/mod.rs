@@ -39,6 +39,7 @@ pub mod observe;
 mod order;
 mod pauses;
 mod platforms;
+mod provenance;
 mod reader;
 mod recent;
 mod record;

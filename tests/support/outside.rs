@@ -12,6 +12,7 @@ use skeg::core::directives::{Approver as Named, Defaults, skeg as keys};
 use skeg::core::failure::Failure;
 use skeg::core::image::{Digest, Repository, Tag};
 use skeg::core::pause::{Change, Pause};
+use skeg::core::provenance::Provenance;
 use skeg::core::rollout::{ImageIndex, RolloutFacts};
 use skeg::core::schedule::after;
 use skeg::core::update::{Prompt, Update, UpdateId};
@@ -358,7 +359,7 @@ impl Approver for Outside {
         "outside"
     }
 
-    async fn show(&self, _: &Update) -> Result<Option<Prompt>, Failure> {
+    async fn show(&self, _: &Update, _: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         self.at(Place::Show);
         Ok(None)
     }

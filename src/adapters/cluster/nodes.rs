@@ -237,9 +237,8 @@ impl Nodes {
         let mut state = self.state();
         match event {
             Event::Init => state.round = state.round.wrapping_add(1),
-            Event::InitApply(node) => state.apply(node.metadata),
+            Event::InitApply(node) | Event::Apply(node) => state.apply(node.metadata),
             Event::InitDone => state.end(),
-            Event::Apply(node) => state.apply(node.metadata),
             Event::Delete(node) => state.delete(node.metadata.name.as_deref().unwrap_or_default()),
         }
         drop(state);

@@ -26,6 +26,7 @@ mod entries;
 mod greeting;
 mod identity;
 mod kept;
+mod labels;
 mod logins;
 mod manifests;
 mod pacing;
@@ -45,6 +46,7 @@ use jiff::Timestamp;
 use crate::adapters::fetch::{Fetch, SetupError, TrustingFetch};
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::platform::Platforms;
+use crate::core::provenance::Labels;
 use crate::core::rollout::ImageIndex;
 use crate::core::workload::Puller;
 use crate::ports::clock::Clock;
@@ -89,6 +91,7 @@ pub struct RegistryClient {
     pacing: Pacing,
     times: ByDigest<Option<Timestamp>>,
     platforms: platforms::Known,
+    labels: ByDigest<Labels>,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
@@ -121,6 +124,7 @@ impl RegistryClient {
             pacing: Pacing::new(Arc::clone(&clock)),
             times: ByDigest::new(built::KEPT_MAX),
             platforms: platforms::Known::default(),
+            labels: ByDigest::new(labels::KEPT_MAX),
             clock,
             observer,
         })
@@ -194,6 +198,10 @@ impl Registry for RegistryClient {
 
     async fn built(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Timestamp>, RegistryError> {
         built::built(self, &self.target(repository, access)?, digest).await
+    }
+
+    async fn labels(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Labels, RegistryError> {
+        labels::labels(self, &self.target(repository, access)?, digest).await
     }
 
     async fn platforms(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Arc<Platforms>>, RegistryError> {

@@ -566,6 +566,42 @@ async fn an_index_says_for_which_platforms_it_is_and_an_image_in_its_configurati
 }
 
 #[tokio::test]
+async fn the_annotations_of_an_index_win_then_those_of_its_image_then_labels_each_read_once() {
+    let key = |name: &str| format!("org.opencontainers.image.{name}");
+    let image = Image::new("a").label(key("source"), "https://github.com/acme/web").label(key("revision"), "of the label").build();
+    let annotated = |body: &[u8], annotations: &[(&str, &str)]| {
+        let mut manifest: serde_json::Value = serde_json::from_slice(body).unwrap();
+        manifest["annotations"] =
+            annotations.iter().map(|(name, value)| (key(name), (*value).into())).collect::<serde_json::Map<_, _>>().into();
+        manifest.to_string()
+    };
+    let manifest = annotated(&image.manifest, &[("revision", "of the manifest"), ("version", "of the manifest")]);
+    let index = annotated(&embedded::index(&[("amd64", manifest.clone().into())]), &[("version", "of the index"), ("created", "no\nw")]);
+    let digest = sha256(&index);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (counted, of_index) = (Arc::clone(&asked), digest.to_string());
+    let (_server, client, repository) = scripted(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let line = request.lines().next().unwrap_or_default();
+        if line.contains("/blobs/") {
+            answer("200 OK", &["Content-Type: application/octet-stream"], std::str::from_utf8(&image.config).unwrap())
+        } else if line.contains(&of_index) {
+            answer("200 OK", &["Content-Type: application/vnd.oci.image.index.v1+json"], &index)
+        } else {
+            answer("200 OK", &["Content-Type: application/vnd.oci.image.manifest.v1+json"], &manifest)
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        let labels = client.labels(&repository, &digest, &Access::Anonymous).await.unwrap();
+        assert_eq!(labels.source.as_deref(), Some("https://github.com/acme/web"));
+        assert_eq!((labels.revision.as_deref(), labels.version.as_deref()), (Some("of the manifest"), Some("of the index")));
+        assert_eq!(labels.created, None);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
 async fn attestations_and_variants_do_not_count_and_a_part_that_does_not_say_leaves_all_unknown() {
     let entry = |digit: &str, platform: &str| format!(r#"{{"digest":"sha256:{}"{platform}}}"#, digit.repeat(64));
     let of = |os: &str, architecture: &str| format!(r#","platform":{{"os":"{os}","architecture":"{architecture}","variant":"v8"}}"#);

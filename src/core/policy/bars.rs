@@ -34,13 +34,11 @@ pub(super) fn pass<'t>(best: impl Iterator<Item = &'t str>, bars: &Bars<'_>) -> 
             passed.is_cut = true;
             break;
         }
-        match text.parse().ok().and_then(|tag| bars(&tag)) {
-            Some(against) => passed.barred.push((text.into(), against)),
-            None => {
-                passed.is_found = true;
-                break;
-            }
-        }
+        let Some(against) = text.parse().ok().and_then(|tag| bars(&tag)) else {
+            passed.is_found = true;
+            break;
+        };
+        passed.barred.push((text.into(), against));
     }
     passed
 }

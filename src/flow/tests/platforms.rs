@@ -64,6 +64,18 @@ fn what_was_not_read_is_not_decided_and_what_nobody_asked_is_read_anew() {
 }
 
 #[test]
+fn pods_that_may_land_elsewhere_are_a_reason_to_look() {
+    let mut world = World::new(settings());
+    show(&mut world, "arm64");
+    looked_at(&mut world, &[("1.0.1", "linux/amd64")]);
+    for (architecture, hints) in [("arm64", 0), ("amd64", 1)] {
+        show(&mut world, architecture);
+        world.run();
+        assert_eq!(std::mem::take(&mut world.hints), hints, "{architecture}");
+    }
+}
+
+#[test]
 fn a_held_update_stays_while_its_image_cannot_be_read_and_ends_when_it_lacks_the_platform() {
     let mut world = World::new(settings());
     show(&mut world, "arm64");
