@@ -26,7 +26,7 @@ use crate::adapters::log_approver::LogApprover;
 use crate::adapters::registry::{RegistryClient, Seen};
 use crate::adapters::slack::Slack;
 use crate::adapters::tasks::Tasks;
-use crate::config::{Config, Credential, Listen, Mode};
+use crate::config::{Config, Credential, Listen, Mode, Platforms};
 use crate::core::leadership::{Me, Peer, Timing};
 use crate::core::schedule::{after, backoff};
 use crate::flow::agent::Options;
@@ -36,7 +36,7 @@ use crate::flow::engine::Settings;
 use crate::flow::guard::guarded;
 use crate::flow::leadership::{Beside, Candidate, Fault, Parts as ReplicaParts, Replica};
 use crate::flow::message::AuditLine;
-use crate::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term};
+use crate::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term, UnreadOffers};
 use crate::http::desk::Desk;
 use crate::http::view::{PartState, PartView};
 use crate::http::{Listener, Peers, Private, Webhooks};
@@ -90,7 +90,8 @@ impl Skeg {
         let tasks = Arc::new(Tasks::default());
         let api = ApiServer::connect(&adapt::connection(&config)).await.context("[cluster]")?;
         let scope = adapt::scope(&config);
-        let watches = Arc::new(Watches::new(&scope, config.defaults(), Arc::clone(&clock)));
+        let watches = Watches::new(&scope, config.defaults(), Arc::clone(&clock));
+        let watches = Arc::new(if config.cluster.platforms == Platforms::Auto { watches.with_nodes() } else { watches });
         let slack = config.slack.as_ref().map(|section| Slack::new(adapt::slack(section), Arc::clone(&clock))).transpose()?.map(Arc::new);
         let approver = approver.or_else(|| slack.clone().map(|slack| slack as Arc<dyn Approver>));
         let ports = Arc::new(ports(&config, &api, &scope, &watches, &clock, approver)?);
@@ -278,6 +279,7 @@ fn ports(
         listings: KeptListings::new(config.poll.interval),
         builds: KnownBuilds::default(),
         sights: Arc::default(),
+        unread_offers: UnreadOffers::default(),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics,
@@ -319,7 +321,7 @@ fn parts(config: &Config, ports: &Arc<Ports>, watches: &Arc<Watches>, slack: Opt
     let remotes: Vec<Box<str>> = config.remotes.iter().map(|remote| remote.name.clone()).collect();
     let receivers = config.receivers.clone();
     Arc::new(move || Parts {
-        watches: watches.states().iter().map(adapt::watch).collect(),
+        watches: watches.states().iter().map(adapt::watch).chain(watches.nodes().map(adapt::nodes)).collect(),
         remotes: remotes.iter().map(|name| remote(name, &ports)).collect(),
         receivers: receivers.iter().map(receiver).collect(),
         degraded: watches

@@ -118,6 +118,29 @@ fn rules_of(role: &Value) -> (Vec<Value>, Value) {
     (others, namespaces[0]["verbs"].clone())
 }
 
+/// Nodes may be read where they are, and then in no other way than it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_may_be_listed_where_images_are_compared_with_them_and_nowhere_else() {
+    let Some((plane, _)) = plane().await else { return };
+    let rules = |namespaces: &[&str], platforms: &str| {
+        let mut values = values(namespaces, CONFIG);
+        values["platforms"] = json!(platforms);
+        let objects = applied(plane, &rendered(plane, "default", &values).unwrap(), &["--dry-run=client", "--output=json"]);
+        let list: Value = serde_json::from_str(&objects).unwrap();
+        let objects = list["items"].as_array().unwrap().clone();
+        let config = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap()["data"]["skeg.toml"].as_str().unwrap().to_owned();
+        let role = objects.into_iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "skeg-nodes");
+        (role.map(|role| role["rules"].clone()), config.contains("platforms = \"auto\""), config.contains("platforms = \"off\""))
+    };
+    let listed = Some(json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"] }]));
+    for (namespaces, platforms, is_on) in
+        [(&[][..], "auto", true), (&["default"], "auto", false), (&["default"], "on", true), (&[], "off", false)]
+    {
+        let expected = (listed.clone().filter(|_| is_on), is_on, !is_on);
+        assert_eq!(rules(namespaces, platforms), expected, "{namespaces:?} {platforms}");
+    }
+}
+
 /// SE-02: Secrets are read by their names, in the namespaces that are named for it and in no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pull_secrets_may_be_read_by_name_and_only_in_the_namespaces_named_for_it() {
@@ -206,5 +229,7 @@ async fn wrong_values_are_told() {
     check(json!({}), "image.repository: name the image to run");
     let three = json!({ "image": { "repository": "registry.example/ops/skeg" }, "replicas": 3 });
     check(three, "replicas: 1 or 2");
+    let some = json!({ "image": { "repository": "registry.example/ops/skeg" }, "platforms": "some" });
+    check(some, "platforms: auto, on or off");
     check(values(&[], "[poll]\ninterval = \"1h\"\n\n[cluster]\nmode = \"observe\"\n"), "config: leave out [cluster]");
 }

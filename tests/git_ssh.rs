@@ -94,6 +94,7 @@ fn edit() -> GitEdit {
         place: GitPlace { remote: "fleet".into(), path: None },
         images: vec![GitImage { container: "app".into(), init: false, from: OLD.into(), to: NEW.into() }],
         approved_by: Vec::new(),
+        comparisons: Vec::new(),
         looks_only: false,
     }
 }

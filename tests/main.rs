@@ -69,6 +69,9 @@ mod panics;
 /// What people do in the cluster and in Git while skeg works is left as they made it.
 #[cfg(feature = "embedded")]
 mod people;
+/// Platforms: an image is for every kind of node that its pods can land on.
+#[cfg(feature = "embedded")]
+mod platforms;
 /// Policies: what is chosen, compared with what Flux, Argo CD and Keel choose.
 mod policies;
 /// Registries that want a login: one does not touch another.

@@ -1,5 +1,7 @@
 //! Slack: a request is asked for once, a click counts once and only from whom it may, and Slack being away stops nothing.
 
+/// Where the images come from.
+mod provenance;
 /// Slack's own SDKs: against the fake that these tests use, and for the messages that skeg posts.
 mod sdk;
 /// Requests and clicks by TLS, and what `check-config --connect` says.

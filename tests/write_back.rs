@@ -105,6 +105,7 @@ fn edit(name: &str) -> GitEdit {
         place: GitPlace { remote: "fleet".into(), path: None },
         images: vec![image("app", OLD, NEW)],
         approved_by: vec!["user:ana".into()],
+        comparisons: Vec::new(),
         looks_only: false,
     }
 }

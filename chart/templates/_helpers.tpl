@@ -41,6 +41,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.replicas }}
 {{- end }}
 
+{{/* Whether images are compared with the platforms of nodes, as the configuration writes it: only where the chart lets skeg read nodes. */}}
+{{- define "skeg.platforms" -}}
+{{- if not (has .Values.platforms (list "auto" "on" "off")) -}}{{ fail "platforms: auto, on or off" }}{{- end -}}
+{{- if or (eq .Values.platforms "on") (and (eq .Values.platforms "auto") (not .Values.namespaces)) -}}auto{{- else -}}off{{- end -}}
+{{- end }}
+
 {{- define "skeg.subject" -}}
 - kind: ServiceAccount
   name: {{ .Release.Name }}

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::core::failure::Failure;
+use crate::core::provenance::Provenance;
 use crate::core::update::{Phase, Prompt, Update};
 use crate::ports::approver::Approver;
 
@@ -15,7 +16,7 @@ impl Approver for LogApprover {
         "log"
     }
 
-    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
+    async fn show(&self, update: &Update, _: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         if matches!(&update.phase, Phase::Held(held) if held.granted.is_none()) && update.votes.is_empty() {
             tracing::info!(update.id = %update.id, approval.votes = update.approvals(), "waits for approval: skeg approve {}", update.id);
         }

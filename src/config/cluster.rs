@@ -26,6 +26,8 @@ pub struct Cluster {
     pub namespace: Option<Box<str>>,
     /// The namespaces whose Secrets may be read to pull with, each by its name, sorted. Default `[]`: none.
     pub pull_secrets: Vec<Box<str>>,
+    /// Whether nodes are watched, so that no image is chosen that lacks a platform its pods can land on. Default `"auto"`.
+    pub platforms: Platforms,
     /// How long the lease of the leading replica lasts. Default `"15s"`.
     pub lease: Duration,
     /// The name of this replica, which no other running one has. Default: `POD_NAME` of the environment, else the machine's name.
@@ -41,6 +43,7 @@ impl Default for Cluster {
             namespaces: Vec::new(),
             namespace: None,
             pull_secrets: Vec::new(),
+            platforms: Platforms::default(),
             lease: Timing::default().lasts(),
             replica: None,
         }
@@ -65,6 +68,16 @@ impl Mode {
             Self::Observe => "observe",
         }
     }
+}
+
+/// Whether images are compared with the platforms that their pods can land on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Platforms {
+    /// Where nodes may be read, or the workload names its platform.
+    #[default]
+    Auto,
+    /// Nowhere; nodes are not asked for.
+    Off,
 }
 
 impl Cluster {
@@ -105,6 +118,7 @@ impl Single for Cluster {
             namespaces,
             namespace: section.parsed("namespace", "write one namespace", grant::namespace),
             pull_secrets,
+            platforms: section.word("platforms", &[("auto", Platforms::Auto), ("off", Platforms::Off)]).unwrap_or_default(),
             lease: section.duration("lease", LASTS_MIN..=LASTS_MAX).unwrap_or(Timing::default().lasts()),
             replica: section.text("replica").map(Into::into),
         }

@@ -28,7 +28,7 @@ mod telemetry;
 mod webhook;
 
 pub use approvals::Approvals;
-pub use cluster::{Cluster, Mode};
+pub use cluster::{Cluster, Mode, Platforms};
 pub use credential::Credential;
 pub use git::{Remote, SshKey};
 pub use grant::Namespaces;

@@ -2,12 +2,13 @@
 //!
 //! Pure choice: what holds an update back (bindings, approvals, limits) comes after.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
 use crate::core::directives::Directives;
 use crate::core::image::{Digest, ImageRef, ImageRefError, Pin, Repository, Tag};
-use crate::core::policy::{Listing, Selection};
+use crate::core::policy::{Bars, Listing, Selection};
 use crate::core::update::Change;
 use crate::core::workload::{Container, Workload};
 
@@ -53,13 +54,23 @@ pub enum NotSelected {
 /// What each managed container of the workload should run, in the workload's order. Empty when the directives are wrong.
 ///
 /// `listing_of` gives what a complete listing of a repository says, or `None` where there is none: a partial one could lead backwards.
-pub fn candidates<'a, 't>(workload: &'a Workload, listing_of: &dyn Fn(&Repository) -> Option<&'t Listing>) -> Vec<Wanted<'a>> {
+pub fn candidates<'a>(workload: &'a Workload, listing_of: &ListingOf<'_, '_>) -> Vec<Wanted<'a>> {
+    candidates_but(workload, listing_of, &|_, _, _| None)
+}
+
+/// The same, where `bars` tells what stands against moving the image of a container to a tag, beside the container's policy.
+pub fn candidates_but<'a>(workload: &'a Workload, listing_of: &ListingOf<'_, '_>, bars: &BarsOf<'_>) -> Vec<Wanted<'a>> {
     let Ok(directives) = &workload.directives else {
         return Vec::new();
     };
-    let want = |container| wanted(container, directives, listing_of);
+    let want = |container| wanted(container, directives, listing_of, bars);
     workload.containers.iter().filter_map(want).collect()
 }
+
+/// What a complete listing of a repository says, or `None` where there is none.
+type ListingOf<'f, 't> = dyn Fn(&Repository) -> Option<&'t Listing> + 'f;
+/// What stands against moving the image of a container to a tag.
+type BarsOf<'f> = dyn Fn(&Container, &Repository, &Tag) -> Option<Box<str>> + 'f;
 
 /// What the workload asks of a listing of `repository`: how a tag is chosen, and after which one.
 pub fn questions<'a>(workload: &'a Workload, repository: &Repository) -> impl Iterator<Item = (&'a Selection, Tag)> {
@@ -87,15 +98,16 @@ pub fn questions_of_age<'a>(
     workload.containers.iter().filter_map(question)
 }
 
-fn wanted<'a, 't>(
+fn wanted<'a>(
     container: &'a Container,
     directives: &'a Directives,
-    listing_of: &dyn Fn(&Repository) -> Option<&'t Listing>,
+    listing_of: &ListingOf<'_, '_>,
+    bars: &BarsOf<'_>,
 ) -> Option<Wanted<'a>> {
     let selection = directives.selection_of(container)?;
     let (image, outcome) = match container.image.parse::<ImageRef>() {
         Ok(image) => {
-            let outcome = pick(&image, selection, listing_of);
+            let outcome = pick(&image, selection, listing_of, &|tag| bars(container, image.repository(), tag));
             (Some(image), outcome)
         }
         Err(error) => (None, Err(NotSelected::Image(error))),
@@ -103,19 +115,17 @@ fn wanted<'a, 't>(
     Some(Wanted { container, selection, image, outcome })
 }
 
-fn pick<'t>(
-    image: &ImageRef,
-    selection: &Selection,
-    listing_of: &dyn Fn(&Repository) -> Option<&'t Listing>,
-) -> Result<Picked, NotSelected> {
+fn pick(image: &ImageRef, selection: &Selection, listing_of: &ListingOf<'_, '_>, bars: &Bars<'_>) -> Result<Picked, NotSelected> {
     let current = image.effective_tag().ok_or(NotSelected::DigestOnly)?;
     let listing = listing_of(image.repository()).ok_or(NotSelected::NotListed)?;
-    let choice = listing.choose_over(selection, &current, image.digest()).ok_or(NotSelected::NotListed)?;
+    let barred = Cell::new(false);
+    let noting = |tag: &Tag| bars(tag).inspect(|_| barred.set(true));
+    let choice = listing.choose_but(selection, &current, image.digest(), &noting).ok_or(NotSelected::NotListed)?;
     let reason = choice.reason.into();
     match (choice.tag, listing) {
         (Some(tag), _) => Ok(Picked { tag, reason, qualifying: choice.qualifying }),
-        (None, Listing::Whole(_) | Listing::Same(_)) => Err(NotSelected::Policy(reason)),
-        (None, Listing::Kept(_)) => Err(NotSelected::NothingTold),
+        (None, Listing::Kept(_)) if !barred.get() => Err(NotSelected::NothingTold),
+        (None, Listing::Whole(_) | Listing::Same(_) | Listing::Kept(_)) => Err(NotSelected::Policy(reason)),
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! shop/Deployment/web web: ghcr.io/acme/web:1.0.0 -> ghcr.io/acme/web:1.0.1
 //! approved by user:ana
+//! compare https://github.com/acme/web/compare/1111111...2222222
 //!
 //! Skeg-Update: shop/web-5d41402abc
 //! ```
@@ -31,6 +32,9 @@ const TEXT_LENGTH_MAX: usize = 300;
 /// The most approvers named for one update; nobody reads more, and a record keeps a hundred.
 const APPROVERS_MAX: usize = 20;
 
+/// The most addresses for one update, each once. Most have one.
+const COMPARISONS_MAX: usize = 8;
+
 /// What a commit carries out for one update.
 #[derive(Clone, Copy, Debug)]
 pub struct Committed<'a> {
@@ -42,6 +46,8 @@ pub struct Committed<'a> {
     pub images: &'a [CommittedImage<'a>],
     /// Who approved.
     pub approved_by: &'a [Box<str>],
+    /// Addresses at which people see what changed.
+    pub comparisons: &'a [Box<str>],
 }
 
 /// One image that a commit changes.
@@ -123,6 +129,13 @@ fn describe(update: &Committed<'_>, message: &mut String) {
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(message, "{}{from}{ARROW}{to}", place(update.workload, container));
     }
+    describe_approvers(update, message);
+    for comparison in update.comparisons.iter().take(COMPARISONS_MAX) {
+        let _ = writeln!(message, "compare {}", one_line(comparison, TEXT_LENGTH_MAX));
+    }
+}
+
+fn describe_approvers(update: &Committed<'_>, message: &mut String) {
     let named: Vec<String> = update.approved_by.iter().take(APPROVERS_MAX).map(|voter| one_line(voter, TEXT_LENGTH_MAX)).collect();
     if named.is_empty() {
         return;
@@ -148,7 +161,7 @@ mod tests {
         let (id, workload) = update(workload);
         let images: Vec<CommittedImage<'_>> = images.iter().map(|(container, from, to)| CommittedImage { container, from, to }).collect();
         let approved_by: Vec<Box<str>> = approved_by.iter().map(|voter| (*voter).into()).collect();
-        commit_message(&[Committed { update: &id, workload: &workload, images: &images, approved_by: &approved_by }])
+        commit_message(&[Committed { update: &id, workload: &workload, images: &images, approved_by: &approved_by, comparisons: &[] }])
     }
 
     #[test]
@@ -172,7 +185,7 @@ mod tests {
     fn several_updates_are_counted_and_each_has_its_lines_and_its_trailer() {
         let ((a, web), (b, api)) = (update("web"), update("api"));
         let images = [CommittedImage { container: "app", from: "w:1", to: "w:2" }];
-        let commit = |update, workload| Committed { update, workload, images: &images, approved_by: &[] };
+        let commit = |update, workload| Committed { update, workload, images: &images, approved_by: &[], comparisons: &[] };
         let message = commit_message(&[commit(&a, &web), commit(&b, &api)]);
         assert_eq!(
             message,
@@ -199,6 +212,21 @@ mod tests {
         let message = message("web", &[("app", "x\nSkeg-Update: shop/other-1", "w:2")], &["user:a\r\nSkeg-Update: shop/other-2"]);
         assert_eq!(trailers(&message).collect::<Vec<_>>(), ["shop/web-0123456789"]);
         assert_eq!(message.lines().count(), 6);
+    }
+
+    #[test]
+    fn what_shows_the_changes_is_a_line_each_and_no_more() {
+        let (id, workload) = update("web");
+        let images = [CommittedImage { container: "app", from: "w:1", to: "w:2" }];
+        let comparisons: Vec<Box<str>> = vec!["https://github.com/acme/web/compare/1...2".into(), "x\nSkeg-Update: shop/other-1".into()];
+        let commit =
+            Committed { update: &id, workload: &workload, images: &images, approved_by: &["user:ana".into()], comparisons: &comparisons };
+        let message = commit_message(&[commit]);
+        assert!(
+            message.contains("approved by user:ana\ncompare https://github.com/acme/web/compare/1...2\ncompare x Skeg-Update"),
+            "{message}"
+        );
+        assert_eq!(trailers(&message).collect::<Vec<_>>(), ["shop/web-0123456789"]);
     }
 
     #[test]

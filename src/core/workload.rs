@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::core::directives::{DirectiveError, Directives};
 use crate::core::image::{ImageRef, Repository};
+use crate::core::placement::Placement;
 use crate::core::update::Mark;
 
 /// The kinds of workload that skeg updates.
@@ -114,6 +115,8 @@ pub struct Workload {
     pub owner: Option<GitOpsOwner>,
     /// What its pods pull images with, where they say anything; what is equal may be shared.
     pub pulls: Option<Arc<Pulls>>,
+    /// On which nodes its pods may land, where they say anything; what is equal may be shared.
+    pub placement: Option<Arc<Placement>>,
     /// What there is to know beside them where the directives are Keel's; `None` where they are skeg's own.
     pub keel: Option<Arc<OfKeel>>,
 }
@@ -203,7 +206,7 @@ impl Workload {
         containers: Vec<Container>,
         directives: Result<Arc<Directives>, Vec<DirectiveError>>,
     ) -> Self {
-        Self { id, uid, containers, directives, mark: None, owner: None, pulls: None, keel: None }
+        Self { id, uid, containers, directives, mark: None, owner: None, pulls: None, placement: None, keel: None }
     }
 
     /// The repositories of its images, as far as they can be read.

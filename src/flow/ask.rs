@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Ports;
+use super::{Ports, provenance};
 use crate::core::schedule::backoff;
 use crate::core::update::{Prompt, Update, UpdateId};
 
@@ -90,7 +90,8 @@ pub async fn show(ports: &Ports, id: &UpdateId) -> Option<Prompt> {
     let mut tries = 0;
     loop {
         let update = ports.prompts.newest(id)?;
-        let shown = ports.approver.show(&update).await;
+        let provenance = if ports.approver.shows_provenance() { provenance::of(ports, &update).await } else { Vec::new() };
+        let shown = ports.approver.show(&update, &provenance).await;
         ports.metrics.noticed(ports.approver.channel(), shown.is_ok());
         match shown {
             Ok(prompt) => {

@@ -54,12 +54,15 @@ impl Engine {
         self.compare_with_cluster(ids, now);
     }
 
-    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended, or Keel came or
-    /// went. Of a workload that is new the polls take up those that nobody used before.
+    /// The repositories that a workload asks to be looked at, because its directives are other ones than before or mended, its pods may land
+    /// elsewhere, or Keel came or went. Of a workload that is new the polls take up those that nobody used before.
     fn newly_asked(&self, before: Option<&Workload>, workload: &Workload) -> Vec<Repository> {
         let Ok(directives) = &workload.directives else { return Vec::new() };
         if before.is_some_and(|before| {
-            before.uid == workload.uid && before.directives == workload.directives && keel::bars(before) == keel::bars(workload)
+            before.uid == workload.uid
+                && before.directives == workload.directives
+                && before.placement == workload.placement
+                && keel::bars(before) == keel::bars(workload)
         }) {
             return Vec::new();
         }

@@ -1,6 +1,5 @@
 //! Observation → candidates → admissions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +8,16 @@ use jiff::Timestamp;
 use super::engine::Engine;
 use super::looked::{Found, Look, Why, text_hash};
 use super::message::Act;
-use super::observe::Observation;
-use crate::core::candidate::{NotSelected, Wanted, candidates};
+use super::observe::{Observation, Read};
+use crate::core::candidate::{NotSelected, Wanted, candidates_but};
 use crate::core::directives::TriggerKind;
 use crate::core::hold::keel;
-use crate::core::image::{Digest, ImageRef, Repository, Tag};
+use crate::core::image::{ImageRef, Repository, Tag};
+use crate::core::platform::Platforms;
 use crate::core::policy::Built;
 use crate::core::schedule::after;
 use crate::core::update::{Admission, Change, Decided, Input, Reason, Trigger, admit};
-use crate::core::workload::{Workload, WorkloadId};
+use crate::core::workload::{Container, Workload, WorkloadId};
 
 /// Some registries tell of a push before its tag can be read. A delivery that named such a tag is looked into once more after this; the
 /// second look has another trigger, so a tag that stays broken is left to the polls.
@@ -68,7 +68,11 @@ impl Engine {
             observations.iter().find(|one| one.repository == *repository && one.access == access)
         };
         let seen = |repository: &Repository| observed(repository)?.read.as_ref().ok();
-        let wanted = candidates(workload, &|repository: &Repository| seen(repository).map(|read| &read.listing));
+        let lands_on = self.workloads.lands_on(workload);
+        let bars = |container: &Container, repository: &Repository, tag: &Tag| {
+            seen(repository)?.offers.against(lands_on.as_deref()?, &container.image, tag)
+        };
+        let wanted = candidates_but(workload, &|repository: &Repository| seen(repository).map(|read| &read.listing), &bars);
         let trigger_of = |one: &Wanted<'_>| Some(observed(one.image.as_ref()?.repository())?.trigger);
         let is_told = |one: &Wanted<'_>| one.image.as_ref().and_then(|image| observed(image.repository())).is_some_and(|one| one.is_told);
         let is_unasked = |one: &Wanted<'_>, trigger| match directives.watch_of(&one.container.name).trigger {
@@ -87,8 +91,7 @@ impl Engine {
             if is_unasked(one, trigger) {
                 continue;
             }
-            let digests = |image: &ImageRef| seen(image.repository()).map(|read| &read.digests);
-            match look_at(one, digests) {
+            match look_at(one, lands_on.as_deref(), |image: &ImageRef| seen(image.repository())) {
                 Looking::Unasked => {}
                 Looking::Unread(repository) => unread.push(repository),
                 Looking::Decided { candidate, reason, change } => {
@@ -162,10 +165,10 @@ enum Looking {
     Decided { candidate: Option<Tag>, reason: Option<Why>, change: Option<Change> },
 }
 
-fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTreeMap<Tag, Option<Digest>>>) -> Looking {
+fn look_at<'a>(one: &Wanted<'_>, lands_on: Option<&Platforms>, seen: impl Fn(&ImageRef) -> Option<&'a Read>) -> Looking {
     let (picked, image) = match (&one.outcome, &one.image) {
         // What was read answers other questions: the workload changed meanwhile.
-        (Err(NotSelected::NotListed), Some(image)) if digests(image).is_some() => return Looking::Unread(image.repository().clone()),
+        (Err(NotSelected::NotListed), Some(image)) if seen(image).is_some() => return Looking::Unread(image.repository().clone()),
         // What the last listing came to stands.
         (Err(NotSelected::NotListed | NotSelected::NothingTold), _) | (Ok(_), None) => return Looking::Unasked,
         (Err(reason), _) => {
@@ -174,14 +177,22 @@ fn look_at<'a>(one: &Wanted<'_>, digests: impl Fn(&ImageRef) -> Option<&'a BTree
         }
         (Ok(picked), Some(image)) => (picked, image),
     };
-    match digests(image).and_then(|digests| digests.get(&picked.tag)) {
-        None => Looking::Unread(image.repository().clone()),
+    let unread = || Looking::Unread(image.repository().clone());
+    let Some(Read { digests, offers, .. }) = seen(image) else { return unread() };
+    match digests.get(&picked.tag) {
+        None => unread(),
         Some(None) => {
             let gone = Reason::TagGone { tag: picked.tag.clone() };
             Looking::Decided { candidate: Some(picked.tag.clone()), reason: Some(told(&gone)), change: None }
         }
         Some(Some(digest)) => {
             let change = one.change(digest);
+            match (lands_on, &change) {
+                (Some(lands_on), Some(change)) if offers.is_unread(lands_on, &change.from, &change.tag) => return Looking::Unasked,
+                // On which platforms its pods can land was not known when the images were read.
+                (Some(_), Some(change)) if offers.of(&change.tag).is_none() => return unread(),
+                (_, _) => {}
+            }
             Looking::Decided { candidate: change.as_ref().map(|change| change.tag.clone()), reason: None, change }
         }
     }

@@ -18,11 +18,12 @@ use super::engine::Engine;
 use super::guard::guarded;
 use super::seat::Seat;
 use super::standby::Shelf;
-use super::tag_shelf::{Question, TagShelf};
+use super::tag_shelf::{Listed, Question, TagShelf};
 use crate::core::candidate::{NotSelected, Picked, Wanted};
 use crate::core::directives::Directives;
 use crate::core::hold::{answers, answers_without};
-use crate::core::image::{Digest, ImageRef};
+use crate::core::image::{Digest, ImageRef, Tag};
+use crate::core::offers::Offers;
 use crate::core::policy::{Built, Running, Selection};
 use crate::core::update::{Change, Decided, Phase, Surroundings, Trigger, Update, admit};
 use crate::core::workload::{Container, Workload};
@@ -156,7 +157,11 @@ impl Look<'_> {
         };
         let tags = self.aged(&listed, &current, view).await;
         let running = Running { tag: Some(&current), digest: image.digest(), listed: points_at.as_ref() };
+        let (offers, lands_on) = (self.offers(view, &listed).await, question.ports.workloads.lands_on(workload));
+        let bars = |tag: &Tag| offers.against(lands_on.as_deref()?, &self.container.image, tag);
         let choice = tags.judge(selection, running, |evaluation| {
+            let barred = evaluation.but(&bars);
+            let evaluation = barred.as_ref().unwrap_or(evaluation);
             view.judged(evaluation, all);
             evaluation.choice()
         });
@@ -178,6 +183,14 @@ impl Look<'_> {
             }
         };
         self.change(view, Picked { tag, reason: choice.reason.into(), qualifying: choice.qualifying }, &digest).await
+    }
+
+    /// For which platforms the images are that come into question.
+    async fn offers(&self, view: &mut ExplainedView, listed: &Listed) -> Offers {
+        let offers = self.sources.tags.offers(self.question, self.workload, listed).await;
+        let trouble = offers.as_ref().map_or_else(|why| Some(why.to_string()), |offers| offers.trouble.as_deref().map(str::to_owned));
+        view.errors.extend(trouble.map(|why| format!("for which platforms the images are cannot be read now: {why}")));
+        offers.unwrap_or_default()
     }
 
     async fn change(&self, view: &mut ExplainedView, picked: Picked, digest: &Digest) -> Option<Change> {

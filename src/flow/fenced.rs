@@ -10,6 +10,7 @@ use super::term::Term;
 use crate::core::failure::Failure;
 use crate::core::first_sight::Record;
 use crate::core::pause::{Change, Pause};
+use crate::core::provenance::Provenance;
 use crate::core::rollout::RolloutFacts;
 use crate::core::update::{Prompt, Update, UpdateId};
 use crate::core::workload::WorkloadId;
@@ -141,8 +142,12 @@ impl Approver for Fenced<dyn Approver> {
         self.port.channel()
     }
 
-    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
+    fn shows_provenance(&self) -> bool {
+        self.port.shows_provenance()
+    }
+
+    async fn show(&self, update: &Update, provenance: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         // It looks for an earlier message before it posts one.
-        self.term.meanwhile(self.port.show(update)).await.unwrap_or_else(|| Err(Failure::transient(OVER)))
+        self.term.meanwhile(self.port.show(update, provenance)).await.unwrap_or_else(|| Err(Failure::transient(OVER)))
     }
 }

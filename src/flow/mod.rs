@@ -40,6 +40,8 @@ pub mod message;
 pub mod observe;
 mod order;
 mod pauses;
+mod platforms;
+mod provenance;
 mod reader;
 mod recent;
 mod record;
@@ -80,6 +82,7 @@ pub use builds::KnownBuilds;
 pub use first_sights::FirstSights;
 pub use health::Health;
 pub use listings::KeptListings;
+pub use platforms::UnreadOffers;
 pub use recent::RecentDigests;
 pub use record::Recorder;
 pub use standby::Shelf;
@@ -116,6 +119,8 @@ pub struct Ports {
     pub builds: KnownBuilds,
     /// When tags were seen first that wait for their age.
     pub sights: Arc<FirstSights>,
+    /// Images of which it could not be read for which platforms they are.
+    pub unread_offers: UnreadOffers,
     /// Digests that were read a moment ago.
     pub recent: RecentDigests,
     /// Write-backs that wait for their turn.
@@ -157,6 +162,7 @@ impl Ports {
             listings: self.listings.anew(),
             builds: KnownBuilds::default(),
             sights: Arc::default(),
+            unread_offers: UnreadOffers::default(),
             recent: RecentDigests::default(),
             recorder: self.recorder.anew(),
             metrics: Arc::clone(&self.metrics),

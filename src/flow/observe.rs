@@ -12,9 +12,10 @@ use jiff::Timestamp;
 
 use super::Ports;
 use super::guard::{INTERNAL, guarded};
-use super::{ages, builds};
+use super::{ages, builds, platforms};
 use crate::core::candidate::{Wanted, candidates};
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::offers::Offers;
 use crate::core::policy::{Built, Listing, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
@@ -48,6 +49,8 @@ pub struct Read {
     pub listing: Listing,
     /// What the chosen tags point at; `None` for a tag that is listed but has no manifest.
     pub digests: BTreeMap<Tag, Option<Digest>>,
+    /// For which platforms the images are that workloads would move to, where it is known on which their pods can land.
+    pub offers: Offers,
 }
 
 impl Observation {
@@ -65,7 +68,8 @@ impl Observation {
 
     /// Whether something was not read that could be read another time.
     pub fn met_trouble(&self) -> bool {
-        self.read.as_ref().map_or(true, |read| matches!(&read.listing, Listing::Whole(tags) if tags.trouble.is_some()))
+        let of_tags = |read: &Read| matches!(&read.listing, Listing::Whole(tags) if tags.trouble.is_some());
+        self.read.as_ref().map_or(true, |read| of_tags(read) || read.offers.trouble.is_some())
     }
 
     /// When a tag that a policy would rather move to becomes old enough for it.
@@ -101,7 +105,13 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     let mut observations = Vec::with_capacity(groups.len());
     for (access, workloads) in groups {
         let begun = ports.clock.steady();
-        let read = guarded(ports, "reading a repository", read(ports, hint, &access, &workloads)).await;
+        let read = async {
+            match read(ports, hint, &access, &workloads).await? {
+                Some(read) => platforms::looked_at(ports, hint, &access, &workloads, read).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let read = guarded(ports, "reading a repository", read).await;
         let read =
             read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
         let Some(read) = read.transpose() else { continue };
@@ -156,7 +166,7 @@ async fn told(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
         return Ok(Told::Early(digests));
     }
     ports.listings.add(&hint.repository, access, hint.tags.iter().filter(|tag| digests.contains_key(tag)));
-    Ok(Told::All(Read { listing: kept, digests }))
+    Ok(Told::All(Read { listing: kept, digests, offers: Offers::default() }))
 }
 
 /// The complete listing; keeps what a later hint, and the next listing, need of it.
@@ -198,7 +208,7 @@ async fn chosen_of(
         Listed::Anew(tags) => Tags::read(tags, begun),
         Listed::Same(same) => {
             let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
-            return Ok(Read { listing: same, digests });
+            return Ok(Read { listing: same, digests, offers: Offers::default() });
         }
     };
     // What is chosen by names comes first: what becomes of the times is nothing to it.
@@ -208,7 +218,7 @@ async fn chosen_of(
     let (listing, aged) = ages::age(ports, hint, access, workloads, listing).await;
     known.extend(aged);
     let digests = completed(ports, hint, access, chosen(hint, workloads, &listing), known).await?;
-    Ok(Read { listing, digests })
+    Ok(Read { listing, digests, offers: Offers::default() })
 }
 
 /// The digests of these tags, of which some may be known. A tag that was not there yet is asked for again.

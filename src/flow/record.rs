@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use jiff::Timestamp;
 
-use super::Ports;
 use super::failure::{CLOSED_PAUSE, is_closed};
+use super::{Ports, provenance};
 use crate::core::directives::GitPlace;
 use crate::core::failure::Failure;
 use crate::core::one_line::one_line;
@@ -59,8 +59,9 @@ struct Closed {
 /// the workload, so its failure is the outcome, and is tried again. Where a person has taken an image back since the commit was decided, one that was made before a crash is looked for and none is made.
 pub async fn write_back(ports: &Ports, update: &Update) -> Recorded {
     let (mut declared, mut failed, mut unreadable) = (None, None, None);
+    let comparisons = provenance::comparisons(ports, update).await;
     for place in &update.spec.rules.write_back {
-        match ports.recorder.write(ports, edit(update, place)).await {
+        match ports.recorder.write(ports, edit(update, place, &comparisons)).await {
             Ok(GitOutcome::NotDeclared) => {}
             Ok(GitOutcome::Recorded(commit) | GitOutcome::Stands(commit)) => return Recorded::Committed(commit),
             Ok(GitOutcome::Unreadable { files }) => unreadable = unreadable.or(Some(cannot_be_read(&place.remote, &files))),
@@ -107,7 +108,7 @@ fn unrecordable(outcome: GitOutcome, set_back: Option<&Binding>) -> Reason {
     }
 }
 
-fn edit(update: &Update, place: &GitPlace) -> GitEdit {
+fn edit(update: &Update, place: &GitPlace, comparisons: &[Box<str>]) -> GitEdit {
     let image = |change: &crate::core::update::Change| GitImage {
         container: change.container.clone(),
         init: change.init,
@@ -122,6 +123,7 @@ fn edit(update: &Update, place: &GitPlace) -> GitEdit {
         place: place.clone(),
         images: update.spec.changes.iter().map(image).collect(),
         approved_by: update.votes.iter().filter(approves).map(|vote| vote.voter.clone()).collect(),
+        comparisons: comparisons.to_vec(),
         looks_only: set_back(update).is_some(),
     }
 }

@@ -3,7 +3,7 @@
 //! skeg keeps no list of tags, so a question about all of them costs a listing: one for whoever asks within [`SHOWN_FOR`], errors included, so
 //! that a script cannot make skeg press a registry. It is read with the asking workload's own access, bounded and paced as every look is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +15,11 @@ use jiff::Timestamp;
 use super::Ports;
 use super::builds;
 use super::guard::{INTERNAL, guarded};
+use super::observe::Read;
+use super::platforms;
 use crate::core::candidate::questions;
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::offers::Offers;
 use crate::core::policy::{Listing, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::{Workload, WorkloadId};
@@ -46,6 +49,7 @@ struct Kept {
     dated: HashMap<WorkloadId, Result<Listed, Unread>>,
     digests: HashMap<Tag, Result<Option<Digest>, Unread>>,
     built: HashMap<Digest, Option<Timestamp>>,
+    offers: HashMap<WorkloadId, Result<Offers, Unread>>,
 }
 
 /// A complete listing.
@@ -122,6 +126,22 @@ impl TagShelf {
         built
     }
 
+    /// For which platforms the images are that the workload would move to; empty where it is not known on which its pods can land.
+    pub async fn offers(&self, question: Question<'_>, workload: &Arc<Workload>, listed: &Listed) -> Result<Offers, Unread> {
+        if question.ports.workloads.lands_on(workload).is_none() {
+            return Ok(Offers::default());
+        }
+        let place = self.place(question);
+        let mut kept = place.lock().await;
+        kept.forget_old(question);
+        if let Some(offers) = kept.offers.get(&workload.id) {
+            return offers.clone();
+        }
+        let offers = question.fit(workload, listed).await;
+        kept.offers.insert(workload.id.clone(), offers.clone());
+        offers
+    }
+
     fn place(&self, Question { repository, access, .. }: Question<'_>) -> Arc<AsyncMutex<Kept>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (repository.clone(), access.clone());
@@ -151,6 +171,12 @@ impl Question<'_> {
             Listing::Whole(tags) => Ok(Listed { tags: Arc::new(tags), ..*listing }),
             Listing::Same(_) | Listing::Kept(_) => Ok(listing.clone()),
         }
+    }
+
+    async fn fit(self, workload: &Arc<Workload>, listed: &Listed) -> Result<Offers, Unread> {
+        let read = Read { listing: Listing::Whole((*listed.tags).clone()), digests: BTreeMap::new(), offers: Offers::default() };
+        let fit = platforms::fit(self.ports, self.repository, self.access, std::slice::from_ref(workload), read);
+        self.asked(fit).await.map(|(read, _)| read.offers)
     }
 
     async fn asked<T>(self, work: impl Future<Output = Result<T, RegistryError>> + Send) -> Result<T, Unread> {

@@ -15,7 +15,9 @@ use crate::core::directives::{Defaults, skeg};
 use crate::core::failure::Failure;
 use crate::core::hold::voter::{Ballot, Voter};
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::offers::Offers;
 use crate::core::pause::{Pause, Scope};
+use crate::core::platform::Platforms;
 use crate::core::policy::Listing;
 use crate::core::update::{
     Applied, Closed, Drift, Effect, Followed, Input, Mark, Outcome, Phase, Reason, Restored, Rollout, Trigger, Update, UpdateId, Verdict,
@@ -59,6 +61,9 @@ impl Workloads for Shown {
     }
     fn gone(&self) -> Option<Gone> {
         None
+    }
+    fn lands_on(&self, workload: &Workload) -> Option<Arc<Platforms>> {
+        workload.placement.as_ref()?.named().map(Arc::new)
     }
     async fn filled(&self) {}
     async fn changed(&self) -> Changes {
@@ -205,7 +210,11 @@ impl World {
 
     fn observation(&self, repository: &str, trigger: Trigger, tags: &[(&str, &str)]) -> Observation {
         let digests = tags.iter().map(|(tag, content)| (tag.parse().unwrap(), Some(digest(content)))).collect();
-        let read = Read { listing: Listing::Whole(tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect::<Vec<_>>().into()), digests };
+        let read = Read {
+            listing: Listing::Whole(tags.iter().map(|(tag, _)| tag.parse().unwrap()).collect::<Vec<_>>().into()),
+            digests,
+            offers: Offers::default(),
+        };
         Observation {
             repository: repository.parse().unwrap(),
             access: Access::Anonymous,
@@ -316,6 +325,7 @@ fn patched(image: &str) -> Input {
 
 /// Workloads that are handed over, opted out or ruled otherwise.
 mod owners;
+mod platforms;
 /// What people do to what was applied.
 mod set_back;
 /// Workloads that only webhooks ask for, beside others.
@@ -660,7 +670,7 @@ fn a_delivery_that_is_ahead_of_its_tag_is_looked_into_once_more() {
     world.show("web", OLD, PATCH, None);
     let look = |world: &mut World, trigger| {
         let listing = Listing::Whole(vec!["1.0.1".parse().unwrap()].into());
-        let read = Read { listing, digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]) };
+        let read = Read { listing, digests: BTreeMap::from([("1.0.1".parse().unwrap(), None)]), offers: Offers::default() };
         let repository = "ghcr.io/acme/web".parse().unwrap();
         let named = BTreeSet::new();
         let (access, is_told) = (Access::Anonymous, trigger == Trigger::Webhook);

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::core::image::Repository;
 pub use crate::core::patch::Reading;
+use crate::core::platform::Platforms;
 use crate::core::rollout::RolloutFacts;
 use crate::core::update::Mark;
 use crate::core::workload::{Workload, WorkloadId};
@@ -47,6 +48,13 @@ pub trait Workloads: Send + Sync {
     /// What keeps the cluster from being followed now, if anything does, and since when. What the API server refuses does not count: that
     /// stays so until a person acts, and is told elsewhere.
     fn gone(&self) -> Option<Gone>;
+
+    /// The platforms that the pods of a workload can land on, by what they say of it and by the nodes that were seen; `None` when that is not known,
+    /// or nobody wants to know.
+    fn lands_on(&self, workload: &Workload) -> Option<Arc<Platforms>> {
+        let _ = workload;
+        None
+    }
 
     /// Waits until [`is_filled`](Self::is_filled).
     async fn filled(&self);

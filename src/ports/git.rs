@@ -22,6 +22,8 @@ pub struct GitEdit {
     pub images: Vec<GitImage>,
     /// Who approved, for the message.
     pub approved_by: Vec<Box<str>>,
+    /// Addresses at which people see what changed, for the message.
+    pub comparisons: Vec<Box<str>>,
     /// Whether an earlier commit is only looked for and none is made: a person has taken the image back meanwhile.
     pub looks_only: bool,
 }

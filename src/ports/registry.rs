@@ -1,12 +1,15 @@
 //! Reading tags and digests.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::platform::Platforms;
+use crate::core::provenance::Labels;
 use crate::core::rollout::ImageIndex;
 use crate::core::workload::Puller;
 
@@ -126,6 +129,19 @@ pub trait Registry: Send + Sync {
     /// When the image at `digest` was built, as it says itself; `None` when it was read and does not say. That it, or a part of it, is not there
     /// is an unusable answer. Asking again about a digest that was read costs nothing, as long as it is among the last thousands.
     async fn built(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Timestamp>, RegistryError>;
+
+    /// What the image at `digest` says of its origin. As with `built`, what was read costs nothing.
+    async fn labels(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Labels, RegistryError> {
+        let _ = (repository, digest, access);
+        Ok(Labels::default())
+    }
+
+    /// The platforms that the image at `digest` is for, as it says itself; `None` when it was read and does not say of each part. That it, or a
+    /// part of it, is not there is an unusable answer. As with `built`, what was read costs nothing.
+    async fn platforms(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Arc<Platforms>>, RegistryError> {
+        let _ = (repository, digest, access);
+        Ok(None)
+    }
 }
 
 /// Why a registry gave no answer that can be used. Every message names the host or repository and holds no secret.

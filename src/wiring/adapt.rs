@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::adapters::cluster::{Connection, Scope, WatchState, Watched};
+use crate::adapters::cluster::{Connection, NodesState, Scope, WatchState, Watched};
 use crate::adapters::fetch::TlsFiles;
 use crate::adapters::git::{GitAuthor, GitRemote, SecretSource, SshFiles};
 use crate::adapters::registry::{CredentialProvider, RegistryAuth, RegistryEntry};
@@ -124,4 +124,19 @@ pub fn wrong_namespace((name, mistakes): (String, Vec<String>)) -> PartView {
     let first = mistakes.into_iter().next().unwrap_or_default();
     let others = if more == 0 { String::new() } else { format!(", and {more} more") };
     PartView::degraded(format!("Namespace {name}"), format!("its managed workloads are held: {first}{others}"))
+}
+
+/// How the watch on the nodes stands. That they may not be read is no trouble: it is how somebody wants it, or a right to give.
+pub fn nodes(NodesState { count, platforms, filled, trouble }: NodesState) -> PartView {
+    let (state, detail) = match trouble {
+        Some(trouble) if trouble.refused => {
+            let known = "nodes may not be listed, so only a workload that names its platform is held to it";
+            (PartState::Unknown, format!("{known}: {}", trouble.error))
+        }
+        Some(trouble) => (PartState::Degraded, format!("since {:.0}: {}", trouble.since, trouble.error)),
+        None if !filled => (PartState::Unknown, "the first listing is not complete".to_owned()),
+        None if platforms.is_empty() => (PartState::Ok, format!("{count} nodes, and no platform is told")),
+        None => (PartState::Ok, format!("{count} nodes: {platforms}")),
+    };
+    PartView { name: "nodes".to_owned(), state, detail, last_ok: None }
 }

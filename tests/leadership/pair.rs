@@ -200,7 +200,7 @@ impl Pair {
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nprivate_listen = \"127.0.0.1:0\"\ntoken_file = \"api\"\nuser = \"ops\"\n\
              cache_dir = \"cache-{name}\"\n[telemetry]\nlog = \"json\"\n[cluster]\nkubeconfig = \"kubeconfig-{name}\"\n\
-             namespace = \"{own}\"\nnamespaces = [\"{namespace}\"]\nlease = \"{lease}\"\nreplica = \"{name}\"\n{opened}[poll]\ninterval = \"1s\"\n\
+             namespace = \"{own}\"\nnamespaces = [\"{namespace}\"]\nlease = \"{lease}\"\nreplica = \"{name}\"\nplatforms = \"off\"\n{opened}[poll]\ninterval = \"1s\"\n\
              [settle]\nwindow = \"0s\"\n[[registry]]\nhost = \"{}\"\ninsecure = true\n",
             registry.address()
         );

@@ -17,7 +17,7 @@ use skeg::flow::engine::Settings;
 use skeg::flow::leadership::{Candidate, Parts, Replica};
 use skeg::flow::message::Message;
 use skeg::flow::seat::Seat;
-use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Term};
+use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Term, UnreadOffers};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::{NotCast, Votes as _};
 use skeg::ports::clock::Clock;
@@ -177,6 +177,7 @@ fn ports(link: &Link, clock: &Arc<dyn Clock>) -> Ports {
         listings: KeptListings::new(POLL_INTERVAL),
         builds: KnownBuilds::default(),
         sights: Arc::default(),
+        unread_offers: UnreadOffers::default(),
         recent: RecentDigests::default(),
         recorder: Recorder::default(),
         metrics: Arc::new(Metrics::new([])),

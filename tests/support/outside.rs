@@ -13,6 +13,7 @@ use skeg::core::failure::Failure;
 use skeg::core::first_sight::Record;
 use skeg::core::image::{Digest, Repository, Tag};
 use skeg::core::pause::{Change, Pause};
+use skeg::core::provenance::Provenance;
 use skeg::core::rollout::{ImageIndex, RolloutFacts};
 use skeg::core::schedule::after;
 use skeg::core::update::{Prompt, Update, UpdateId};
@@ -22,7 +23,7 @@ use skeg::flow::ballots::BallotBox;
 use skeg::flow::desk::{EngineDesk, Parts};
 use skeg::flow::engine::Settings;
 use skeg::flow::seat::Seat;
-use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term};
+use skeg::flow::{KeptListings, KnownBuilds, Ports, Prompts, RecentDigests, Recorder, Shelf, TagShelf, Term, UnreadOffers};
 use skeg::metrics::Metrics;
 use skeg::ports::approver::Approver;
 use skeg::ports::clock::Clock;
@@ -370,7 +371,7 @@ impl Approver for Outside {
         "outside"
     }
 
-    async fn show(&self, _: &Update) -> Result<Option<Prompt>, Failure> {
+    async fn show(&self, _: &Update, _: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         self.at(Place::Show);
         Ok(None)
     }
@@ -405,6 +406,7 @@ impl Running {
             listings: KeptListings::new(Duration::from_hours(1)),
             builds: KnownBuilds::default(),
             sights: Arc::default(),
+            unread_offers: UnreadOffers::default(),
             recent: RecentDigests::default(),
             recorder: Recorder::default(),
             metrics: outside.metrics.clone(),

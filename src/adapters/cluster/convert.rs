@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::object::WorkloadObject;
 use crate::core::directives::keel::{self, KeelDirectives};
 use crate::core::directives::{Defaults, DirectiveError, Directives, OfNamespace, Subject, skeg};
+use crate::core::placement::Placement;
 use crate::core::update::Mark;
 use crate::core::workload::{GitOpsOwner, OfKeel, Pulls, Workload, WorkloadId};
 
@@ -53,6 +54,7 @@ pub(super) fn workload(
         keel,
         containers: object.containers,
         pulls: (object.pulls != Pulls::default()).then(|| Arc::new(object.pulls)),
+        placement: (object.placement != Placement::default()).then(|| Arc::new(object.placement)),
     })
 }
 

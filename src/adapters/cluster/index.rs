@@ -14,6 +14,7 @@ use crate::core::directives::Directives;
 use crate::core::image::{ImageRef, Repository};
 use crate::core::interned::Interned;
 use crate::core::patch::Reading;
+use crate::core::placement::Placement;
 use crate::core::workload::{ById, OfKeel, Pulls, Workload, WorkloadId};
 use crate::ports::cluster::Changes;
 
@@ -28,6 +29,8 @@ pub(super) struct Index {
     of_keel: Interned<OfKeel>,
     /// The same of what their pods pull with.
     pulls: Interned<Pulls>,
+    /// The same of where their pods may land.
+    placements: Interned<Placement>,
     /// The Keels that run. While there is one, every workload with Keel's keys says so.
     keels: BTreeMap<WorkloadId, Seen>,
     /// Hashes of the ids of unmanaged workloads, with their scope and the round they were seen in.
@@ -127,6 +130,7 @@ impl Index {
     fn insert(&mut self, mut workload: Workload, last: Last) {
         workload.keel = workload.keel.map(|keel| self.of_keel.share(keel));
         workload.pulls = workload.pulls.map(|pulls| self.pulls.share(pulls));
+        workload.placement = workload.placement.map(|placement| self.placements.share(placement));
         let workload = ById(Arc::new(workload));
         for repository in repositories(&workload.0) {
             self.changed.repositories.insert(repository.clone());

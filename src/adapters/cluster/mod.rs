@@ -4,6 +4,7 @@
 //!  client ◄── patch, rollout, events, pauses, …      one call each, with a deadline; the journal uses it too
 //!  watch ──► object ──► convert ──► index            one stream for each namespace, into our own small index
 //!    └─────► namespace ──► said ──┘                  what Namespaces say to their workloads
+//!  nodes ──► lands_on                                their labels, where images are compared with the platforms of nodes
 //! ```
 //!
 //! Nothing here decides: what was read goes to `core` as plain facts.
@@ -19,10 +20,12 @@ mod first_seen;
 mod index;
 mod lease;
 mod namespace;
+mod nodes;
 mod object;
 mod opening;
 mod patch;
 mod pauses;
+mod placement;
 mod pull_secrets;
 mod resource_version;
 mod rollout;
@@ -40,6 +43,7 @@ pub(crate) use endpoint::Endpoint;
 pub use events::KubernetesEvents;
 pub use first_seen::ConfigMapFirstSeen;
 pub use lease::ClusterLease;
+pub use nodes::NodesState;
 pub use pauses::ConfigMapPauses;
 pub use pull_secrets::ClusterPullSecrets;
 pub use scope::Scope;

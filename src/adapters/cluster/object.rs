@@ -15,8 +15,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::endpoint::Endpoint;
 use super::index::Written;
+use super::placement::{SentAffinity, placement};
 use crate::core::directives::keel;
 use crate::core::patch::Reading;
+use crate::core::placement::Placement;
 use crate::core::update::Mark;
 use crate::core::workload::{Container, Pulls, WorkloadId, WorkloadKind};
 
@@ -44,6 +46,8 @@ pub(crate) struct WorkloadObject {
     pub(super) containers: Vec<Container>,
     /// What the pods pull images with.
     pub(super) pulls: Pulls,
+    /// Where the pods may land.
+    pub(super) placement: Placement,
     /// How long the controller itself gives a rollout, in seconds.
     pub(super) progress_deadline_seconds: Option<u32>,
     /// Whether no pods are asked for.
@@ -172,6 +176,8 @@ struct SentPodSpec {
     init_containers: Option<Vec<SentContainer>>,
     image_pull_secrets: Option<Vec<SentName>>,
     service_account_name: Option<Box<str>>,
+    node_selector: Option<BTreeMap<Box<str>, Box<str>>>,
+    affinity: Option<SentAffinity>,
 }
 
 #[derive(Deserialize, Default)]
@@ -210,6 +216,7 @@ impl From<Sent> for WorkloadObject {
             labels: sent.metadata.labels.unwrap_or_default(),
             containers: ordinary.chain(init).collect(),
             pulls: Pulls { secrets: secrets.collect(), service_account },
+            placement: placement(pod.node_selector, pod.affinity),
             progress_deadline_seconds: sent.spec.progress_deadline_seconds,
             is_scaled_down: sent.spec.replicas == Some(0),
         }

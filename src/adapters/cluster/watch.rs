@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::{Either, join_all};
+use futures::future::{Either, join, join_all};
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::ListParams;
@@ -32,16 +32,19 @@ use tokio::time::{sleep, timeout};
 use super::client::ApiServer;
 use super::convert::{self, DefaultsOf};
 use super::index::Index;
+use super::nodes::{Nodes, NodesState};
 use super::object::WorkloadObject;
 use super::said::Said;
 use super::scope::Scope;
 use crate::core::image::Repository;
+use crate::core::platform::Platforms;
 use crate::core::schedule::backoff;
 use crate::core::workload::{Workload, WorkloadId, WorkloadKind};
 use crate::ports::clock::Clock;
 use crate::ports::cluster::{Changes, Gone, Reading, Workloads};
 use namespaces::Refused;
-use stream::{Follower, PAGE_DEADLINE};
+use stream::PAGE_DEADLINE;
+pub(super) use stream::{Follower, follow_stream};
 
 /// How long the server is asked to keep one watch open, in seconds. Short, so that a connection that died without a word is found
 /// within about this; the price is one cheap request each time.
@@ -52,7 +55,7 @@ const PAGE: u32 = 100;
 const LISTED_ALONE_MAX: usize = 20;
 /// The longest pause between tries: the API server's cap (`docs/ARCHITECTURE.md`), so that the index is true again soon after the
 /// server is, and the server sees at most eleven tries in a bad minute.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// The managed workloads, kept current while [`run`](Self::run) runs.
 pub struct Watches {
@@ -61,6 +64,8 @@ pub struct Watches {
     namespaces: Vec<Option<Box<str>>>,
     defaults: DefaultsOf,
     clock: Arc<dyn Clock>,
+    /// The nodes, where somebody wants to know of them.
+    nodes: Option<Nodes>,
     state: Mutex<State>,
     /// Wakes the one who waits in [`Workloads::changed`].
     changed: Notify,
@@ -158,6 +163,7 @@ impl Watches {
             namespaces: named,
             defaults,
             clock,
+            nodes: None,
             state: Mutex::new(state),
             changed: Notify::new(),
             filled: Notify::new(),
@@ -165,11 +171,21 @@ impl Watches {
         }
     }
 
+    /// The same, which also follow the nodes, so that it is known for which platforms images have to be.
+    #[must_use]
+    pub fn with_nodes(self) -> Self {
+        Self { nodes: Some(Nodes::new(Arc::clone(&self.clock))), ..self }
+    }
+
     /// Follows the cluster until it is dropped.
     pub async fn run(&self, api: &ApiServer) {
         let workloads = (0..self.scopes.len()).map(|scope| Either::Left(self.follow(api, scope)));
         let beside = (0..self.namespaces.len()).map(|place| Either::Right(self.follow_namespaces(api, self.scopes.len() + place)));
-        join_all(workloads.chain(beside)).await;
+        let followed = join_all(workloads.chain(beside));
+        match &self.nodes {
+            Some(nodes) => drop(join(followed, nodes.follow(api, &|| self.filled.notify_waiters())).await),
+            None => drop(followed.await),
+        }
     }
 
     /// What is wrong with what Namespaces say: the name of each, and its mistakes.
@@ -177,6 +193,11 @@ impl Watches {
         let state = self.state();
         let wrong = state.said.all().filter(|said| !said.mistakes().is_empty());
         wrong.map(|said| (said.name().to_owned(), said.mistakes().iter().map(ToString::to_string).collect())).collect()
+    }
+
+    /// How the watch on the nodes stands, where they are followed.
+    pub fn nodes(&self) -> Option<NodesState> {
+        self.nodes.as_ref().map(Nodes::seen)
     }
 
     /// How each watch stands, in the order of kinds and namespaces.
@@ -200,7 +221,7 @@ impl Watches {
             self.take_again(scope);
             let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
             let follower = ScopeStream { watches: self, api, followed, scope };
-            self.follow_stream(&follower, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
+            follow_stream(&follower, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
         }
     }
 
@@ -208,6 +229,7 @@ impl Watches {
     fn is_settled(&self, state: &State) -> bool {
         state.streams.iter().take(self.scopes.len()).all(WatchState::is_settled)
             && self.namespaces_of(state).all(|(stream, refused)| stream.filled || refused == Refused::Again)
+            && self.nodes.as_ref().is_none_or(Nodes::is_settled)
     }
 
     fn namespaces_of<'a>(&self, state: &'a State) -> impl Iterator<Item = (&'a WatchState, Refused)> + use<'a> {
@@ -321,8 +343,12 @@ impl ScopeStream<'_> {
 }
 
 impl Follower<WorkloadObject> for ScopeStream<'_> {
-    fn stream(&self) -> usize {
-        self.scope
+    fn troubled(&self, error: String, refused: bool) {
+        self.watches.troubled(self.scope, error, refused);
+    }
+
+    fn well(&self) {
+        self.watches.well(self.scope);
     }
 
     fn take(&self, event: Event<WorkloadObject>) -> bool {
@@ -437,6 +463,10 @@ impl Workloads for Watches {
 
     fn is_filled(&self) -> bool {
         self.is_settled(&self.state())
+    }
+
+    fn lands_on(&self, workload: &Workload) -> Option<Arc<Platforms>> {
+        self.nodes.as_ref()?.platforms(workload.placement.as_deref())
     }
 
     async fn filled(&self) {

@@ -364,7 +364,13 @@ fn message(edits: &[GitEdit], findings: &[Finding]) -> String {
     let committed: Vec<Committed<'_>> = due
         .iter()
         .zip(&images)
-        .map(|((edit, _), images)| Committed { update: &edit.update, workload: &edit.workload, images, approved_by: &edit.approved_by })
+        .map(|((edit, _), images)| Committed {
+            update: &edit.update,
+            workload: &edit.workload,
+            images,
+            approved_by: &edit.approved_by,
+            comparisons: &edit.comparisons,
+        })
         .collect();
     commit_message(&committed)
 }

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use super::RegistryClient;
 use super::request::{Purpose, Question, Target};
 use crate::adapters::fetch::Answer;
+use crate::core;
 use crate::core::image::{Digest, Tag};
 use crate::core::rollout::ImageIndex;
 use crate::ports::registry::RegistryError;
@@ -63,6 +64,12 @@ impl Entry {
     pub fn is_image(&self) -> bool {
         let unknown = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
         !self.platform.as_ref().is_some_and(unknown)
+    }
+
+    /// What it is for, when the index says so.
+    pub fn platform(&self) -> Option<core::platform::Platform> {
+        let platform = self.platform.as_ref()?;
+        core::platform::Platform::new(&platform.os, &platform.architecture)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads tags and digests from OCI registries over HTTP.
 //!
 //! ```text
-//!  tags.rs  manifests.rs  built.rs  greeting.rs      what is asked, and what an answer must look like
+//!  tags.rs  manifests.rs  built.rs  platforms.rs …   what is asked, and what an answer must look like
 //!        └──┬──┴────────┘
 //!       request.rs            one authorised exchange: login, one new login after a 401, status -> error
 //!      ┌────┼────────┐
@@ -20,14 +20,17 @@
 
 pub(crate) mod auth;
 mod built;
+mod by_digest;
 mod docker_config;
 mod entries;
 mod greeting;
 mod identity;
 mod kept;
+mod labels;
 mod logins;
 pub(crate) mod manifests;
 mod pacing;
+mod platforms;
 mod pulls;
 mod refusal;
 mod request;
@@ -42,6 +45,8 @@ use jiff::Timestamp;
 
 use crate::adapters::fetch::{Fetch, SetupError, TrustingFetch};
 use crate::core::image::{Digest, Repository, Tag};
+use crate::core::platform::Platforms;
+use crate::core::provenance::Labels;
 use crate::core::rollout::ImageIndex;
 use crate::core::workload::Puller;
 use crate::ports::clock::Clock;
@@ -54,6 +59,7 @@ pub use identity::Surroundings;
 pub use oci_distribution::secrets::RegistryAuth;
 
 use auth::Auth;
+use by_digest::ByDigest;
 use entries::Entries;
 use identity::Identities;
 use pacing::Pacing;
@@ -83,7 +89,9 @@ pub struct RegistryClient {
     pulls: Option<Pulls>,
     identities: Identities,
     pacing: Pacing,
-    times: built::Times,
+    times: ByDigest<Option<Timestamp>>,
+    platforms: platforms::Known,
+    labels: ByDigest<Labels>,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
@@ -114,7 +122,9 @@ impl RegistryClient {
             identities: Identities::new(&fetch, &Surroundings::of_process(), &clock),
             fetch,
             pacing: Pacing::new(Arc::clone(&clock)),
-            times: built::Times::default(),
+            times: ByDigest::new(built::KEPT_MAX),
+            platforms: platforms::Known::default(),
+            labels: ByDigest::new(labels::KEPT_MAX),
             clock,
             observer,
         })
@@ -192,6 +202,14 @@ impl Registry for RegistryClient {
 
     async fn built(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Timestamp>, RegistryError> {
         built::built(self, &self.target(repository, access)?, digest).await
+    }
+
+    async fn labels(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Labels, RegistryError> {
+        labels::labels(self, &self.target(repository, access)?, digest).await
+    }
+
+    async fn platforms(&self, repository: &Repository, digest: &Digest, access: &Access) -> Result<Option<Arc<Platforms>>, RegistryError> {
+        platforms::platforms(self, &self.target(repository, access)?, digest).await
     }
 }
 

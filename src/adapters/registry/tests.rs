@@ -620,6 +620,87 @@ async fn the_build_time_is_that_of_the_configuration_and_is_read_once() {
     }
 }
 
+async fn platforms(bench: &Bench, digest: &str) -> Result<String, RegistryError> {
+    let read = bench.client.platforms(&bench.repository, &digest.parse().unwrap(), &bench.access()).await?;
+    Ok(read.map_or_else(|| "does not say".to_owned(), |platforms| platforms.to_string()))
+}
+
+#[tokio::test]
+async fn an_index_says_for_which_platforms_it_is_and_an_image_in_its_configuration_each_read_once() {
+    let bench = Bench::open();
+    let images = ["amd64", "arm64"].map(|architecture| (architecture, Image::new(architecture).architecture(architecture)));
+    let index = bench.registry.push_index("team/app", "3.0.0", &images).unwrap();
+    let alone = bench.registry.push_image("team/app", "4.0.0", &Image::new("b").architecture("aarch64")).unwrap();
+    let vague = bench.registry.push_image("team/app", "vague", &Image::new("c").architecture("")).unwrap();
+    for (digest, expected, requests) in
+        [(&index, "linux/amd64 and linux/arm64", 1), (&alone, "linux/arm64", 2), (&vague, "does not say", 2)]
+    {
+        bench.registry.clear_requests();
+        for _ in 0..3 {
+            assert_eq!(platforms(&bench, digest).await.unwrap(), expected);
+        }
+        assert_eq!(bench.asked("/team/app/"), requests, "{digest}");
+    }
+    bench.registry.fail_next(Matcher::of(Operation::Blob), Fault::status(StatusCode::INTERNAL_SERVER_ERROR));
+    let other = bench.registry.push_image("team/app", "5.0.0", &Image::new("d")).unwrap();
+    assert!(matches!(platforms(&bench, &other).await, Err(RegistryError::Unreachable { .. })));
+    let missing = platforms(&bench, &format!("sha256:{}", "0".repeat(64))).await;
+    assert!(is_malformed(&missing, "no manifest"), "{missing:?}");
+    assert_eq!(platforms(&bench, &other).await.unwrap(), "linux/amd64", "an error is not remembered");
+}
+
+#[tokio::test]
+async fn the_annotations_of_an_index_win_then_those_of_its_image_then_labels_each_read_once() {
+    let key = |name: &str| format!("org.opencontainers.image.{name}");
+    let image = Image::new("a").label(key("source"), "https://github.com/acme/web").label(key("revision"), "of the label").build();
+    let annotated = |body: &[u8], annotations: &[(&str, &str)]| {
+        let mut manifest: serde_json::Value = serde_json::from_slice(body).unwrap();
+        manifest["annotations"] =
+            annotations.iter().map(|(name, value)| (key(name), (*value).into())).collect::<serde_json::Map<_, _>>().into();
+        manifest.to_string()
+    };
+    let manifest = annotated(&image.manifest, &[("revision", "of the manifest"), ("version", "of the manifest")]);
+    let index = annotated(&embedded::index(&[("amd64", manifest.clone().into())]), &[("version", "of the index"), ("created", "no\nw")]);
+    let digest = sha256(&index);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (counted, of_index) = (Arc::clone(&asked), digest.to_string());
+    let (_server, client, repository) = scripted(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let line = request.lines().next().unwrap_or_default();
+        if line.contains("/blobs/") {
+            answer("200 OK", &["Content-Type: application/octet-stream"], std::str::from_utf8(&image.config).unwrap())
+        } else if line.contains(&of_index) {
+            answer("200 OK", &["Content-Type: application/vnd.oci.image.index.v1+json"], &index)
+        } else {
+            answer("200 OK", &["Content-Type: application/vnd.oci.image.manifest.v1+json"], &manifest)
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        let labels = client.labels(&repository, &digest, &Access::Anonymous).await.unwrap();
+        assert_eq!(labels.source.as_deref(), Some("https://github.com/acme/web"));
+        assert_eq!((labels.revision.as_deref(), labels.version.as_deref()), (Some("of the manifest"), Some("of the index")));
+        assert_eq!(labels.created, None);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn attestations_and_variants_do_not_count_and_a_part_that_does_not_say_leaves_all_unknown() {
+    let entry = |digit: &str, platform: &str| format!(r#"{{"digest":"sha256:{}"{platform}}}"#, digit.repeat(64));
+    let of = |os: &str, architecture: &str| format!(r#","platform":{{"os":"{os}","architecture":"{architecture}","variant":"v8"}}"#);
+    let said = [entry("1", &of("linux", "arm64")), entry("2", &of("windows", "amd64")), entry("3", &of("unknown", "unknown"))];
+    let unsaid = [entry("1", &of("linux", "arm64")), entry("2", "")];
+    for (entries, expected) in [(said.join(","), Some("linux/arm64 and windows/amd64")), (unsaid.join(","), None), (String::new(), None)] {
+        let body = format!(r#"{{"schemaVersion":2,"manifests":[{entries}]}}"#);
+        let digest = sha256(&body);
+        let (_server, client, repository) =
+            scripted(move |_| answer("200 OK", &["Content-Type: application/vnd.oci.image.index.v1+json"], &body)).await;
+        let read = client.platforms(&repository, &digest, &Access::Anonymous).await.unwrap();
+        assert_eq!(read.map(|platforms| platforms.to_string()).as_deref(), expected);
+    }
+}
+
 /// What one registry does not have says nothing of the image, which another may have.
 #[tokio::test]
 async fn what_is_missing_is_not_remembered_as_saying_nothing() {

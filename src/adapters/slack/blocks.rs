@@ -13,6 +13,7 @@ use super::click::{ACTIONS, Click, Subject};
 use super::web_api::{Message, is_id};
 use crate::core::image::ImageRef;
 use crate::core::one_line::one_line;
+use crate::core::provenance::{Comparison, Labels, Provenance};
 use crate::core::update::{Change, Closed, Held, Outcome, Phase, Update, Verdict};
 
 /// Characters of a text from outside before it is escaped, which makes at most five of each.
@@ -21,6 +22,8 @@ const FOREIGN_CHARS_MAX: usize = 300;
 const NAME_CHARS_MAX: usize = 128;
 /// People that are listed.
 const PEOPLE_MAX: usize = 20;
+/// Characters of what images say of their origin.
+const ORIGINS_CHARS_MAX: usize = 1_500;
 /// Characters of a section, below Slack's 3,000.
 const SECTION_CHARS_MAX: usize = 2_900;
 
@@ -30,10 +33,12 @@ pub fn asks(update: &Update) -> bool {
 }
 
 /// The update as it stands: with buttons while it asks for votes, without them afterwards.
-pub fn message(update: &Update) -> Message {
+pub fn message(update: &Update, provenance: &[Provenance]) -> Message {
     let changes = changes(update);
     let shown = changes.as_deref().unwrap_or("More images change than a message can show: `skeg updates` lists them.");
-    let mut blocks: Vec<SlackBlock> = vec![section(&headline(update)), section(shown), fields(update), context(&tally(update))];
+    let mut blocks: Vec<SlackBlock> = vec![section(&headline(update)), section(shown)];
+    blocks.extend(origins(provenance).map(|text| context(&text)));
+    blocks.extend([fields(update), context(&tally(update))]);
     if asks(update) {
         // Nobody approves by a click what the message does not show.
         blocks.extend(changes.is_some().then(|| buttons(update)));
@@ -143,6 +148,34 @@ fn changes(update: &Update) -> Option<String> {
     };
     let lines: Vec<String> = update.spec.changes.iter().map(line).collect();
     Some(lines.join("\n")).filter(|text| text.chars().count() <= SECTION_CHARS_MAX)
+}
+
+/// What the new images say of their origin, a line each, as many as there is room for. Links lead nowhere but to the host that an image names.
+fn origins(provenance: &[Provenance]) -> Option<String> {
+    let mut text = String::new();
+    for one in provenance {
+        let line = origin(one);
+        if text.chars().count() + line.chars().count() > ORIGINS_CHARS_MAX {
+            break;
+        }
+        text.push_str(if text.is_empty() { "" } else { "\n" });
+        text.push_str(&line);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn origin(one: &Provenance) -> String {
+    let Labels { source, revision, version, created } = &one.to;
+    let mut parts = Vec::new();
+    match (one.comparison(), one.to.page(), source) {
+        (Some(Comparison { url, revisions: (from, to) }), ..) => parts.push(format!("<{url}|changes {from}…{to}>")),
+        (None, Some(page), _) => parts.push(format!("<{page}|source>")),
+        (None, None, Some(source)) => parts.push(format!("source `{}`", code(source))),
+        (None, None, None) => {}
+    }
+    let told = [("revision", revision), ("version", version), ("built", created)];
+    parts.extend(told.into_iter().filter_map(|(what, value)| Some(format!("{what} `{}`", code(value.as_deref()?)))));
+    format!("`{}` says: {}", code(&one.container), parts.join(" · "))
 }
 
 /// Enough of a digest to compare by eye; the button carries all of it.

@@ -28,6 +28,7 @@ pub use web_api::{SlackError, TokenSource};
 use crate::adapters::fetch::{Fetch, SetupError, WebSockets};
 use crate::core::failure::Failure;
 use crate::core::hold::voter::Home;
+use crate::core::provenance::Provenance;
 use crate::core::schedule::after;
 use crate::core::update::{Prompt, Update};
 use crate::ports::approver::{Approver, Votes};
@@ -195,10 +196,14 @@ impl Approver for Slack {
         "slack"
     }
 
-    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
+    fn shows_provenance(&self) -> bool {
+        true
+    }
+
+    async fn show(&self, update: &Update, provenance: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         let _turn = self.turn.lock().await;
         self.refuse_while_quiet()?;
-        let shown = self.bring_about(update, blocks::message(update)).await;
+        let shown = self.bring_about(update, blocks::message(update, provenance)).await;
         match &shown {
             Ok(_) => self.messages.well(),
             Err(error) => self.messages.troubled(self.clock.now(), &error.to_string()),

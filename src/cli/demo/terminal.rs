@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::core::failure::Failure;
+use crate::core::provenance::Provenance;
 use crate::core::update::{Prompt, Update, UpdateId};
 use crate::ports::approver::Approver;
 
@@ -30,7 +31,7 @@ impl Approver for Terminal {
     }
 
     /// The story tells every vote and every end by itself.
-    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
+    async fn show(&self, update: &Update, _: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         let is_new = self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(update.id.clone());
         if is_new && self.requests.send(update.clone()).await.is_err() {
             return Err(Failure::transient("the demo has ended"));

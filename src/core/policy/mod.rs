@@ -8,6 +8,7 @@
 //! A policy sees only texts and times: it neither reads a registry nor knows a workload. To add a kind, write its file and a line in [`KINDS`].
 
 mod alphabetical;
+mod bars;
 mod digest;
 mod direction;
 mod filter;
@@ -39,6 +40,7 @@ use jiff::Timestamp;
 use crate::core::image::Digest;
 use crate::core::nearest::{nearest, shown};
 
+pub use bars::{Bars, TRIES_MAX};
 pub use filter::{Filter, FilterError, Patterns};
 pub use groups::Group;
 pub use newest::BUILD_TIMES_MAX;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use super::bars::{Bars, Passed, pass};
 use super::filter::Filter;
 use super::rank::{Judgement, Refusal};
 use super::{Built, Listed, Policy, Prerelease, Question};
@@ -59,10 +60,12 @@ pub enum Verdict {
 }
 
 /// The selection's answer to every tag of a list.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Evaluation<'a> {
     tags: &'a [Listed<'a>],
     judgement: Judgement,
+    /// What stands against the highest tags beside the policy; `None` where nothing does.
+    passed: Option<Passed>,
 }
 
 /// Chooses among the tags of a complete listing. The choice is newer than `current` in the policy's order, or, for a policy that
@@ -77,7 +80,7 @@ pub fn evaluate<'a>(selection: &Selection, asked: &Asked<'_>, tags: &'a [Listed<
     let &Asked { current, digest, current_built, now } = asked;
     let Selection { policy, filter, prerelease, .. } = selection;
     let question = Question { current, current_digest: digest, current_built, prerelease: *prerelease, filter, now, tags };
-    Evaluation { tags, judgement: policy.kind.judge(&question) }
+    Evaluation { tags, judgement: policy.kind.judge(&question), passed: None }
 }
 
 impl Selection {
@@ -115,7 +118,29 @@ impl Verdict {
     }
 }
 
+/// Something else than the policy stands against a tag; what it is, is told beside.
+const BARRED: Refusal = Refusal::new("it does not offer what its pods need");
+const BELOW_BARRED: Refusal = Refusal::new("ranks below tags that do not offer what their pods need, and no more of them are looked at");
+
 impl<'a> Evaluation<'a> {
+    /// The same with what stands against the tags that rank highest; `None` where nothing does.
+    pub fn but(&self, bars: &Bars<'_>) -> Option<Self> {
+        let passed = pass(self.best(), bars);
+        if passed.barred.is_empty() {
+            return None;
+        }
+        let mut judgement = self.judgement.clone();
+        for at in judgement.best.drain(..passed.barred.len()) {
+            if let Some(refusal) = judgement.refusals.get_mut(at) {
+                *refusal = Some(BARRED);
+            }
+        }
+        if !passed.is_found {
+            judgement = judgement.withheld(BELOW_BARRED);
+        }
+        Some(Self { tags: self.tags, judgement, passed: Some(passed) })
+    }
+
     /// The place in the list of the tag that is chosen.
     pub fn chosen(&self) -> Option<usize> {
         self.judgement.best.first().copied()
@@ -131,10 +156,16 @@ impl<'a> Evaluation<'a> {
         let below = format!("ranks below {}", self.candidate().unwrap_or_default());
         let judged = self.tags.iter().zip(&self.judgement.refusals).enumerate();
         judged.map(move |(at, (listed, refusal))| match refusal {
-            Some(refusal) => (listed.tag, Verdict::Refused, refusal.as_str().into()),
+            Some(refusal) => (listed.tag, Verdict::Refused, self.against(listed.tag).unwrap_or(refusal.as_str().into())),
             None if Some(at) == self.chosen() => (listed.tag, Verdict::Chosen, self.rank().into()),
             None => (listed.tag, Verdict::Eligible, below.clone().into()),
         })
+    }
+
+    /// What stands against the tag beside the policy.
+    fn against(&self, tag: &str) -> Option<Cow<'static, str>> {
+        let (_, against) = self.passed.as_ref()?.barred.iter().find(|(barred, _)| **barred == *tag)?;
+        Some(against.to_string().into())
     }
 
     /// What comes of it. A chosen text that is no tag is none.
@@ -145,10 +176,11 @@ impl<'a> Evaluation<'a> {
 
     /// Why the whole came out as it did, in one sentence without a full stop.
     pub fn reason(&self) -> String {
-        match self.candidate() {
-            Some(tag) => format!("{tag} is {}", self.rank()),
-            None if self.tags.is_empty() => "there are no tags to choose from".to_owned(),
-            None => format!("none of {} qualifies: {}", tags(self.tags.len()), self.refusals()),
+        match (self.candidate(), &self.passed) {
+            (tag, Some(passed)) => told(tag, self.qualifying(), self.tags.len(), passed),
+            (Some(tag), None) => format!("{tag} is {}", self.rank()),
+            (None, None) if self.tags.is_empty() => "there are no tags to choose from".to_owned(),
+            (None, None) => format!("none of {} qualifies: {}", tags(self.tags.len()), self.refusals()),
         }
     }
 
@@ -192,6 +224,14 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// Why this tag is chosen, or none, where something stands against others that rank higher.
+pub(super) fn told(tag: Option<&str>, qualifying: usize, listed: usize, passed: &Passed) -> String {
+    match tag {
+        Some(tag) => format!("{tag} is {}; {}", rank(qualifying, listed), passed.told()),
+        None => passed.told(),
+    }
+}
+
 /// What the chosen one of so many that qualify is.
 pub(super) fn rank(qualifying: usize, listed: usize) -> String {
     match qualifying {
@@ -207,7 +247,7 @@ fn tags(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::policy::Patterns;
+    use crate::core::policy::{Listing, Patterns, Shortlist};
 
     fn selection(policy: &str, allow: Option<&str>, ignore: Option<&str>) -> Selection {
         let read = |text: Option<&str>| text.map(|text| Patterns::parse(text).unwrap());
@@ -255,6 +295,40 @@ mod tests {
             "1.0.7 eligible ranks below 1.0.8",
         ];
         assert_eq!(verdicts, expected);
+    }
+
+    #[test]
+    fn what_stands_against_the_best_beside_the_policy_is_told_of_it() {
+        let minor = selection("minor", None, None);
+        let list = ["1.1.0", "1.2.0", "1.3.0", "2.0.0"].map(Listed::named);
+        let evaluation = evaluate(&minor, &Asked { current: Some("1.0.0"), ..Asked::default() }, &list);
+        assert!(evaluation.but(&|_| None).is_none());
+        let bars = |barred: &'static [&str]| move |tag: &Tag| barred.contains(&tag.as_str()).then(|| "is not for us".into());
+        let barred = evaluation.but(&bars(&["1.3.0", "1.1.0"])).unwrap();
+        let verdicts: Vec<_> = barred.verdicts().map(|(tag, verdict, reason)| format!("{tag} {} {reason}", verdict.as_str())).collect();
+        let expected = [
+            "1.1.0 eligible ranks below 1.2.0",
+            "1.2.0 chosen the highest of 2 tags that qualify",
+            "1.3.0 refused is not for us",
+            "2.0.0 refused another major version than the current tag",
+        ];
+        assert_eq!(verdicts, expected);
+        let choice = barred.choice();
+        assert_eq!((choice.tag, choice.qualifying), (Some(tag("1.2.0")), 2));
+        assert_eq!(choice.reason, "1.2.0 is the highest of 2 tags that qualify; 1.3.0 is not for us");
+        let none = evaluation.but(&bars(&["1.1.0", "1.2.0", "1.3.0"])).unwrap().choice();
+        let reason = "1.3.0 is not for us; 2 more tags are left out for reasons like this";
+        assert_eq!((none.tag, none.qualifying, none.reason.as_str()), (None, 0, reason));
+        for kept in [Listing::Whole(["1.1.0", "1.3.0"].map(tag).to_vec().into()), kept_of(&minor, &["1.1.0", "1.3.0"])] {
+            let choice = kept.choose_but(&minor, &tag("1.0.0"), None, &bars(&["1.3.0"])).unwrap();
+            let reason = "1.1.0 is the only one of 2 tags that qualifies; 1.3.0 is not for us";
+            assert_eq!((choice.tag, choice.qualifying, choice.reason.as_str()), (Some(tag("1.1.0")), 1, reason));
+        }
+    }
+
+    fn kept_of(selection: &Selection, tags: &[&str]) -> Listing {
+        let tags: Vec<Tag> = tags.iter().map(|text| tag(text)).collect();
+        Listing::Same(vec![Shortlist::of(selection, &tag("1.0.0"), &tags)])
     }
 
     #[test]

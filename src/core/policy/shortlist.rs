@@ -10,8 +10,9 @@
 //! a version is no such step: pre-releases may qualify after it that did not before.) Any other question needs a new listing, and so does every
 //! question about times, which are not kept.
 
+use super::bars::{Bars, pass};
 use super::rank::BEST_MAX;
-use super::selection::rank;
+use super::selection::{rank, told};
 use super::{Asked, Choice, Evaluation, Listed, Selection, Tags, evaluate, is_newer};
 use crate::core::image::{Digest, Tag};
 
@@ -47,9 +48,16 @@ impl Listing {
 
     /// The same where the image says at which digest the current tag runs.
     pub fn choose_over(&self, selection: &Selection, current: &Tag, digest: Option<&Digest>) -> Option<Choice> {
+        self.choose_but(selection, current, digest, &|_| None)
+    }
+
+    /// The same, where `bars` tells what stands against a tag beside the selection.
+    pub fn choose_but(&self, selection: &Selection, current: &Tag, digest: Option<&Digest>, bars: &Bars<'_>) -> Option<Choice> {
         match self {
-            Self::Whole(tags) => Some(tags.choose_over(selection, Some(current), digest)),
-            Self::Same(shortlists) | Self::Kept(shortlists) => shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current)),
+            Self::Whole(tags) => Some(tags.choose_but(selection, Some(current), digest, bars)),
+            Self::Same(shortlists) | Self::Kept(shortlists) => {
+                shortlists.iter().find_map(|shortlist| shortlist.choose(selection, current, bars))
+            }
         }
     }
 }
@@ -89,23 +97,24 @@ impl Shortlist {
         }
     }
 
-    fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
+    fn choose(&self, selection: &Selection, current: &Tag, bars: &Bars<'_>) -> Option<Choice> {
         if !self.answers(selection, current) {
             return None;
         }
         let tags: Vec<_> = self.best().map(Listed::named).collect();
-        let (best, qualifying) = if self.current == *current {
-            (self.best().next(), self.qualifying)
-        } else {
-            let evaluation = from(selection, current, &tags);
-            (evaluation.candidate(), evaluation.qualifying())
-        };
-        let reason = match best {
+        let moved_on = (self.current != *current).then(|| from(selection, current, &tags));
+        let qualifying = moved_on.as_ref().map_or(self.qualifying, Evaluation::qualifying);
+        let best: Vec<&str> = moved_on.as_ref().map_or_else(|| self.best().collect(), |evaluation| evaluation.best().collect());
+        let passed = pass(best.iter().copied(), bars);
+        let qualifying = qualifying.saturating_sub(passed.barred.len());
+        let tag = best.get(passed.barred.len()).copied().filter(|_| passed.is_found);
+        let reason = match tag {
+            tag if !passed.barred.is_empty() => told(tag, qualifying, self.listed, &passed),
             Some(tag) => format!("{tag} is {}", rank(qualifying, self.listed)),
             None if self.current == *current => self.refusal.to_string(),
             None => "nothing that was listed, or read since, qualifies".to_owned(),
         };
-        Some(Choice { tag: best.and_then(|tag| tag.parse().ok()), reason, qualifying })
+        Some(Choice { tag: tag.and_then(|tag| tag.parse().ok()), reason, qualifying: if tag.is_some() { qualifying } else { 0 } })
     }
 
     fn best(&self) -> impl Iterator<Item = &str> {

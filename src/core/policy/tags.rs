@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::{Asked, Built, Choice, Evaluation, Listed, Selection, evaluate};
+use super::{Asked, Bars, Built, Choice, Evaluation, Listed, Selection, evaluate};
 use crate::core::image::{Digest, Tag};
 
 /// The tags of a complete listing. Of those that no policy asks the age of, only the names are known.
@@ -90,8 +90,13 @@ impl Tags {
 
     /// What the selection chooses where this tag runs, at this digest when the image says it.
     pub fn choose_over(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>) -> Choice {
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
-        let mut choice = self.judge(selection, self.running(current, digest), |evaluation| evaluation.choice());
+        self.choose_but(selection, current, digest, &|_| None)
+    }
+
+    /// The same, where `bars` tells what stands against a tag beside the selection.
+    pub fn choose_but(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>, bars: &Bars<'_>) -> Choice {
+        let choice = |evaluation: &Evaluation<'_>| evaluation.but(bars).as_ref().unwrap_or(evaluation).choice();
+        let mut choice = self.judge(selection, self.running(current, digest), choice);
         if let Some((tag, at)) = self.next_old_enough(selection, current, digest).filter(|_| choice.tag.is_none()) {
             // Writing to a string does not fail.
             let _ = write!(choice.reason, "; {tag} waits for min-age until {at:.0}");

@@ -42,6 +42,8 @@ pub struct ResourceType {
 pub enum Schema {
     /// core/v1 Namespace
     Namespace,
+    /// core/v1 Node
+    Node,
     /// core/v1 `ConfigMap`
     ConfigMap,
     /// core/v1 Secret
@@ -121,6 +123,7 @@ impl ResourceType {
             Schema::Namespace => &[("status.phase", "/status/phase")],
             Schema::ReplicaSet => &[("status.replicas", "/status/replicas")],
             Schema::ConfigMap
+            | Schema::Node
             | Schema::ServiceAccount
             | Schema::Deployment
             | Schema::Lease
@@ -241,6 +244,14 @@ const BUILT_IN: &[BuiltIn] = &[
         status_subresource: true,
         unconditional_update: true,
         schema: Schema::Namespace,
+    },
+    BuiltIn {
+        api: ("", "v1"),
+        names: ("Node", "nodes", &["no"]),
+        namespaced: false,
+        status_subresource: true,
+        unconditional_update: true,
+        schema: Schema::Node,
     },
     BuiltIn {
         api: ("", "v1"),

@@ -28,7 +28,13 @@ pub fn apply(schema: &Schema, object: &mut Value) {
             object::set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
         }
         Schema::CustomResourceDefinition => definition(object),
-        Schema::ConfigMap | Schema::ServiceAccount | Schema::CoreEvent | Schema::Event | Schema::Lease | Schema::Custom(_) => {}
+        Schema::Node
+        | Schema::ConfigMap
+        | Schema::ServiceAccount
+        | Schema::CoreEvent
+        | Schema::Event
+        | Schema::Lease
+        | Schema::Custom(_) => {}
     }
 }
 

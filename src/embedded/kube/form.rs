@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent, Namespace, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent, Namespace, Node, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
@@ -79,6 +79,7 @@ pub fn decode(resource: &ResourceType, mut sent: Value) -> Result<Decoded, FormE
     };
     match resource.schema {
         Schema::Namespace => built_in(through::<Namespace>),
+        Schema::Node => built_in(through::<Node>),
         Schema::ConfigMap => built_in(through::<ConfigMap>),
         Schema::Secret => built_in(through::<Secret>),
         Schema::ServiceAccount => built_in(through::<ServiceAccount>),

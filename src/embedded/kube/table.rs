@@ -131,7 +131,7 @@ fn columns(resource: &ResourceType) -> Vec<Column> {
         Schema::Lease => vec![Column::text("Holder", "/spec/holderIdentity")],
         Schema::Custom(_) => resource.printer_columns.iter().filter_map(Column::declared).collect(),
         Schema::CustomResourceDefinition => vec![Column::text("Created At", "/metadata/creationTimestamp")],
-        Schema::CoreEvent | Schema::Event => Vec::new(),
+        Schema::Node | Schema::CoreEvent | Schema::Event => Vec::new(),
     });
     let tells_age = columns.iter().any(|column| matches!(column.cell, Cell::Since(_)));
     if !tells_age && (!resource.is_custom() || resource.printer_columns.is_empty()) {

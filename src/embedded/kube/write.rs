@@ -205,6 +205,7 @@ impl Writer<'_> {
                 fields.extend(status.map(|status| ("status".to_owned(), status)));
             }
             Schema::Namespace
+            | Schema::Node
             | Schema::ConfigMap
             | Schema::Secret
             | Schema::ServiceAccount
@@ -264,6 +265,7 @@ impl Writer<'_> {
         match self.resource.schema {
             Schema::Deployment | Schema::ReplicaSet | Schema::Pod | Schema::CustomResourceDefinition | Schema::Custom(_) => true,
             Schema::Namespace
+            | Schema::Node
             | Schema::ConfigMap
             | Schema::Secret
             | Schema::ServiceAccount

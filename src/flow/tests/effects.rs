@@ -300,7 +300,7 @@ fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
     let mut looked = Looked::default();
     let failed = failed_read(Access::Configured(1));
     looked.note_trouble(&failed, now);
-    let read = Ok(Read { listing: Listing::Whole(Tags::default()), digests: BTreeMap::new() });
+    let read = Ok(Read { listing: Listing::Whole(Tags::default()), digests: BTreeMap::new(), offers: Offers::default() });
     looked.note_trouble(&Observation { access: Access::Anonymous, read, ..failed.clone() }, now);
     assert!(looked.trouble(&failed.repository, &Access::Configured(1)).is_some());
     assert!(looked.trouble(&failed.repository, &Access::Anonymous).is_none());
@@ -310,7 +310,7 @@ fn trouble_with_one_access_is_not_ended_by_another_one_that_works() {
 fn a_delivery_that_is_ahead_of_the_list_is_looked_into_once_more() {
     let mut world = World::new(settings());
     world.show("web", OLD, PATCH, None);
-    let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()].into()), digests: BTreeMap::new() };
+    let read = Read { listing: Listing::Whole(vec!["1.0.0".parse().unwrap()].into()), digests: BTreeMap::new(), offers: Offers::default() };
     let mut look = |trigger, named: Option<&str>| {
         let named = named.into_iter().map(|tag| tag.parse().unwrap()).collect();
         world.send(Message::Observed(vec![Observation {
@@ -339,7 +339,7 @@ fn what_was_kept_for_other_questions_is_read_anew_and_what_leads_nowhere_changes
     let (selection, current) = questions(&workload, &"ghcr.io/acme/web".parse().unwrap()).next().unwrap();
     let kept = Shortlist::of(selection, &current, &["1.0.0".parse().unwrap()]);
     for (shortlists, hints) in [(vec![kept], 0), (vec![], 1)] {
-        let read = Ok(Read { listing: Listing::Kept(shortlists), digests: BTreeMap::new() });
+        let read = Ok(Read { listing: Listing::Kept(shortlists), digests: BTreeMap::new(), offers: Offers::default() });
         world.send(Message::Observed(vec![Observation { read, begun: world.steady, ..failed_read(Access::Anonymous) }]));
         world.run();
         assert_eq!((std::mem::take(&mut world.hints), world.phases()), (hints, vec![]));

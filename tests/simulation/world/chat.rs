@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use skeg::core::failure::Failure;
+use skeg::core::provenance::Provenance;
 use skeg::core::update::{Phase, Prompt, Update, UpdateId};
 use skeg::ports::approver::Approver;
 
@@ -56,7 +57,7 @@ impl Approver for Link {
 
     /// As Slack's adapter does it: the known message, or else the one found by the update's name, is edited; else one is posted while it
     /// asks.
-    async fn show(&self, update: &Update) -> Result<Option<Prompt>, Failure> {
+    async fn show(&self, update: &Update, _: &[Provenance]) -> Result<Option<Prompt>, Failure> {
         let message = Message { update: update.id.clone(), content: update.content().into(), asks: asks(update) };
         let ended = !update.is_open();
         if let Some(known) = &update.prompt

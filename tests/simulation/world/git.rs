@@ -168,7 +168,13 @@ fn message(edits: &[GitEdit], findings: &[Finding]) -> Option<String> {
         .collect();
     let committed: Vec<Committed<'_>> = due
         .iter()
-        .map(|(edit, images)| Committed { update: &edit.update, workload: &edit.workload, images, approved_by: &edit.approved_by })
+        .map(|(edit, images)| Committed {
+            update: &edit.update,
+            workload: &edit.workload,
+            images,
+            approved_by: &edit.approved_by,
+            comparisons: &edit.comparisons,
+        })
         .collect();
     (!committed.is_empty()).then(|| commit_message(&committed))
 }

@@ -176,6 +176,7 @@ fn workload(id: &WorkloadId, object: &Object) -> Option<Workload> {
         mark: object.mark().as_deref().and_then(Mark::parse),
         owner: object.owner,
         pulls: None,
+        placement: None,
         keel: None,
     })
 }

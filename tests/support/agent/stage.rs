@@ -47,6 +47,8 @@ pub struct Setup {
     pub registry_password: Option<&'static str>,
     /// `[cluster] pull_secrets`.
     pub pull_secrets: &'static [&'static str],
+    /// `[cluster] platforms`.
+    pub platforms: &'static str,
     /// Further sections of the configuration.
     pub more: &'static str,
     /// Where Slack is, if people are asked there; `slack:U1` and `slack:U2` may vote then, too.
@@ -66,6 +68,7 @@ impl Setup {
             access: Access::Anonymous,
             registry_password: None,
             pull_secrets: &[],
+            platforms: "auto",
             more: "",
             slack: None,
         }
@@ -184,7 +187,7 @@ impl Stage {
 }
 
 fn configuration(setup: &Setup, registry: &str, remote: &str) -> String {
-    let Setup { poll, settle, mode, pull_secrets, more, .. } = setup;
+    let Setup { poll, settle, mode, pull_secrets, platforms, more, .. } = setup;
     let (slack, approvers) = slack(setup);
     let login = login(&setup.access)
         .map(|login| format!("namespaces = [\"{NAMESPACE}\"]\nusername = \"{}\"\npassword_file = \"registry\"", login.user));
@@ -202,6 +205,7 @@ cache_dir = "cache"
 kubeconfig = "kubeconfig"
 mode = "{mode}"
 pull_secrets = {pull_secrets:?}
+platforms = "{platforms}"
 
 [poll]
 interval = "{poll}"

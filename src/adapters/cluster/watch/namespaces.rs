@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::super::answer;
 use super::super::client::ApiServer;
 use super::super::namespace::NamespaceObject;
-use super::stream::{Follower, PAGE_DEADLINE, is_refusal};
+use super::stream::{Follower, PAGE_DEADLINE, follow_stream, is_refusal};
 use super::{PAGE, WATCH_SECONDS, WatchState, Watches};
 use crate::core::directives::OfNamespace;
 
@@ -52,7 +52,7 @@ impl Watches {
                 None => {
                     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
                     let follower = AllNamespaces { watches: self, stream };
-                    self.follow_stream(&follower, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
+                    follow_stream(&follower, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
                 }
                 Some(name) => self.read_namespace(&objects, stream, name, &mut failures).await,
             }
@@ -122,8 +122,12 @@ impl Watches {
 }
 
 impl Follower<NamespaceObject> for AllNamespaces<'_> {
-    fn stream(&self) -> usize {
-        self.stream
+    fn troubled(&self, error: String, refused: bool) {
+        self.watches.troubled(self.stream, error, refused);
+    }
+
+    fn well(&self) {
+        self.watches.well(self.stream);
     }
 
     fn take(&self, event: Event<NamespaceObject>) -> bool {
@@ -146,14 +150,6 @@ impl Follower<NamespaceObject> for AllNamespaces<'_> {
         }
         watches.namespaces_read(self.stream);
         true
-    }
-
-    async fn due(&self) {
-        std::future::pending().await
-    }
-
-    async fn read_again(&self) -> Option<watcher::Result<()>> {
-        None
     }
 
     async fn pause(&self, failures: &mut u32, refused: bool) {

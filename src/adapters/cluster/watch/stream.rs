@@ -8,10 +8,10 @@ use kube::runtime::watcher::{self, Event};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::answer;
-use super::{PAGE, Watches};
+use super::PAGE;
 
 /// Time for the next step of a listing; the API server gives up a request after 60 s itself.
-pub(super) const PAGE_DEADLINE: Duration = Duration::from_mins(1);
+pub(in super::super) const PAGE_DEADLINE: Duration = Duration::from_mins(1);
 /// After a failure, how long a stream must go on without another one to be called well again. A server that is away or hangs shows sooner
 /// than this: a connection has 10 s, and so has the beginning of a watch.
 const WELL_AFTER: Duration = Duration::from_secs(25);
@@ -33,92 +33,95 @@ enum Doing {
 }
 
 /// What one stream is for.
-pub(super) trait Follower<T> {
-    /// Its place among the streams.
-    fn stream(&self) -> usize;
+pub(in super::super) trait Follower<T> {
+    /// Notes what is wrong with it, and whether only a person can help.
+    fn troubled(&self, error: String, refused: bool);
+
+    /// Notes that nothing is.
+    fn well(&self);
 
     /// Brings an event into what is known. Gives whether it shows that the stream is well: a listing does so only when it is complete.
     fn take(&self, event: Event<T>) -> bool;
 
     /// Waits until something is to be read again beside the stream, which stands still meanwhile.
-    async fn due(&self);
+    async fn due(&self) {
+        std::future::pending::<()>().await;
+    }
 
     /// Reads it; `None` when everything is to be listed again instead.
-    async fn read_again(&self) -> Option<watcher::Result<()>>;
+    async fn read_again(&self) -> Option<watcher::Result<()>> {
+        None
+    }
 
     /// Waits after a failure.
     async fn pause(&self, failures: &mut u32, refused: bool);
 }
 
-impl Watches {
-    /// Follows one stream until it is time to list again, or only a new stream can help.
-    pub(super) async fn follow_stream<T>(
-        &self,
-        follower: &impl Follower<T>,
-        mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<T>>>>,
-        failures: &mut u32,
-    ) {
-        let place = follower.stream();
-        let (begun, mut listed) = (Instant::now(), 0);
-        let (mut doing, mut next_reading) = (Doing::Listing, begun);
-        loop {
-            let limit = match doing {
-                Doing::Listing => Instant::now() + PAGE_DEADLINE,
-                Doing::Recovering => Instant::now() + WELL_AFTER,
-                Doing::Following => begun + list_after(listed),
-            };
-            let is_due = async {
-                sleep_until(next_reading).await;
-                follower.due().await;
-            };
-            let next = tokio::select! { biased;
-                () = is_due, if doing == Doing::Following => None,
-                next = timeout_at(limit, stream.next()) => Some(next),
-            };
-            let Some(next) = next else {
-                next_reading = Instant::now() + READ_AGAIN_EVERY;
-                match follower.read_again().await {
-                    Some(Ok(())) => continue,
-                    Some(Err(error)) => {
-                        self.troubled(place, answer::chain(&error), is_refused(&error));
-                        follower.pause(failures, is_refused(&error)).await;
-                        return;
-                    }
-                    None => return,
-                }
-            };
-            match next {
-                Ok(Some(Ok(event))) => {
-                    doing = if matches!(event, Event::Init | Event::InitApply(_)) { Doing::Listing } else { Doing::Following };
-                    listed = match event {
-                        Event::Init => 0,
-                        Event::InitApply(_) => listed + 1,
-                        Event::InitDone | Event::Apply(_) | Event::Delete(_) => listed,
-                    };
-                    if follower.take(event) {
-                        *failures = 0;
-                    }
-                }
-                Ok(Some(Err(error))) => {
-                    self.troubled(place, answer::chain(&error), is_refused(&error));
+/// Follows one stream until it is time to list again, or only a new stream can help.
+pub(in super::super) async fn follow_stream<T>(
+    follower: &impl Follower<T>,
+    mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<T>>>>,
+    failures: &mut u32,
+) {
+    let (begun, mut listed) = (Instant::now(), 0);
+    let (mut doing, mut next_reading) = (Doing::Listing, begun);
+    loop {
+        let limit = match doing {
+            Doing::Listing => Instant::now() + PAGE_DEADLINE,
+            Doing::Recovering => Instant::now() + WELL_AFTER,
+            Doing::Following => begun + list_after(listed),
+        };
+        let is_due = async {
+            sleep_until(next_reading).await;
+            follower.due().await;
+        };
+        let next = tokio::select! { biased;
+            () = is_due, if doing == Doing::Following => None,
+            next = timeout_at(limit, stream.next()) => Some(next),
+        };
+        let Some(next) = next else {
+            next_reading = Instant::now() + READ_AGAIN_EVERY;
+            match follower.read_again().await {
+                Some(Ok(())) => continue,
+                Some(Err(error)) => {
+                    follower.troubled(answer::chain(&error), is_refused(&error));
                     follower.pause(failures, is_refused(&error)).await;
-                    if is_expired(&error) {
-                        return;
-                    }
-                    doing = if doing == Doing::Listing { Doing::Listing } else { Doing::Recovering };
-                }
-                Err(_) if doing == Doing::Recovering => {
-                    self.well(place);
-                    *failures = 0;
-                    doing = Doing::Following;
-                }
-                Err(_) if doing == Doing::Listing => {
-                    self.troubled(place, format!("no answer within {} s", PAGE_DEADLINE.as_secs()), false);
-                    follower.pause(failures, false).await;
                     return;
                 }
-                Ok(None) | Err(_) => return,
+                None => return,
             }
+        };
+        match next {
+            Ok(Some(Ok(event))) => {
+                doing = if matches!(event, Event::Init | Event::InitApply(_)) { Doing::Listing } else { Doing::Following };
+                listed = match event {
+                    Event::Init => 0,
+                    Event::InitApply(_) => listed + 1,
+                    Event::InitDone | Event::Apply(_) | Event::Delete(_) => listed,
+                };
+                if follower.take(event) {
+                    *failures = 0;
+                }
+            }
+            Ok(Some(Err(error))) => {
+                follower.troubled(answer::chain(&error), is_refused(&error));
+                follower.pause(failures, is_refused(&error)).await;
+                if is_expired(&error) {
+                    return;
+                }
+                doing = if doing == Doing::Listing { Doing::Listing } else { Doing::Recovering };
+            }
+            Err(_) if doing == Doing::Recovering => {
+                follower.well();
+                *failures = 0;
+                doing = Doing::Following;
+            }
+            Err(_) if doing == Doing::Listing => {
+                follower.troubled(format!("no answer within {} s", PAGE_DEADLINE.as_secs()), false);
+                follower.pause(failures, false).await;
+                return;
+            }
+            Ok(None) | Err(_) => return,
         }
     }
 }

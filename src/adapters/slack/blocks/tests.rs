@@ -72,7 +72,7 @@ fn with(update: Update, change: impl FnOnce(&mut Spec)) -> Update {
 }
 
 fn shown(update: &Update) -> Value {
-    json!(message(update).blocks)
+    json!(message(update, &[]).blocks)
 }
 
 /// Every text of the blocks.
@@ -151,11 +151,56 @@ fn text_from_outside_mentions_nobody_and_draws_nothing() {
         &update,
         &Update { phase: Phase::Closed(Closed::with(Outcome::Failed, Reason::RolloutFailed { why: evil.into() })), ..update.clone() },
     ] {
-        let message = message(update);
+        let message = message(update, &[]);
         for text in texts(&json!(message.blocks)).iter().chain([&message.text]) {
             assert!(!["<!channel", "<!here", "<@U9", "<https:", "\u{202e}"].iter().any(|part| text.contains(part)), "{text}");
         }
     }
+}
+
+fn provenance(source: &str, revisions: (&str, &str), version: &str) -> Provenance {
+    let labels = |revision: &str| {
+        let mut labels = Labels::default();
+        for (key, value) in [("source", source), ("revision", revision), ("version", version)] {
+            labels.take_up(&format!("org.opencontainers.image.{key}"), value);
+        }
+        labels
+    };
+    Provenance { container: "web".into(), from: labels(revisions.0), to: labels(revisions.1) }
+}
+
+#[track_caller]
+fn check_origin(source: &str, revisions: (&str, &str), version: &str, expected: &str) {
+    let blocks = json!(message(&asked(), &[provenance(source, revisions, version)]).blocks);
+    assert_eq!(texts(&blocks[2]), [expected]);
+    assert!(has_buttons(&blocks));
+}
+
+#[test]
+fn a_request_says_where_the_image_comes_from_and_links_to_what_changed() {
+    let (web, revisions) = ("https://github.com/acme/web", ("1111111", "2222222"));
+    check_origin(
+        web,
+        revisions,
+        "1.0.1",
+        "`web` says: <https://github.com/acme/web/compare/1111111...2222222|changes 1111111…2222222> · revision `2222222` · version `1.0.1`",
+    );
+    check_origin(web, ("", "2222222"), "", "`web` says: <https://github.com/acme/web|source> · revision `2222222`");
+    check_origin(
+        "acme/web <!channel> `x`",
+        ("", ""),
+        "<@U9>",
+        "`web` says: source `acme/web &lt;!channel&gt; 'x'` · version `&lt;@U9&gt;`",
+    );
+    check_origin("https://evil.test/|Approve>", ("", ""), "", "`web` says: source `https://evil.test/|Approve&gt;`");
+    let many: Vec<Provenance> = (0..64).map(|_| provenance(web, revisions, &"&".repeat(200))).collect();
+    let text = texts(&json!(message(&asked(), &many).blocks[2])).concat();
+    assert!(text.chars().count() <= ORIGINS_CHARS_MAX && text.ends_with("&amp;…`"), "{text}");
+}
+
+#[test]
+fn without_anything_about_their_origin_a_message_is_as_before() {
+    assert_eq!(json!(message(&asked(), &[]).blocks).as_array().map(Vec::len), Some(6));
 }
 
 #[test]
@@ -182,7 +227,7 @@ fn the_longest_update_fits_into_a_message() {
     let fields = blocks.pointer("/2/fields").and_then(Value::as_array).unwrap();
     assert!(fields.iter().all(|field| field["text"].as_str().unwrap().chars().count() <= 2_000));
     assert!(Subject::of(&update).value().len() <= 2_000);
-    assert!(message(&update).text.chars().count() <= 4_000);
+    assert!(message(&update, &[]).text.chars().count() <= 4_000);
 }
 
 #[test]

@@ -158,6 +158,11 @@ fn whatever_the_policy_it_chooses_what_a_listing_with_the_new_tag_in_it_would_be
                 let Some(found) = Listing::Kept(vec![kept.clone()]).choose(&selection, &running) else { continue };
                 let expected = choose(&selection, Some(&running), &listed);
                 assert_eq!(found.tag, expected.tag, "round {round}: {} from {running} among {listed:?}", kind.name);
+                // The same where something stands against some of them.
+                let bars = |tag: &Tag| (tag.as_str().len() + round).is_multiple_of(2).then(|| "is not for us".into());
+                let found = Listing::Kept(vec![kept.clone()]).choose_but(&selection, &running, None, &bars).unwrap();
+                let expected = Listing::Whole(listed.clone().into()).choose_but(&selection, &running, None, &bars).unwrap();
+                assert_eq!(found.tag, expected.tag, "round {round}: {} from {running} among {listed:?}, some barred", kind.name);
                 answered += 1;
                 moved_on += usize::from(running != current && found.tag.is_some());
             }

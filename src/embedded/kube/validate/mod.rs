@@ -28,7 +28,7 @@ pub fn state(resource: &ResourceType, object: &Value) -> Vec<Problem> {
         Schema::Lease => lease(object),
         Schema::CustomResourceDefinition => definition::state(object),
         Schema::Custom(schema) => structural::problems(schema, object),
-        Schema::Namespace | Schema::ConfigMap | Schema::Secret | Schema::ServiceAccount => Vec::new(),
+        Schema::Namespace | Schema::Node | Schema::ConfigMap | Schema::Secret | Schema::ServiceAccount => Vec::new(),
     });
     problems
 }
@@ -42,6 +42,7 @@ pub fn transition(resource: &ResourceType, old: &Value, new: &Value) -> Vec<Prob
         Schema::Custom(schema) if structural::problems(schema, new).is_empty() => rules::transition(schema, old, new),
         Schema::Custom(_) => vec![Problem::rules_not_checked()],
         Schema::Namespace
+        | Schema::Node
         | Schema::ServiceAccount
         | Schema::CoreEvent
         | Schema::Event
