@@ -92,7 +92,9 @@ impl Tags {
     pub fn choose_over(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>) -> Choice {
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
         let mut choice = self.judge(selection, self.running(current, digest), |evaluation| evaluation.choice());
-        if let Some((tag, at)) = self.next_old_enough(selection, current, digest).filter(|_| choice.tag.is_none()) {
+        if choice.tag.is_none()
+            && let Some((tag, at)) = self.next_old_enough(selection, current, digest)
+        {
             // Writing to a string does not fail.
             let _ = write!(choice.reason, "; {tag} waits for min-age until {at:.0}");
         }
