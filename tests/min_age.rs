@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use skeg::embedded::kube::{Fault, Matcher};
 use skeg::embedded::registry::Image;
 
-use crate::support::agent::{Agent, Setup, Workload, text};
+use crate::support::agent::{Agent, NAMESPACE, Setup, Workload, text};
 
 const HELD: SignedDuration = SignedDuration::from_hours(2);
 /// The longest that is tried in vain.
@@ -87,6 +87,20 @@ async fn while_nothing_changes_a_tag_that_waits_costs_one_question_a_look_and_no
     let asked = further_requests(&agent, before);
     assert!(asked.len() <= 10 && asked.iter().all(|line| line.starts_with("HEAD ")), "{asked:?}");
     assert_eq!(agent.stage.kube.requests().iter().filter(|request| request.path.contains("skeg-first-seen")).count(), writes);
+}
+
+#[tokio::test]
+async fn an_explanation_shows_what_waits_since_when_and_until_when() {
+    let agent = Agent::start(Setup::of([aged("web", "2h")])).await;
+    agent.push("shop/web", "1.0.1");
+    recorded(&agent, "shop/web", "1.0.1").await;
+    let explained = agent.get(&format!("/v1/explain/{NAMESPACE}/Deployment/web")).await;
+    let container = &explained["containers"][0];
+    let time = |key: &str| text(container, &format!("/waiting/0/{key}")).parse::<Timestamp>().unwrap();
+    assert_eq!(text(container, "/waiting/0/tag"), "1.0.1", "{container:#}");
+    assert_eq!(time("oldEnoughAt").duration_since(time("firstSeen")), HELD);
+    assert!(text(container, "/reason").contains("1.0.1 waits for min-age until "), "{container:#}");
+    assert!(container["candidate"].is_null());
 }
 
 #[tokio::test]

@@ -248,7 +248,9 @@ impl Look<'_> {
     /// Notes what is known of ages. A tag that is not there has none.
     fn note_all(&self, tags: &mut Tags) {
         let now = FirstSights::moment(self.ports);
-        let first_seen = |sight: &Sight| tags_at(tags, now).checked_sub(sight.age(now.steady)).ok();
+        // The ages are told by the time of the listing, which was a moment ago. Should the clock have been set back since, that counts.
+        let at = tags.at().unwrap_or(now.wall);
+        let first_seen = |sight: &Sight| at.max(now.wall).checked_sub(sight.age(now.steady)).ok().map(|seen| seen.min(at));
         let seen: Vec<(Tag, Age, Digest)> = self
             .looked
             .tags
@@ -266,9 +268,4 @@ impl Look<'_> {
             tags.note(tag, Age::default());
         }
     }
-}
-
-/// By which time the ages of a listing are told.
-fn tags_at(tags: &Tags, now: Moment) -> Timestamp {
-    tags.at().unwrap_or(now.wall)
 }

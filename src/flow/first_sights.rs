@@ -216,11 +216,6 @@ impl FirstSights {
         is_due
     }
 
-    /// Whether something is not durable that may be written.
-    pub fn is_behind(&self) -> bool {
-        matches!(self.state().writing, Writing::Due { .. })
-    }
-
     /// What is wrong with the record, for people.
     pub fn troubles(&self, now: Timestamp) -> Vec<String> {
         let state = self.state();

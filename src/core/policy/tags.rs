@@ -97,7 +97,9 @@ impl Tags {
     pub fn choose_but(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>, bars: &Bars<'_>) -> Choice {
         let choice = |evaluation: &Evaluation<'_>| evaluation.but(bars).as_ref().unwrap_or(evaluation).choice();
         let mut choice = self.judge(selection, self.running(current, digest), choice);
-        if let Some((tag, at)) = self.next_old_enough(selection, current, digest).filter(|_| choice.tag.is_none()) {
+        if choice.tag.is_none()
+            && let Some((tag, at)) = self.next_old_enough(selection, current, digest)
+        {
             // Writing to a string does not fail.
             let _ = write!(choice.reason, "; {tag} waits for min-age until {at:.0}");
         }

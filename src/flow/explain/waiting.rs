@@ -24,7 +24,7 @@ impl Look<'_> {
         let Some(least) = self.selection.filter.min_age else { return Arc::clone(&listed.tags) };
         let mut tags = (*listed.tags).clone();
         tags.see_all();
-        match self.sights(listed.at).await {
+        match self.sights().await {
             Some(sights) => {
                 for (tag, digest, first_seen) in sights {
                     tags.note(&tag, Age { built: tags.built(&tag), first_seen: Some(first_seen) });
@@ -68,13 +68,13 @@ impl Look<'_> {
     }
 
     /// The tags that the leader has seen at a digest, and since when; `None` where this replica does not lead.
-    async fn sights(&self, at: Timestamp) -> Option<Vec<(Tag, Digest, Timestamp)>> {
+    async fn sights(&self) -> Option<Vec<(Tag, Digest, Timestamp)>> {
         let (repository, access) = (self.image.repository().clone(), self.question.access.clone());
         let look = move |engine: &Engine, _| {
             let Some(ages) = &engine.ages else { return Vec::new() };
-            let steady = ages.clock.steady();
+            let (now, steady) = (ages.clock.now(), ages.clock.steady());
             let seen = ages.sights.of(&repository, &access).tags.into_iter();
-            seen.filter_map(|(tag, (sight, _))| Some((tag, sight.digest().clone(), at.checked_sub(sight.age(steady)).ok()?))).collect()
+            seen.filter_map(|(tag, (sight, _))| Some((tag, sight.digest().clone(), now.checked_sub(sight.age(steady)).ok()?))).collect()
         };
         self.sources.seat.read(look).await
     }
