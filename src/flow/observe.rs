@@ -153,11 +153,11 @@ async fn listed(
         let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
         return Ok(Read { listing: same, digests });
     }
-    ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
-    let tags = Tags::read(tags, begun);
+    let answers = ports.listings.keep(&hint.repository, access, workloads, &tags, begun);
+    let listing = Listing::Whole(Tags::read(tags, begun).answering(answers));
     // What is chosen by names comes first: what becomes of the times is nothing to it.
-    let mut known = completed(ports, hint, access, chosen(hint, workloads, &Listing::Whole(tags.clone())), early).await?;
-    let (listing, dated) = builds::date(ports, hint, access, workloads, tags).await;
+    let mut known = completed(ports, hint, access, chosen(hint, workloads, &listing), early).await?;
+    let (listing, dated) = builds::date(ports, hint, access, workloads, listing).await;
     known.extend(dated);
     let digests = completed(ports, hint, access, chosen(hint, workloads, &listing), known).await?;
     Ok(Read { listing, digests })

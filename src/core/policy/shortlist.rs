@@ -84,7 +84,8 @@ impl Shortlist {
         }
     }
 
-    fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
+    /// What the selection chooses; `None` when this does not answer that question.
+    pub(super) fn choose(&self, selection: &Selection, current: &Tag) -> Option<Choice> {
         if !self.answers(selection, current) {
             return None;
         }

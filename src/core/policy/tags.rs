@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Asked, Built, Choice, Evaluation, Listed, Selection, evaluate};
+use super::{Asked, Built, Choice, Evaluation, Listed, Selection, Shortlist, evaluate};
 use crate::core::image::{Digest, Tag};
 
 /// The tags of a complete listing. Of those that no policy asks the age of, only the names are known.
@@ -12,6 +12,8 @@ use crate::core::image::{Digest, Tag};
 pub struct Tags {
     names: Vec<Tag>,
     ages: BTreeMap<Tag, Age>,
+    /// What this very list was asked already. Many workloads ask the same, and ten thousand tags are judged once for all of them.
+    answers: Vec<Shortlist>,
     /// When the list was read, by which tags have an age.
     at: Option<Timestamp>,
     /// Whether there is more to read about the tags than one look reads.
@@ -46,6 +48,12 @@ impl Tags {
         Self { names, at: Some(at), ..Self::default() }
     }
 
+    /// The same list, which was asked this already.
+    #[must_use]
+    pub fn answering(self, answers: Vec<Shortlist>) -> Self {
+        Self { answers, ..self }
+    }
+
     /// The names, as listed.
     pub fn names(&self) -> &[Tag] {
         &self.names
@@ -63,6 +71,11 @@ impl Tags {
 
     /// What the selection chooses; see [`choose`](super::choose).
     pub fn choose(&self, selection: &Selection, current: Option<&Tag>) -> Choice {
+        let known =
+            current.and_then(|current| self.answers.iter().find(|known| known.is_of(selection, current))?.choose(selection, current));
+        if let Some(choice) = known {
+            return choice;
+        }
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, the closure of any")]
         let mut choice = self.judge(selection, Running { tag: current, ..Running::default() }, |evaluation| evaluation.choice());
         if let Some(trouble) = self.trouble.as_ref().filter(|_| choice.tag.is_none() && selection.depends_on_time()) {
