@@ -102,7 +102,7 @@ fn quiet(report: &mut Report, world: &World) -> Daemon {
 /// The time of a cycle in which there is always something to ask, at a round trip as between continents.
 fn saturated(report: &mut Report, world: &World) {
     world.registry.take(ROUND_TRIP);
-    let by_hand = world.registry.by_hand(world.to_registry.address(), AT_ONCE, BY_HAND);
+    let by_hand = registry::by_hand(world.to_registry.address(), AT_ONCE, BY_HAND);
     let each = by_hand / u32::try_from(AT_ONCE * BY_HAND).expect("a small number");
     let daemon = world.start(ALWAYS);
     world.wait_for(REPOSITORIES);

@@ -61,24 +61,24 @@ impl Registry {
     pub fn push(&self) {
         self.told.has_pushed.store(true, Ordering::SeqCst);
     }
+}
 
-    /// The time that so many clients need who list so many repositories each, by this way, one after the other.
-    pub fn by_hand(&self, way: SocketAddr, clients: usize, each: usize) -> Duration {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-            let one = async |_| {
-                for at in 0..each {
-                    let url = format!("http://{way}/v2/{}/tags/list?n=1000", super::repository(at));
-                    let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
-                    answer.expect("an answer").bytes().await.expect("a body");
-                }
-            };
-            let begun = Instant::now();
-            futures::future::join_all((0..clients).map(one)).await;
-            begun.elapsed()
-        })
-    }
+/// The time that so many clients need who list so many repositories each, by this way, one after the other.
+pub fn by_hand(way: SocketAddr, clients: usize, each: usize) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let one = async |_| {
+            for at in 0..each {
+                let url = format!("http://{way}/v2/{}/tags/list?n=1000", super::repository(at));
+                let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+                answer.expect("an answer").bytes().await.expect("a body");
+            }
+        };
+        let begun = Instant::now();
+        futures::future::join_all((0..clients).map(one)).await;
+        begun.elapsed()
+    })
 }
 
 fn answer(request: &Request, tags: &str, has_pushed: bool) -> Response {
