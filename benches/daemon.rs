@@ -69,6 +69,17 @@ impl Daemon {
         Self { child, ready_after: begun.elapsed() }
     }
 
+    /// Stops it as a cluster does, and waits until it has ended.
+    pub fn stop(mut self) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("an end");
+    }
+
+    /// The most resident memory that it ever had, in bytes.
+    pub fn peak(&self) -> f64 {
+        peak(&self.child)
+    }
+
     /// Resident memory in bytes, when the start is over.
     pub fn resident_at_rest(&self) -> f64 {
         std::thread::sleep(REST);
@@ -94,10 +105,20 @@ pub fn executable() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_skeg"))
 }
 
-/// Resident memory of a process in bytes (`VmRSS` of `proc_pid_status(5)`).
+/// Resident memory of a process in bytes.
 pub fn resident(process: &Child) -> f64 {
+    memory(process, "VmRSS:")
+}
+
+/// The most resident memory that a process ever had, in bytes.
+pub fn peak(process: &Child) -> f64 {
+    memory(process, "VmHWM:")
+}
+
+/// A line of `proc_pid_status(5)`.
+fn memory(process: &Child, name: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a process has memory");
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib * 1024.0
 }

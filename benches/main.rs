@@ -16,6 +16,7 @@ mod program;
 mod proxy;
 mod quiet;
 mod report;
+mod scale;
 /// The far ends of the tests.
 #[path = "../tests/support/mod.rs"]
 #[expect(
@@ -34,12 +35,13 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// The parts, in the order they run.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("policy", policy::measure),
     ("program", program::measure),
     ("memory", memory::measure),
     ("quiet", quiet::measure),
     ("latency", latency::measure),
+    ("scale", scale::measure),
 ];
 
 fn main() {

@@ -32,7 +32,7 @@ pub fn measure(report: &mut Report) {
     report.add("memory when idle", "MiB", idle, (waiting() / MIB, "the same program waiting for input"), None);
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
+pub const MIB: f64 = 1024.0 * 1024.0;
 
 /// A program of the same toolchain that does next to nothing.
 fn hello(folder: &Path) -> std::path::PathBuf {
@@ -44,7 +44,7 @@ fn hello(folder: &Path) -> std::path::PathBuf {
 }
 
 /// What a start cannot do without: the process, and one listing each of workloads, records and pauses.
-fn start_by_hand(url: &str) -> Duration {
+pub fn start_by_hand(url: &str) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let paths = ["apis/apps/v1/deployments", "apis/skeg.dev/v1alpha1/imageupdates", "api/v1/namespaces/skeg/configmaps"];
     let once = |_| {
@@ -63,7 +63,7 @@ fn start_by_hand(url: &str) -> Duration {
 }
 
 /// Memory of a command that waits for its input.
-fn waiting() -> f64 {
+pub fn waiting() -> f64 {
     let mut command = daemon::program();
     command.args(["policy", "eval", "--policy", "major", "--current", "1.0.0", "--tags", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().expect("skeg");

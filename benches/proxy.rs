@@ -20,11 +20,16 @@ pub struct CountingProxy {
 impl CountingProxy {
     /// Begins to pass on to `to`.
     pub fn start(to: SocketAddr) -> Self {
+        // The lease is renewed whatever else happens.
+        Self::counting(to, |request| !request.path.contains("/leases"))
+    }
+
+    /// Does the same, and counts these requests only.
+    pub fn counting(to: SocketAddr, counts: fn(&Request) -> bool) -> Self {
         let counted: Arc<AtomicUsize> = Arc::default();
         let (count, client) = (Arc::clone(&counted), reqwest::Client::builder().no_proxy().build().expect("a client"));
         let handler = move |request: Request| {
-            // The lease is renewed whatever else happens.
-            if !request.path.contains("/leases") {
+            if counts(&request) {
                 count.fetch_add(1, Ordering::SeqCst);
             }
             pass_on(client.clone(), to, request).boxed()

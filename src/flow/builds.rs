@@ -116,7 +116,7 @@ pub(super) async fn date(
     hint: &Hint,
     access: &Access,
     workloads: &[Arc<Workload>],
-    tags: Tags,
+    listing: Listing,
 ) -> (Listing, BTreeMap<Tag, Option<Digest>>) {
     let mut questions: Vec<Question<'_>> = Vec::new();
     let mut are_others_waiting = false;
@@ -127,9 +127,11 @@ pub(super) async fn date(
             questions.push(question);
         }
     }
-    if questions.is_empty() {
-        return (Listing::Whole(tags), BTreeMap::new());
-    }
+    let tags = match listing {
+        Listing::Whole(tags) if !questions.is_empty() => tags,
+        // What is kept of a listing has no times.
+        Listing::Whole(_) | Listing::Same(_) | Listing::Kept(_) => return (listing, BTreeMap::new()),
+    };
     let wanted = wanted(&questions, &tags);
     let key = (hint.repository.clone(), access.clone());
     let mut known = ports.builds.of(&key);

@@ -16,7 +16,7 @@ use super::{ages, builds, platforms};
 use crate::core::candidate::{Wanted, candidates};
 use crate::core::image::{Digest, Repository, Tag};
 use crate::core::offers::Offers;
-use crate::core::policy::{Built, Listing, Tags};
+use crate::core::policy::{Built, Listing, Shortlist, Tags};
 use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError, TagList};
@@ -123,8 +123,8 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
 
 /// What the registry lists.
 enum Listed {
-    /// This.
-    Anew(Vec<Tag>),
+    /// This, and what these workloads ask of it.
+    Anew(Vec<Tag>, Vec<Shortlist>),
     /// What it listed before, of which this was kept.
     Same(Listing),
 }
@@ -188,11 +188,12 @@ async fn list(
         },
     };
     let same = if named.is_empty() { listings.same(repository, access, workloads, &tags, begun) } else { None };
-    if same.is_none() {
-        listings.keep(repository, access, workloads, &tags, begun);
-    }
+    let listed = same.map(Listed::Same).unwrap_or_else(|| {
+        let answers = listings.keep(repository, access, workloads, &tags, begun);
+        Listed::Anew(tags, answers)
+    });
     listings.marked(repository, access, mark);
-    Ok(same.map_or(Listed::Anew(tags), Listed::Same))
+    Ok(listed)
 }
 
 /// Reads what a complete listing leads to.
@@ -204,16 +205,16 @@ async fn chosen_of(
     (listed, begun): (Listed, Timestamp),
     early: BTreeMap<Tag, Option<Digest>>,
 ) -> Result<Read, RegistryError> {
-    let tags = match listed {
-        Listed::Anew(tags) => Tags::read(tags, begun),
+    let listing = match listed {
+        Listed::Anew(tags, answers) => Listing::Whole(Tags::read(tags, begun).answering(answers)),
         Listed::Same(same) => {
             let digests = completed(ports, hint, access, chosen(hint, workloads, &same), early).await?;
             return Ok(Read { listing: same, digests, offers: Offers::default() });
         }
     };
     // What is chosen by names comes first: what becomes of the times is nothing to it.
-    let mut known = completed(ports, hint, access, chosen(hint, workloads, &Listing::Whole(tags.clone())), early).await?;
-    let (listing, dated) = builds::date(ports, hint, access, workloads, tags).await;
+    let mut known = completed(ports, hint, access, chosen(hint, workloads, &listing), early).await?;
+    let (listing, dated) = builds::date(ports, hint, access, workloads, listing).await;
     known.extend(dated);
     let (listing, aged) = ages::age(ports, hint, access, workloads, listing).await;
     known.extend(aged);

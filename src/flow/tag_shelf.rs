@@ -165,7 +165,7 @@ impl Question<'_> {
     async fn dated(self, workload: &Arc<Workload>, listing: &Listed) -> Result<Listed, Unread> {
         let hint = Hint::whole(self.repository.clone(), Trigger::Command);
         let workloads = std::slice::from_ref(workload);
-        let dating = builds::date(self.ports, &hint, self.access, workloads, (*listing.tags).clone());
+        let dating = builds::date(self.ports, &hint, self.access, workloads, Listing::Whole((*listing.tags).clone()));
         let (dated, _) = self.asked(dating.map(Ok)).await?;
         match dated {
             Listing::Whole(tags) => Ok(Listed { tags: Arc::new(tags), ..*listing }),

@@ -4,7 +4,7 @@
 use super::{Target, assert_told_well, text, variant};
 use crate::core::image::Tag;
 use crate::core::policy::Asked;
-use crate::core::policy::{Choice, Listed, Listing, Policy, Prerelease, Selection, Shortlist, Verdict, choose, evaluate, is_newer};
+use crate::core::policy::{Choice, Listed, Listing, Policy, Prerelease, Selection, Shortlist, Tags, Verdict, choose, evaluate, is_newer};
 
 pub const TARGET: Target = Target {
     pieces: &[
@@ -104,11 +104,12 @@ pub(super) fn check_choice(selection: &Selection, current: &Tag, tags: &[Tag], c
     assert_eq!(of(Verdict::Chosen), choice.tag.iter().map(Tag::as_str).collect::<Vec<_>>(), "listed, and said to be chosen");
     assert_eq!(choice.qualifying, of(Verdict::Eligible).len() + usize::from(choice.tag.is_some()));
     let Some(chosen) = &choice.tag else { return };
+    // Of those that follow a tag the order is time.
     if !policy.follows_digest() {
         assert!(chosen != current && !is_newer(selection, current, chosen), "{policy} goes back from {current} to {chosen}");
-    }
-    for eligible in of(Verdict::Eligible) {
-        assert!(!is_newer(selection, &eligible.parse().unwrap(), chosen), "{policy}: {eligible} is newer than {chosen}");
+        for eligible in of(Verdict::Eligible) {
+            assert!(!is_newer(selection, &eligible.parse().unwrap(), chosen), "{policy}: {eligible} is newer than {chosen}");
+        }
     }
     // What does not qualify has no say.
     assert_eq!(choose(selection, Some(current), std::slice::from_ref(chosen)).tag.as_ref(), Some(chosen), "alone");
@@ -117,6 +118,8 @@ pub(super) fn check_choice(selection: &Selection, current: &Tag, tags: &[Tag], c
 /// What is kept of the listing answers as the listing would: now, from what was chosen, and when a tag has been pushed since.
 fn check_kept(selection: &Selection, current: &Tag, tags: &[Tag], choice: &Choice, pushed: Option<&Tag>) {
     let mut kept = Shortlist::of(selection, current, tags);
+    let whole = Listing::Whole(Tags::from(tags.to_vec()).answering(vec![kept.clone()]));
+    assert_eq!(whole.choose(selection, current).as_ref(), Some(choice));
     let same = Listing::Same(vec![kept.clone()]);
     assert_eq!(same.choose(selection, current).as_ref(), Some(choice));
     if let Some(chosen) = &choice.tag

@@ -97,7 +97,8 @@ impl Shortlist {
         }
     }
 
-    fn choose(&self, selection: &Selection, current: &Tag, bars: &Bars<'_>) -> Option<Choice> {
+    /// What the selection chooses where this stands against tags; `None` when this does not answer that question.
+    pub(super) fn choose(&self, selection: &Selection, current: &Tag, bars: &Bars<'_>) -> Option<Choice> {
         if !self.answers(selection, current) {
             return None;
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::{Asked, Bars, Built, Choice, Evaluation, Listed, Selection, evaluate};
+use super::{Asked, Bars, Built, Choice, Evaluation, Listed, Selection, Shortlist, evaluate};
 use crate::core::image::{Digest, Tag};
 
 /// The tags of a complete listing. Of those that no policy asks the age of, only the names are known.
@@ -15,6 +15,8 @@ pub struct Tags {
     ages: BTreeMap<Tag, Age>,
     /// What tags point at, where the age of the very image counts.
     digests: BTreeMap<Tag, Digest>,
+    /// What this very list was asked already. Many workloads ask the same, and ten thousand tags are judged once for all of them.
+    answers: Vec<Shortlist>,
     /// When the list was read, by which tags have an age.
     at: Option<Timestamp>,
     /// Whether a tag without a first sight is seen first at this listing.
@@ -51,6 +53,12 @@ impl Tags {
     /// A list that was read at `at`.
     pub fn read(names: Vec<Tag>, at: Timestamp) -> Self {
         Self { names, at: Some(at), ..Self::default() }
+    }
+
+    /// The same list, which was asked this already.
+    #[must_use]
+    pub fn answering(self, answers: Vec<Shortlist>) -> Self {
+        Self { answers, ..self }
     }
 
     /// The names, as listed.
@@ -95,6 +103,11 @@ impl Tags {
 
     /// The same, where `bars` tells what stands against a tag beside the selection.
     pub fn choose_but(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>, bars: &Bars<'_>) -> Choice {
+        let known =
+            current.and_then(|current| self.answers.iter().find(|known| known.is_of(selection, current))?.choose(selection, current, bars));
+        if let Some(choice) = known {
+            return choice;
+        }
         let choice = |evaluation: &Evaluation<'_>| evaluation.but(bars).as_ref().unwrap_or(evaluation).choice();
         let mut choice = self.judge(selection, self.running(current, digest), choice);
         if choice.tag.is_none()
