@@ -149,7 +149,7 @@ impl Follower<NamespaceObject> for AllNamespaces<'_> {
     }
 
     async fn due(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn read_again(&self) -> Option<watcher::Result<()>> {
