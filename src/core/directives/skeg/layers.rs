@@ -1,5 +1,7 @@
 //! Who says what where several do: the workload, its Namespace, the rules.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::core::directives::Told;
 use crate::core::workload::{WorkloadId, WorkloadKind};
@@ -62,7 +64,7 @@ impl Layers<'_> {
         let said = pairs(self.namespace);
         let namespace = OfNamespace::read("shop", annotations(&said), &defaults).map(Arc::new);
         let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: "web".into() };
-        let (labels, containers) = (std::collections::BTreeMap::new(), self.containers());
+        let (labels, containers) = (BTreeMap::new(), self.containers());
         defaults.of(namespace, Subject { id: &id, labels: &labels, containers: &containers })
     }
 
@@ -272,7 +274,7 @@ fn keels_keys_say_how_tags_are_chosen_and_what_is_beneath_says_the_rest() {
     };
     let read = |keys: &[(&str, &str)]| {
         let annotations = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let keel = crate::core::directives::keel::parse(&Default::default(), &annotations, &jiff::tz::TimeZone::UTC).unwrap();
+        let keel = crate::core::directives::keel::parse(&BTreeMap::new(), &annotations, &jiff::tz::TimeZone::UTC).unwrap();
         let mut defaults = layers.defaults();
         defaults.below = defaults.below.for_keel();
         keel.directives(&layers.containers(), &defaults).unwrap().unwrap()
