@@ -158,8 +158,8 @@ async fn without_the_right_to_read_nodes_nothing_is_refused_and_status_says_so()
     stage.kube.fail_next(kube::Matcher::any().method("GET").path("/nodes"), forbidden, u32::MAX);
     let agent = Agent::start_unready(stage).await;
     agent.until("skeg is ready", async || agent.is_ready().await).await;
-    let (state, detail) = state_of_nodes(&agent).await;
-    assert!(state == "unknown" && detail.starts_with("nodes may not be listed"), "{state}: {detail}");
+    let (condition, detail) = state_of_nodes(&agent).await;
+    assert!(condition == "unknown" && detail.starts_with("nodes may not be listed"), "{condition}: {detail}");
     push(&agent, "1.0.1", AMD64);
     told(&agent, "1.0.1").await;
     agent.wait_for_phase("1.0.1", "Held").await;

@@ -132,7 +132,7 @@ enum Listed {
 /// What the named tags and what is kept of the last listing lead to.
 enum Told {
     /// This, and it answers every workload.
-    All(Read),
+    All(Box<Read>),
     /// These digests; the rest takes a listing.
     Early(BTreeMap<Tag, Option<Digest>>),
 }
@@ -146,7 +146,7 @@ async fn read(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
     let (listed, early) = match kept {
         Some(_) if eligible.is_empty() => return Ok(None),
         Some(kept) => match told(ports, hint, access, workloads, kept).await? {
-            Told::All(read) => return Ok(Some(read)),
+            Told::All(read) => return Ok(Some(*read)),
             Told::Early(early) => (list().await, early),
         },
         None => {
@@ -166,7 +166,7 @@ async fn told(ports: &Ports, hint: &Hint, access: &Access, workloads: &[Arc<Work
         return Ok(Told::Early(digests));
     }
     ports.listings.add(&hint.repository, access, hint.tags.iter().filter(|tag| digests.contains_key(tag)));
-    Ok(Told::All(Read { listing: kept, digests, offers: Offers::default() }))
+    Ok(Told::All(Box::new(Read { listing: kept, digests, offers: Offers::default() })))
 }
 
 /// The complete listing; keeps what a later hint, and the next listing, need of it.
@@ -188,10 +188,13 @@ async fn list(
         },
     };
     let same = if named.is_empty() { listings.same(repository, access, workloads, &tags, begun) } else { None };
-    let listed = same.map(Listed::Same).unwrap_or_else(|| {
-        let answers = listings.keep(repository, access, workloads, &tags, begun);
-        Listed::Anew(tags, answers)
-    });
+    let listed = same.map_or_else(
+        || {
+            let answers = listings.keep(repository, access, workloads, &tags, begun);
+            Listed::Anew(tags, answers)
+        },
+        Listed::Same,
+    );
     listings.marked(repository, access, mark);
     Ok(listed)
 }

@@ -58,7 +58,9 @@ pub fn like(corpus: Vec<Vec<u8>>, pieces: &'static [&'static str]) -> impl Strat
     let corpus: Arc<[Vec<u8>]> = corpus.into();
     let changed = (any::<Index>(), vec(change(pieces), 0..6)).prop_map(move |(at, changes)| {
         let mut bytes = at.get(&corpus).clone();
-        changes.iter().for_each(|change| change.apply(&mut bytes, &corpus));
+        for change in &changes {
+            change.apply(&mut bytes, &corpus);
+        }
         bytes
     });
     let made = vec(piece(pieces), 0..12).prop_map(|pieces| pieces.concat());

@@ -72,7 +72,9 @@ fn check(input: &[u8]) -> String {
         Ok(None) => return "off".to_owned(),
         Ok(Some(directives)) => directives,
         Err(errors) => {
-            errors.iter().for_each(|error| assert_told_well(&error.to_string()));
+            for error in &errors {
+                assert_told_well(&error.to_string());
+            }
             return "held".to_owned();
         }
     };

@@ -220,8 +220,8 @@ impl Watches {
             // A listing of everything reads them all again.
             self.take_again(scope);
             let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-            let follower = ScopeStream { watches: self, api, followed, scope };
-            follow_stream(&follower, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
+            let of_scope = ScopeStream { watches: self, api, followed, scope };
+            follow_stream(&of_scope, pin!(watcher::watcher(objects.clone(), config)), &mut failures).await;
         }
     }
 
