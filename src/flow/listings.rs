@@ -21,6 +21,10 @@ use crate::ports::registry::{Access, ListMark};
 /// Intervals after which a listing is forgotten: the next one comes after about one.
 const KEPT_FOR: u32 = 2;
 
+/// How long a registry is believed that a list is unchanged before it is read in full again: some make their marks of the time and the size of a
+/// list, or of its first page.
+const MARK_LASTS: Duration = Duration::from_hours(1);
+
 /// The listings that are kept.
 pub struct KeptListings {
     /// The configured poll interval.
@@ -41,8 +45,8 @@ struct Kept {
     forgotten: Timestamp,
     /// What the list was; `None` once something was added to what was kept of it.
     fingerprint: Option<u64>,
-    /// What the registry tells this list from its next one by.
-    mark: Option<ListMark>,
+    /// What the registry tells this list from its next one by, and when the list was read in full.
+    mark: Option<(ListMark, Timestamp)>,
     shortlists: Vec<Shortlist>,
 }
 
@@ -103,7 +107,9 @@ impl KeptListings {
         mark: &ListMark,
         begun: Timestamp,
     ) -> Option<Listing> {
-        self.renew(repository, access, workloads, begun, |kept| kept.fingerprint.is_some() && kept.mark.as_ref() == Some(mark))
+        self.renew(repository, access, workloads, begun, |kept| {
+            kept.fingerprint.is_some() && kept.mark.as_ref().is_some_and(|(known, _)| known == mark)
+        })
     }
 
     fn renew(
@@ -128,14 +134,15 @@ impl KeptListings {
     pub fn mark(&self, repository: &Repository, access: &Access, workloads: &[Arc<Workload>], now: Timestamp) -> Option<ListMark> {
         let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = all.get(&(repository.clone(), access.clone())).filter(|kept| kept.is_known(now) && kept.fingerprint.is_some())?;
-        kept.mark.clone().filter(|_| kept.was_asked(workloads, repository))
+        let (mark, read) = kept.mark.as_ref().filter(|_| kept.was_asked(workloads, repository))?;
+        (now < after(*read, MARK_LASTS)).then(|| mark.clone())
     }
 
     /// Notes what the registry marked the listing with that was just kept, or found the same.
     pub fn marked(&self, repository: &Repository, access: &Access, mark: Option<ListMark>) {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = all.get_mut(&(repository.clone(), access.clone())) {
-            kept.mark = mark;
+            kept.mark = mark.map(|mark| (mark, kept.begun));
         }
     }
 
@@ -361,6 +368,25 @@ mod tests {
         assert!(!unchanged(&first, 320) && unchanged(&second, 320));
         known.add(&repository, &Access::Anonymous, tags(&["1.2.0"]).iter());
         assert!(mark(&web, 320).is_none() && !unchanged(&second, 320), "what is kept is of another list");
+    }
+
+    #[test]
+    fn a_list_that_stays_unchanged_is_read_in_full_once_an_hour() {
+        let web = [workload("web", "acme/web:1.0.0", &[("skeg.dev/policy", "minor")])];
+        let (repository, given) = ("acme/web".parse().unwrap(), ListMark::new("\"1\"").unwrap());
+        let known = Known::of(&web, &["1.0.0"]).0;
+        known.marked(&repository, &Access::Anonymous, Some(given.clone()));
+        let mut asked_by_mark = 0;
+        for second in (300..7_200).step_by(300) {
+            if known.mark(&repository, &Access::Anonymous, &web, at(second)).is_some() {
+                assert!(known.unchanged(&repository, &Access::Anonymous, &web, &given, at(second)).is_some());
+                asked_by_mark += 1;
+            } else {
+                assert!(known.same(&repository, &Access::Anonymous, &web, &tags(&["1.0.0"]), at(second)).is_some());
+                known.marked(&repository, &Access::Anonymous, Some(given.clone()));
+            }
+        }
+        assert_eq!(asked_by_mark, 22, "of 23 listings");
     }
 
     #[test]

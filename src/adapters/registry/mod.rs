@@ -92,6 +92,7 @@ pub struct RegistryClient {
     times: ByDigest<Option<Timestamp>>,
     platforms: platforms::Known,
     labels: ByDigest<Labels>,
+    telling: tags::Telling,
     clock: Arc<dyn Clock>,
     observer: Observer,
 }
@@ -125,6 +126,7 @@ impl RegistryClient {
             times: ByDigest::new(built::KEPT_MAX),
             platforms: platforms::Known::default(),
             labels: ByDigest::new(labels::KEPT_MAX),
+            telling: tags::Telling::default(),
             clock,
             observer,
         })

@@ -272,24 +272,40 @@ async fn not_modified_is_believed_only_of_the_whole_list_and_only_where_it_was_a
     assert!(is_malformed(&client.tags(&repository, &Access::Anonymous).await, "answered 304"));
 }
 
-/// Some registries cut the list where they are asked to, and do not link to the rest.
+/// Some registries cut the list where they are asked to, and do not link to the rest. Which kind one is costs one question.
 #[tokio::test]
-async fn a_page_that_is_as_long_as_asked_for_and_leads_nowhere_is_not_taken_for_the_last() {
-    let answer_of = |names: std::ops::Range<usize>| {
+async fn a_page_that_is_as_long_as_asked_for_and_leads_nowhere_is_the_last_only_where_others_are_told_of() {
+    fn asked(head: &str, word: &str) -> Option<usize> {
+        let rest = head.split(word).nth(1)?;
+        rest[..rest.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
+    }
+    fn page(names: std::ops::Range<usize>, headers: &[&str]) -> String {
         let names: Vec<String> = names.map(|number| format!("\"1.0.{number:04}\"")).collect();
-        answer("200 OK", &[], &format!(r#"{{"tags":[{}]}}"#, names.join(",")))
+        answer("200 OK", headers, &format!(r#"{{"tags":[{}]}}"#, names.join(",")))
+    }
+    let check = async |client: &RegistryClient, repository: &Repository, server: &Scripted, tags: usize, requests: usize| {
+        assert_eq!(client.tags(repository, &Access::Anonymous).await.unwrap().len(), tags);
+        assert_eq!(server.heads().len(), requests);
     };
     let (server, client, repository) = scripted(move |head| {
-        let from = head.split("last=1.0.").nth(1).map_or(0, |rest| rest[..4].parse::<usize>().unwrap() + 1);
-        answer_of(from..2500.min(from + 1000))
+        let first = asked(head, "last=1.0.").map_or(0, |last| last + 1);
+        page(first..2500.min(first + asked(head, "n=").unwrap()), &[])
     })
     .await;
-    assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 2500);
-    assert_eq!(server.heads().len(), 3);
+    check(&client, &repository, &server, 2500, 4).await;
+    check(&client, &repository, &server, 2500, 7).await;
     // Everything at once, whatever is asked for, and it happens to be that many.
-    let (server, client, repository) = scripted(move |_| answer_of(0..1000)).await;
-    assert_eq!(client.tags(&repository, &Access::Anonymous).await.unwrap().len(), 1000);
-    assert_eq!(server.heads().len(), 2);
+    let (server, client, repository) = scripted(move |_| page(0..1000, &[])).await;
+    check(&client, &repository, &server, 1000, 2).await;
+    check(&client, &repository, &server, 1000, 3).await;
+    // The list ends with the page, and the registry would tell if it did not.
+    let (server, client, repository) = scripted(move |head| match asked(head, "n=").unwrap() {
+        1 => page(0..1, &["Link: </v2/team/app/tags/list?last=1.0.0000&n=1>; rel=\"next\""]),
+        _ => page(0..1000, &[]),
+    })
+    .await;
+    check(&client, &repository, &server, 1000, 2).await;
+    check(&client, &repository, &server, 1000, 3).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@
 pub(crate) mod link;
 pub(crate) mod page;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::ETAG;
@@ -35,6 +36,13 @@ const LISTING_DEADLINE: Duration = Duration::from_mins(5);
 /// What the size of every page is a multiple of that registries insist on. An entity tag is a hash of a page as a rule, and the page is as it
 /// was when a second one comes after it; so a list that may just fill a page is not asked for by its mark.
 const PAGE_TAGS_STEP: usize = 10;
+
+/// Hosts of which it is remembered how they page.
+const HOSTS_MAX: usize = 1_000;
+
+/// Which hosts say where a list goes on, as far as that had to be known.
+#[derive(Default)]
+pub(super) struct Telling(Mutex<HashMap<Url, bool>>);
 
 /// A page as it came.
 struct Turned {
@@ -65,7 +73,7 @@ async fn walk(client: &RegistryClient, target: &Target<'_>, known: Option<&ListM
     let mut dropped = 0;
     let mut mark = None;
     let mut visited = HashSet::new();
-    let mut next = Some(first_page(target)?);
+    let mut next = Some(page_of(target, PAGE_TAGS)?);
     while let Some(url) = next {
         if visited.len() >= PAGES_MAX {
             return Err(target.malformed(format!("the tag list has more than {PAGES_MAX} pages")));
@@ -78,48 +86,62 @@ async fn walk(client: &RegistryClient, target: &Target<'_>, known: Option<&ListM
             return Ok(TagList::Unchanged);
         };
         dropped += turned.page.dropped;
-        let is_cut = turned.is_cut();
-        let following = if is_cut { after(target, &turned.page)? } else { turned.following };
-        let before = if is_cut { distinct(&mut tags) } else { 0 };
+        next = if turned.following.is_none() && turned.page.names() == PAGE_TAGS && !tells_of_more(client, target).await? {
+            after(target, &turned.page)?
+        } else {
+            turned.following
+        };
         tags.extend(turned.page.tags);
         if tags.len() > TAGS_MAX {
             return Err(target.malformed(format!("more than {TAGS_MAX} tags")));
         }
-        // A registry that gives everything at once has given it again.
-        next = following.filter(|_| !is_cut || distinct(&mut tags) > before);
         mark = turned.mark.filter(|_| number == 1 && next.is_none());
     }
-    distinct(&mut tags);
+    tags.sort_unstable();
+    tags.dedup();
     if dropped > 0 {
         tracing::debug!(image.repository = %target.repository, dropped, "some names in the tag list are no tags");
     }
     Ok(TagList::Whole(tags, mark))
 }
 
-impl Turned {
-    /// Whether more may come after a page that names no next one: some registries cut the list where they are asked to and do not say so.
-    fn is_cut(&self) -> bool {
-        self.following.is_none() && self.page.names() == PAGE_TAGS
+/// Whether the registry says where a list goes on. Some cut it where they are asked to and do not; so a page of one tag is asked for, once for each
+/// host, when a list is exactly as long as a page. A registry that gives everything at once has no more to tell of.
+async fn tells_of_more(client: &RegistryClient, target: &Target<'_>) -> Result<bool, RegistryError> {
+    if let Some(known) = client.telling.of(&target.host.base) {
+        return Ok(known);
+    }
+    let Some(turned) = read_page(client, target, page_of(target, 1)?, 1, None).await? else { return Ok(false) };
+    let tells = turned.following.is_some() || turned.page.names() > 1;
+    client.telling.note(&target.host.base, tells);
+    Ok(tells)
+}
+
+impl Telling {
+    fn of(&self, base: &Url) -> Option<bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(base).copied()
+    }
+
+    fn note(&self, base: &Url, tells: bool) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= HOSTS_MAX {
+            all.clear();
+        }
+        all.insert(base.clone(), tells);
     }
 }
 
-fn first_page(target: &Target<'_>) -> Result<Url, RegistryError> {
-    target.url(&format!("v2/{}/tags/list?n={PAGE_TAGS}", target.path()))
+/// The first tags, so many.
+fn page_of(target: &Target<'_>, tags: usize) -> Result<Url, RegistryError> {
+    target.url(&format!("v2/{}/tags/list?n={tags}", target.path()))
 }
 
 /// Where the specification has the tags after those of this page, whether or not the registry says so.
 fn after(target: &Target<'_>, page: &Page) -> Result<Option<Url>, RegistryError> {
     let Some(last) = page.tags.last() else { return Ok(None) };
-    let mut url = first_page(target)?;
+    let mut url = page_of(target, PAGE_TAGS)?;
     url.query_pairs_mut().append_pair("last", last.as_str());
     Ok(Some(url))
-}
-
-/// Sorts, leaves each once, and counts.
-fn distinct(tags: &mut Vec<Tag>) -> usize {
-    tags.sort_unstable();
-    tags.dedup();
-    tags.len()
 }
 
 /// The page at `url`, the `number`th of the listing; `None` when it is what it was when the mark that is `known` was given.
