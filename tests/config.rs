@@ -191,10 +191,8 @@ fn what_cannot_stand_in_a_rule_is_told_all_at_once() {
 #[test]
 fn only_what_is_more_or_less_can_be_enforced() {
     let rule = |directives: &str| format!("[[rule]]\nenforce = true\ndirectives = {{ {directives} }}");
-    check(
-        &rule("min-age = '2h'"),
-        &["skeg.toml:3:16: rule[0].directives.min-age: this version of skeg does not have this directive yet; remove it"],
-    );
+    let aged = read(&rule("min-age = '2h'")).unwrap();
+    assert_eq!(aged.rules[0].bounds.as_ref().unwrap().min_age, Some(std::time::Duration::from_hours(2)));
     check(
         &rule("policy = 'minor', approvals = 2"),
         &[
@@ -207,6 +205,8 @@ fn only_what_is_more_or_less_can_be_enforced() {
     let warned = |text: &str| read(text).unwrap().warnings.iter().map(|problem| problem.key.clone()).collect::<Vec<_>>();
     assert_eq!(warned(&rule("approvers = 'slack:U1'")), ["rule[0].directives.approvers"]);
     assert_eq!(warned(&rule("approvers = 'group:leads'")), ["rule[0].directives"]);
+    let by_label = rule("approvals = 1").replace("enforce", "labels = { tier = 'prod' }\nenforce");
+    assert_eq!(warned(&by_label), ["rule[0].enforce"], "whoever writes the workload writes its labels");
 }
 
 /// A remote may be declared below the rules that name it.

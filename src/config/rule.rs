@@ -46,6 +46,13 @@ impl Element for Rule {
             images: selection::<_, GlobError>(section, "images", IMAGE, Glob::image),
             containers: selection(section, "containers", GLOB, Glob::name),
         };
+        if enforced && !selector.is_of_operators() {
+            section.warn(
+                "enforce",
+                "whoever writes a workload can leave this bound by what it selects by",
+                "select by namespaces and kinds only",
+            );
+        }
         let shape = Shape::Directives(names().collect());
         let read = |source: &Source<'_>, name: &str, text: &str| directive(source, name, text, enforced);
         let said = section.entries("directives", shape, Section::directive_text, read)?;

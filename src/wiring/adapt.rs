@@ -103,13 +103,13 @@ pub fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// How a watch stands, for the status page. Namespaces that may not be read are no fault: they say nothing, and that is told.
+/// How a watch stands, for the status page.
 pub fn watch(watch: &WatchState) -> PartView {
     let name = format!("{} in {}", watch.what, watch.namespace.as_deref().unwrap_or("all namespaces"));
     let (state, detail) = match (&watch.trouble, watch.filled) {
         (Some(trouble), false) if trouble.refused && watch.what == Watched::Namespaces => {
             let needs = if watch.namespace.is_some() { "get" } else { "list and watch" };
-            (PartState::Closed, format!("not read, and not heeded: skeg may not {needs} namespaces: {}", trouble.error))
+            (PartState::Degraded, format!("not read, and not heeded: skeg may not {needs} namespaces: {}", trouble.error))
         }
         (Some(trouble), _) => (PartState::Degraded, format!("since {:.0}: {}", trouble.since, trouble.error)),
         (None, false) => (PartState::Unknown, "the first listing is not complete".to_owned()),

@@ -37,7 +37,8 @@ pub(super) fn workload(
         defaults.rollout_timeout = Duration::from_secs(seconds.into());
     }
     let keels = keel::parse(&object.labels, &object.annotations, &defaults.zone);
-    if keels.is_some() {
+    let is_own = |key: &String| key.starts_with(skeg::PREFIX) && key != Mark::KEY;
+    if keels.is_some() && !object.annotations.keys().any(is_own) {
         defaults.below = defaults.below.for_keel();
     }
     let annotations = object.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));

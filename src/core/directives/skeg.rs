@@ -214,7 +214,7 @@ impl<'a> Reader<'a> {
 
     /// What was made of it, unless there was a mistake, in the Namespace or here.
     fn done<T>(self, made: T) -> Result<T, Vec<DirectiveError>> {
-        let errors: Vec<_> = self.errors.into_iter().chain(self.below.mistakes().iter().cloned()).collect();
+        let errors: Vec<_> = self.errors.into_iter().chain(self.below.mistakes()).collect();
         if errors.is_empty() { Ok(made) } else { Err(bounded(errors)) }
     }
 

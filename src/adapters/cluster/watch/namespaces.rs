@@ -79,14 +79,15 @@ impl Watches {
     fn said_by(&self, name: &str, object: Option<&NamespaceObject>) {
         let defaults = (self.defaults)(name);
         let said = object.and_then(|object| OfNamespace::read(name, object.annotations(), &defaults));
-        for mistake in said.iter().flat_map(OfNamespace::mistakes) {
+        let is_news = self.state().said.apply(name, said);
+        if !is_news {
+            return;
+        }
+        let said = self.state().said.of(name);
+        for mistake in said.iter().flat_map(|said| said.mistakes()) {
             tracing::warn!(workload.namespace = name, error = %mistake, "the managed workloads of the Namespace are held");
         }
-        let mut state = self.state();
-        if state.said.apply(name, said) {
-            drop(state);
-            self.list_again([name.into()]);
-        }
+        self.list_again([name.into()]);
     }
 
     /// What all Namespaces of a stream say is known.

@@ -114,7 +114,10 @@ impl KeelDirectives {
         let secret = self.image_pull_secret.as_ref().and_then(|said| said.origin.as_ref());
         let volumes = self.image_volumes.origin.as_ref().filter(|_| self.image_volumes.value);
         let unheeded = [
-            (secret, "skeg reads no pull secrets: give the registry a credential with [[registry]]"),
+            (
+                secret,
+                "skeg does not follow this name: the pod's imagePullSecrets count, in the namespaces of [cluster] pull_secrets, or give the registry a credential with [[registry]]",
+            ),
             (volumes, "skeg does not update image volumes"),
             (self.notify.origin.as_ref(), "skeg has no such channels yet, so nobody is told there"),
         ];

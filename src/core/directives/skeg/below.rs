@@ -8,13 +8,16 @@ use super::rule::{Bounds, Covered, Rule, Said, Subject};
 use super::{Layer, Written};
 use crate::core::directives::{DirectiveError, Origin};
 
+/// Mistakes of a Namespace that each of its workloads tells of; `skeg status` and the log tell of all.
+const TOLD_MAX: usize = 3;
+
 /// What is said to one workload from below. Nothing, where there is neither.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Below {
     namespace: Option<Arc<OfNamespace>>,
     /// The rules that speak for it, in their order.
     rules: Vec<Spoken>,
-    /// Whether a policy said here counts.
+    /// Whether only what Keel's keys leave open counts.
     is_for_keel: bool,
 }
 
@@ -39,7 +42,7 @@ impl Below {
         Self { namespace, rules: rules.iter().filter_map(spoken).collect(), is_for_keel: false }
     }
 
-    /// The same without any policy: for a workload with Keel's keys, which say how its tags are chosen.
+    /// The same for a workload with Keel's keys, which say themselves how its tags are chosen and when to look.
     #[must_use]
     pub fn for_keel(self) -> Self {
         Self { is_for_keel: true, ..self }
@@ -50,9 +53,9 @@ impl Below {
         self.written().any(|written| matches!(written.key, Key::Git | Key::WriteBack))
     }
 
-    /// What is wrong with the Namespace, which holds every workload of it.
-    pub(super) fn mistakes(&self) -> &[DirectiveError] {
-        self.namespace.as_ref().map_or(&[], |namespace| namespace.mistakes())
+    /// What is wrong with the Namespace, which holds every workload of it: the first mistakes, since each of its workloads repeats them.
+    pub(super) fn mistakes(&self) -> impl Iterator<Item = DirectiveError> {
+        self.namespace.iter().flat_map(|namespace| namespace.mistakes().iter().take(TOLD_MAX)).cloned()
     }
 
     /// The single directives, the Namespace's first.
@@ -69,7 +72,7 @@ impl Below {
                 all.into_iter().chain(single).map(move |container| written(said, container, layer))
             })
         });
-        of_namespace.chain(of_rules).filter(|written| !self.is_for_keel || !written.is_policy())
+        of_namespace.chain(of_rules).filter(|written| !self.is_for_keel || written.key.is_left_open_by_keel())
     }
 
     /// The bounds that hold for the workload, each with its rule.

@@ -104,6 +104,31 @@ impl Key {
         KEYS.iter().find(|(.., key)| *key == Some(self)).map_or("", |(name, ..)| name)
     }
 
+    /// Whether it counts also where Keel's keys say how tags are chosen and when to look.
+    pub fn is_left_open_by_keel(self) -> bool {
+        match self {
+            Self::Approvals
+            | Self::Approvers
+            | Self::ApprovalDeadline
+            | Self::ApprovalValid
+            | Self::Apply
+            | Self::WriteBack
+            | Self::Git
+            | Self::Rollback
+            | Self::RolloutTimeout
+            | Self::Pause => true,
+            Self::Policy
+            | Self::AllowTags
+            | Self::IgnoreTags
+            | Self::Prerelease
+            | Self::MinAge
+            | Self::InitContainers
+            | Self::Trigger
+            | Self::Poll
+            | Self::Pin => false,
+        }
+    }
+
     /// Whether it may speak for a single container.
     pub fn is_of_container(self) -> bool {
         KEYS.iter().any(|(_, scope, key)| *scope == Scope::Container && *key == Some(self))

@@ -268,7 +268,15 @@ fn what_does_not_fit_the_workload_is_told_with_the_layer_that_says_it() {
 #[test]
 fn keels_keys_say_how_tags_are_chosen_and_what_is_beneath_says_the_rest() {
     let layers = Layers {
-        namespace: &["policy=patch", "approvals=1", "approvers=user:ns;user:a", "rollback=off", "ignore-tags=glob:*"],
+        namespace: &[
+            "policy=patch",
+            "approvals=1",
+            "approvers=user:ns;user:a",
+            "rollback=off",
+            "ignore-tags=glob:*",
+            "poll=1h",
+            "trigger=webhook",
+        ],
         rules: vec![bound("prod", &["approvals=2", "approvers=user:a;user:b"])],
         ..Layers::default()
     };
@@ -298,6 +306,7 @@ fn keels_keys_say_how_tags_are_chosen_and_what_is_beneath_says_the_rest() {
         assert!(told.iter().any(|found| found == line), "{line} is not in {told:#?}");
     }
     assert!(!told.iter().any(|line| line.starts_with("ignore-tags")), "{told:#?}");
+    assert!(!told.iter().any(|line| line.contains("skeg.dev/poll") || line.contains("skeg.dev/trigger")), "{told:#?}");
     let told = lines(&read(&[("keel.sh/policy", "minor"), ("keel.sh/approvals", "3")]));
     assert!(told.iter().any(|line| line == "approvals 3 (annotation keel.sh/approvals)"), "{told:#?}");
 }

@@ -1,5 +1,6 @@
 //! The rules of the configuration: directives for the workloads that a selector covers, as defaults or as bounds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -177,6 +178,11 @@ impl Bounds {
 }
 
 impl Selector {
+    /// Whether it selects by nothing that whoever writes a workload can change.
+    pub fn is_of_operators(&self) -> bool {
+        self.names.is_empty() && self.labels.is_empty() && self.images.is_empty() && self.containers.is_empty()
+    }
+
     /// The containers that the rule speaks for: `None` is none at all, so that it says nothing to the workload, and all of them where it
     /// does not select by container.
     pub(super) fn covers<'a>(&self, subject: Subject<'a>) -> Option<Covered<'a>> {
@@ -199,10 +205,16 @@ impl Selector {
     fn covers_container(&self, container: &Container) -> bool {
         let is_image = || {
             let image = container.image.parse::<ImageRef>();
-            image.is_ok_and(|image| Glob::any(&self.images, image.repository().as_str()))
+            image.is_ok_and(|image| Glob::any(&self.images, &without_default_port(image.repository())))
         };
         Glob::any(&self.containers, &container.name) && (self.images.is_empty() || is_image())
     }
+}
+
+/// The repository as it is written without the port that HTTPS has anyway: it is the same one.
+fn without_default_port(repository: &Repository) -> Cow<'_, str> {
+    let host = repository.registry().strip_suffix(":443");
+    host.map_or_else(|| repository.as_str().into(), |host| format!("{host}/{}", repository.path()).into())
 }
 
 /// The containers that a rule speaks for.
@@ -256,7 +268,7 @@ mod tests {
         let labels = BTreeMap::from([("tier".to_owned(), "prod".to_owned()), ("team".to_owned(), "pay".to_owned())]);
         let container = |name: &str, image: &str, init| Container { name: name.into(), image: image.into(), init };
         let containers = [
-            container("app", "ghcr.io/acme/checkout:1.0.0", false),
+            container("app", "ghcr.io:443/acme/checkout:1.0.0", false),
             container("proxy", "envoyproxy/envoy:v1.30.0", false),
             container("odd", "{{ image }}", false),
         ];
