@@ -71,7 +71,9 @@ impl Labels {
             _ => return,
         };
         let value = value.trim();
-        let is_line = !value.is_empty() && value.len() <= VALUE_BYTES_MAX && one_line(value, VALUE_BYTES_MAX) == value;
+        // What a build writes there may be the address that it cloned from, with its password.
+        let has_login = value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+        let is_line = !has_login && !value.is_empty() && value.len() <= VALUE_BYTES_MAX && one_line(value, VALUE_BYTES_MAX) == value;
         if place.is_none() && is_line {
             *place = Some(value.into());
         }
@@ -232,5 +234,15 @@ mod tests {
             labels.take_up(key, value);
         }
         assert_eq!(labels, Labels { version: Some("1.1".into()), ..Labels::default() });
+    }
+
+    #[test]
+    fn an_address_with_a_login_in_it_is_not_taken_up() {
+        for source in
+            ["https://gitlab-ci-token:s3cret@git.example.com/acme/web", "https://token@github.com/acme/web", "ssh://git:s3cret@host/x"]
+        {
+            assert_eq!(labels(source, OLD).source, None, "{source}");
+        }
+        assert!(labels("git@github.com:acme/web", OLD).source.is_some(), "an account is no secret");
     }
 }

@@ -196,7 +196,12 @@ impl Agent {
     /// A repository that could not be read with one of its accesses is looked at again soon, and one with a tag that becomes old enough then.
     fn note_looks(&mut self, observations: &[Observation], now: Timestamp) {
         for observation in observations.iter().filter(|observation| observation.read.is_ok()) {
-            self.polls.succeeded(&observation.repository);
+            // What could not be read of it is read again soon, as a list is.
+            if observation.met_trouble() {
+                self.polls.failed(&observation.repository, now, None);
+            } else {
+                self.polls.succeeded(&observation.repository);
+            }
             if let Some(at) = observation.old_enough_at() {
                 self.polls.by(&observation.repository, at);
             }

@@ -119,7 +119,9 @@ impl Question<'_> {
     fn next(&self, tags: &Tags, looked: &Looked) -> Option<Timestamp> {
         let chosen = self.choice(tags);
         let above = self.on_the_way(tags, looked).into_iter().take_while(|tag| Some(tag) != chosen.as_ref());
-        above.filter_map(|tag| tags.old_enough_at(&tag, self.least)).min()
+        // What is old enough and was not chosen is kept back by something else, which another look does not mend.
+        let is_ahead = |at: &Timestamp| tags.at().is_none_or(|now| *at > now);
+        above.filter_map(|tag| tags.old_enough_at(&tag, self.least)).filter(is_ahead).min()
     }
 }
 
@@ -135,7 +137,9 @@ impl Look<'_> {
         self.note_all(tags);
         self.settle(questions, tags).await;
         let kept: Vec<Tag> = questions.iter().flat_map(|question| question.kept(tags, &self.looked)).collect();
-        self.looked.tags.retain(|tag, _| kept.contains(tag));
+        // What could not be read says nothing about the others: they keep their age.
+        let is_whole = tags.trouble.is_none() && self.trouble.is_none();
+        self.looked.tags.retain(|tag, _| kept.contains(tag) || !is_whole && tags.names().contains(tag));
         self.withhold(questions, tags);
         tags.old_enough_at = questions.iter().filter_map(|question| question.next(tags, &self.looked)).min();
         tags.trouble = tags.trouble.take().or(self.trouble.take());
@@ -159,13 +163,14 @@ impl Look<'_> {
 
     /// Leaves what could not be made sure of to the next look.
     fn withhold(&self, questions: &[Question<'_>], tags: &mut Tags) {
-        loop {
+        for _ in 0..tags.names().len() {
             let unsure = self.unsure(questions, tags);
             if unsure.is_empty() {
                 return;
             }
+            tags.is_withheld = true;
             for tag in &unsure {
-                tags.note(tag, Age::default());
+                tags.note(tag, Age { first_seen: None, ..tags.age(tag) });
             }
         }
     }
@@ -265,7 +270,7 @@ impl Look<'_> {
             tags.note_digest(&tag, digest);
         }
         for tag in self.digests.iter().filter(|(_, digest)| digest.is_none()).map(|(tag, _)| tag) {
-            tags.note(tag, Age::default());
+            tags.note(tag, Age { first_seen: None, ..tags.age(tag) });
         }
     }
 }

@@ -7,7 +7,7 @@
 //! What is not durable makes tags younger after a restart, never older; so nobody waits for a write, and without the record skeg goes on by
 //! memory alone and says so. Where the record cannot be read for the moment, nothing is decided by age until it can.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ struct State {
     looked: HashMap<(Repository, Access), Looked>,
     /// What the record holds, or would if it had room for it.
     kept: BTreeMap<Repository, BTreeMap<Tag, Sight>>,
+    /// Repositories that were not looked at with each of their accesses when the record was made.
+    partial: BTreeSet<Repository>,
     access: RecordAccess,
     writing: Writing,
     trouble: Option<(Timestamp, Box<str>)>,
@@ -242,12 +244,10 @@ impl FirstSights {
 pub async fn write(ports: &Ports) {
     let sights = &ports.sights;
     let now = FirstSights::moment(ports);
-    let is_used = |repository: &Repository, access: Option<&Access>| {
-        let using = ports.workloads.using(repository);
-        let reaches = |access: &Access| using.iter().any(|workload| ports.registry.access(repository, &workload.puller()) == *access);
-        access.map_or(!using.is_empty(), reaches)
+    let accesses = |repository: &Repository| -> BTreeSet<Access> {
+        ports.workloads.using(repository).iter().map(|workload| ports.registry.access(repository, &workload.puller())).collect()
     };
-    let record = sights.state().record(is_used, now);
+    let record = sights.state().record(accesses, now);
     let (fitting, left_out) = fitting(record.clone());
     let written = guarded(ports, "writing the first sights", ports.first_seen.save(&fitting)).await;
     let written = written.map_or_else(|| Err(guard::failure()), |written| written.map_err(Failure::from));
@@ -265,7 +265,14 @@ impl State {
     fn is_behind(&self, repository: &Repository, now: Moment) -> bool {
         let kept = self.kept.get(repository);
         let kept: BTreeMap<_, _> = kept.into_iter().flatten().map(|(tag, sight)| (tag.clone(), sight.as_recorded())).collect();
-        self.found(repository, now).is_some_and(|found| found != kept)
+        let is_partial = self.partial.contains(repository);
+        self.found(repository, now).is_some_and(|mut found| {
+            if is_partial {
+                found.retain(|tag, seen| kept.get(tag) != Some(seen));
+                return !found.is_empty();
+            }
+            found != kept
+        })
     }
 
     /// What the looks have found in a repository, with every access; `None` when there was none. Where they found a tag at two digests, what was
@@ -285,14 +292,22 @@ impl State {
     }
 
     /// What is to be kept. What nobody uses any more is forgotten; what was not looked at since the start stays.
-    fn record(&mut self, is_used: impl Fn(&Repository, Option<&Access>) -> bool, now: Moment) -> Record {
-        self.looked.retain(|(repository, access), _| is_used(repository, Some(access)));
-        self.kept.retain(|repository, _| is_used(repository, None));
+    fn record(&mut self, accesses: impl Fn(&Repository) -> BTreeSet<Access>, now: Moment) -> Record {
+        self.looked.retain(|(repository, access), _| accesses(repository).contains(access));
+        self.kept.retain(|repository, _| !accesses(repository).is_empty());
         let mut record: Record = self.kept.iter().map(|(repository, sights)| (repository.clone(), recorded(sights, now))).collect();
         let looked: Vec<Repository> = self.looked.keys().map(|(repository, _)| repository.clone()).collect();
+        self.partial.clear();
         for repository in looked {
             let found = self.found(&repository, now).unwrap_or_default();
-            record.insert(repository, found);
+            let is_whole = accesses(&repository).into_iter().all(|access| self.looked.contains_key(&(repository.clone(), access)));
+            if is_whole {
+                record.insert(repository, found);
+            } else {
+                // What the others have seen stays until they have looked again.
+                record.entry(repository.clone()).or_default().extend(found);
+                self.partial.insert(repository);
+            }
         }
         record.retain(|_, seen| !seen.is_empty());
         record

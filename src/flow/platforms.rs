@@ -29,30 +29,41 @@ use crate::sources::Hint;
 /// At how many looks skeg waits for an image to be read. A registry that is in trouble is over it by then; where the blobs of a registry lie on a
 /// host that skeg cannot reach it never will be.
 const LOOKS_MAX: u32 = 3;
+/// And for how long at least: webhooks can make three looks within seconds.
+const WAITED_MIN: Duration = Duration::from_mins(15);
 /// How long a failure is remembered after the last one.
 const KEPT: Duration = Duration::from_hours(48);
 /// Digests that could not be read and are remembered. Beyond, all are forgotten, which costs waiting for them again.
 const DIGESTS_MAX: usize = 1_000;
 
-/// The images whose platforms could not be read, and at how many looks.
+/// The images whose platforms could not be read with an access.
 #[derive(Default)]
-pub struct UnreadOffers(Mutex<HashMap<Digest, (Duration, u32)>>);
+pub struct UnreadOffers(Mutex<HashMap<(Access, Digest), Failed>>);
+
+/// When reading failed first and last, by the steady clock, and at how many looks.
+struct Failed {
+    first: Duration,
+    last: Duration,
+    looks: u32,
+}
 
 impl UnreadOffers {
     /// Whether the image has been waited for long enough.
-    fn is_enough(&self, digest: &Digest) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).is_some_and(|(_, looks)| *looks >= LOOKS_MAX)
+    fn is_enough(&self, access: &Access, digest: &Digest, now: Duration) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = all.get(&(access.clone(), digest.clone()));
+        failed.is_some_and(|failed| failed.looks >= LOOKS_MAX && now.saturating_sub(failed.first) >= WAITED_MIN)
     }
 
-    fn note(&self, failed: BTreeSet<Digest>, now: Duration) {
+    fn note(&self, access: &Access, failed: BTreeSet<Digest>, now: Duration) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (at, _)| now.saturating_sub(*at) < KEPT);
+        all.retain(|_, failed| now.saturating_sub(failed.last) < KEPT);
         if all.len() >= DIGESTS_MAX {
             all.clear();
         }
         for digest in failed {
-            let known = all.entry(digest).or_insert((now, 0));
-            *known = (now, known.1.saturating_add(1));
+            let known = all.entry((access.clone(), digest)).or_insert(Failed { first: now, last: now, looks: 0 });
+            (known.last, known.looks) = (now, known.looks.saturating_add(1));
         }
     }
 }
@@ -67,7 +78,7 @@ pub(super) async fn looked_at(
 ) -> Result<Read, RegistryError> {
     let (read, failed) = fit(ports, &hint.repository, access, workloads, read).await?;
     if !failed.is_empty() {
-        ports.unread_offers.note(failed, ports.clock.steady());
+        ports.unread_offers.note(access, failed, ports.clock.steady());
     }
     Ok(read)
 }
@@ -210,7 +221,7 @@ impl Asking<'_> {
         match self.ports.registry.platforms(self.repository, digest, self.access).await {
             Ok(Some(platforms)) => Offer::For(platforms),
             Ok(None) | Err(RegistryError::Malformed { .. }) => Offer::Unknown,
-            Err(_) if self.ports.unread_offers.is_enough(digest) => Offer::Unknown,
+            Err(_) if self.ports.unread_offers.is_enough(self.access, digest, self.ports.clock.steady()) => Offer::Unknown,
             Err(error) => {
                 // A registry that asks to be left alone will answer.
                 if !matches!(error, RegistryError::RateLimited { .. }) {
@@ -228,18 +239,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_is_waited_for_at_so_many_looks() {
+    fn an_image_is_waited_for_at_so_many_looks_and_for_so_long() {
         let digest = |number: u32| format!("sha256:{number:064x}").parse::<Digest>().unwrap();
-        let unread = UnreadOffers::default();
-        for look in 1..=LOOKS_MAX {
-            assert!(!unread.is_enough(&digest(1)), "{look}");
-            unread.note([digest(1)].into(), Duration::from_mins(u64::from(look)));
+        let (unread, anonymous, minutes) = (UnreadOffers::default(), Access::Anonymous, Duration::from_mins);
+        let note = |number: u32, at: Duration| unread.note(&anonymous, [digest(number)].into(), at);
+        let is_enough = |number: u32, at: Duration| unread.is_enough(&anonymous, &digest(number), at);
+        for second in 0..10 {
+            note(1, minutes(1) + Duration::from_secs(second));
         }
-        assert!(unread.is_enough(&digest(1)) && !unread.is_enough(&digest(2)));
-        unread.note([digest(2)].into(), Duration::from_hours(49));
-        assert!(!unread.is_enough(&digest(1)), "it was long ago");
+        assert!(!is_enough(1, minutes(2)) && is_enough(1, minutes(16)), "three webhooks are no time");
+        note(2, minutes(1));
+        assert!(!is_enough(2, minutes(16)), "nor is one look");
+        assert!(!unread.is_enough(&Access::Configured(0), &digest(1), minutes(16)), "another login may do");
+        note(2, minutes(49 * 60));
+        assert!(!is_enough(1, minutes(49 * 60)), "it was long ago");
         for number in 0..2_000 {
-            unread.note([digest(number)].into(), Duration::from_hours(49));
+            note(number, minutes(49 * 60));
         }
         assert!(unread.0.lock().unwrap().len() <= DIGESTS_MAX);
     }

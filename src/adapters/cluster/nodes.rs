@@ -156,10 +156,10 @@ impl Nodes {
         self.state().platforms(placement.unwrap_or(&anywhere))
     }
 
-    /// Whether a first listing is complete, or cannot be had now.
+    /// Whether a first listing is complete, or cannot be had before a person acts.
     pub(super) fn is_settled(&self) -> bool {
         let state = self.state();
-        state.filled || state.trouble.is_some()
+        state.filled || state.trouble.as_ref().is_some_and(|trouble| trouble.refused)
     }
 
     /// How the watch stands.

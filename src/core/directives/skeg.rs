@@ -326,8 +326,7 @@ impl<'a> Reader<'a> {
             trigger: self.value(Key::Trigger, container, value::trigger),
             poll: self.value(Key::Poll, container, value::poll),
         };
-        // `0s` takes back what is said further away.
-        let min_age = self.min_age(container, own.filter.min_age).filter(|age| !age.is_zero());
+        let min_age = self.min_age(container, own.filter.min_age);
         Own { filter: Filter { min_age, ..own.filter }, ..own }
     }
 
@@ -400,7 +399,8 @@ impl<'a> Reader<'a> {
                 self.bound.replace("min-age", container.filter(|_| !self.is_single), origin);
             }
         }
-        least
+        // `0s` takes back what is said further away.
+        least.filter(|age| !age.is_zero())
     }
 
     /// Where the image is committed: in every granted remote, or where `git` says.

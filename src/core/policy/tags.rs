@@ -23,6 +23,8 @@ pub struct Tags {
     are_seen: bool,
     /// When a tag that a policy would rather move to becomes old enough.
     pub old_enough_at: Option<Timestamp>,
+    /// Whether a tag that would be chosen was kept back, since it could not be made sure of its age.
+    pub is_withheld: bool,
     /// Whether there is more to read about the tags than one look reads.
     pub is_incomplete: bool,
     /// What kept skeg from reading about the tags, where something did. Policies that go by names alone do not mind.

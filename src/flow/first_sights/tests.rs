@@ -51,15 +51,27 @@ fn age(sights: &FirstSights, name: &str, text: &str, digit: char, second: u64) -
     sights.age(&repository(name), &tag(text), &digest(digit), moment(second).steady).map(|age| age.as_secs())
 }
 
-/// What is written when that is due, as `repository tag` with the age at second 1000.
+/// What is written when that is due, as `repository tag` with the age at second 1000. Every access that was looked with is in use.
 #[track_caller]
 fn written(sights: &FirstSights, second: u64) -> Option<Vec<String>> {
+    written_beside(sights, &[], second)
+}
+
+/// The same where these accesses are in use as well.
+#[track_caller]
+fn written_beside(sights: &FirstSights, others: &[Access], second: u64) -> Option<Vec<String>> {
     let now = moment(second);
     if !sights.begin(now.wall) {
         return None;
     }
     let mut state = sights.state();
-    let record = state.record(|_, _| true, now);
+    let looked: BTreeSet<(Repository, Access)> = state.looked.keys().cloned().collect();
+    let accesses = |repository: &Repository| {
+        let of_it = looked.iter().filter(|(other, _)| other == repository).map(|(_, access)| access.clone());
+        let used: BTreeSet<Access> = of_it.chain(others.iter().cloned()).collect();
+        if used.is_empty() { [ANN].into() } else { used }
+    };
+    let record = state.record(accesses, now);
     let lines = record.iter().flat_map(|(repository, seen)| {
         let line = move |(tag, seen): (&Tag, &Seen)| {
             format!("{} {tag} {}", repository.path(), moment(1_000).wall.duration_since(seen.at).as_secs())
@@ -101,6 +113,19 @@ fn what_was_recorded_is_known_at_the_first_look_and_a_moved_tag_begins_anew() {
     );
     look(&sights, "acme/web", &ANN, &[("1.1.0", 'a'), ("1.2.0", 'b')], 1_020);
     assert_eq!(age(&sights, "acme/web", "1.2.0", 'b', 1_020), Some(0), "moved back it begins anew, too");
+}
+
+#[test]
+fn what_another_access_has_seen_stays_until_it_has_looked_again() {
+    let sights = opened(record(&[("acme/web", "1.1.0", 'a', 500), ("acme/web", "2.0.0", 'b', 400)]));
+    let other = Access::Configured(0);
+    look(&sights, "acme/web", &ANN, &[("1.1.0", 'a')], 1_010);
+    let both = ["acme/web 1.1.0 500", "acme/web 2.0.0 400"];
+    assert_eq!(written_beside(&sights, std::slice::from_ref(&other), 1_015).unwrap(), both);
+    look(&sights, "acme/web", &ANN, &[("1.1.0", 'a')], 1_020);
+    assert_eq!(written_beside(&sights, std::slice::from_ref(&other), 1_025), None, "nothing is new");
+    look(&sights, "acme/web", &other, &[("2.0.0", 'b')], 1_030);
+    assert_eq!(age(&sights, "acme/web", "2.0.0", 'b', 1_030), Some(430));
 }
 
 #[test]

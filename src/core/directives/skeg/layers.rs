@@ -296,6 +296,11 @@ fn keels_keys_say_how_tags_are_chosen_and_what_is_beneath_says_the_rest() {
             .chain(directives.told());
         all.map(|Told { name, value, origin }| format!("{name} {value} ({origin})")).collect::<Vec<_>>()
     };
+    let unaged = Layers { rules: vec![bound("none", &["min-age=0s"])], ..Layers::default() };
+    let annotations = BTreeMap::from([("keel.sh/policy".to_owned(), "minor".to_owned())]);
+    let keel = crate::core::directives::keel::parse(&BTreeMap::new(), &annotations, &jiff::tz::TimeZone::UTC).unwrap();
+    let directives = keel.directives(&unaged.containers(), &unaged.defaults()).unwrap().unwrap();
+    assert_eq!(directives.selection_of(&unaged.containers()[0]).unwrap().filter.min_age, None, "no time is no age");
     let told = lines(&read(&[("keel.sh/policy", "minor")]));
     for line in [
         "policy keel:minor (annotation keel.sh/policy)",
