@@ -72,7 +72,7 @@ impl Labels {
         };
         let value = value.trim();
         // What a build writes there may be the address that it cloned from, with its password.
-        let has_login = value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+        let has_login = value.split_once("://").is_some_and(|(_, rest)| rest.contains(['@', '?']));
         let is_line = !has_login && !value.is_empty() && value.len() <= VALUE_BYTES_MAX && one_line(value, VALUE_BYTES_MAX) == value;
         if place.is_none() && is_line {
             *place = Some(value.into());
@@ -238,9 +238,12 @@ mod tests {
 
     #[test]
     fn an_address_with_a_login_in_it_is_not_taken_up() {
-        for source in
-            ["https://gitlab-ci-token:s3cret@git.example.com/acme/web", "https://token@github.com/acme/web", "ssh://git:s3cret@host/x"]
-        {
+        for source in [
+            "https://gitlab-ci-token:s3cret@git.example.com/acme/web",
+            "https://token@github.com/acme/web",
+            "ssh://git:s3cret@host/x",
+            "https://host/x?access_token=s3cret",
+        ] {
             assert_eq!(labels(source, OLD).source, None, "{source}");
         }
         assert!(labels("git@github.com:acme/web", OLD).source.is_some(), "an account is no secret");

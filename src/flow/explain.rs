@@ -165,6 +165,9 @@ impl Look<'_> {
             view.judged(evaluation, all);
             evaluation.choice()
         });
+        if choice.tag.is_none() {
+            view.reason.push_str(&tags.waits(self.selection, Some(&current), image.digest()));
+        }
         if listed.tags.is_incomplete {
             view.errors.push("not every build time is read yet: ask again in a moment".to_owned());
         }

@@ -1,7 +1,6 @@
 //! The tags of a complete listing, and what is known of their age.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
@@ -98,6 +97,12 @@ impl Tags {
         self.choose_over(selection, current, None)
     }
 
+    /// What waits for its age, as an end of the sentence that nothing is chosen; empty where nothing does.
+    pub fn waits(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>) -> String {
+        let next = self.next_old_enough(selection, current, digest);
+        next.map_or_else(String::new, |(tag, at)| format!("; {tag} waits for min-age until {at:.0}"))
+    }
+
     /// What the selection chooses where this tag runs, at this digest when the image says it.
     pub fn choose_over(&self, selection: &Selection, current: Option<&Tag>, digest: Option<&Digest>) -> Choice {
         self.choose_but(selection, current, digest, &|_| None)
@@ -112,11 +117,8 @@ impl Tags {
         }
         let choice = |evaluation: &Evaluation<'_>| evaluation.but(bars).as_ref().unwrap_or(evaluation).choice();
         let mut choice = self.judge(selection, self.running(current, digest), choice);
-        if choice.tag.is_none()
-            && let Some((tag, at)) = self.next_old_enough(selection, current, digest)
-        {
-            // Writing to a string does not fail.
-            let _ = write!(choice.reason, "; {tag} waits for min-age until {at:.0}");
+        if choice.tag.is_none() {
+            choice.reason.push_str(&self.waits(selection, current, digest));
         }
         if let Some(trouble) = self.trouble.as_ref().filter(|_| choice.tag.is_none() && selection.depends_on_time()) {
             choice.reason.push_str("; not all could be read: ");
