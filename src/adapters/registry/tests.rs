@@ -279,7 +279,7 @@ async fn a_page_that_is_as_long_as_asked_for_and_leads_nowhere_is_the_last_only_
         let rest = head.split(word).nth(1)?;
         rest[..rest.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
     }
-    fn page(names: std::ops::Range<usize>, headers: &[&str]) -> String {
+    fn page(names: std::ops::Range<usize>, headers: &[&str]) -> Vec<u8> {
         let names: Vec<String> = names.map(|number| format!("\"1.0.{number:04}\"")).collect();
         answer("200 OK", headers, &format!(r#"{{"tags":[{}]}}"#, names.join(",")))
     }
