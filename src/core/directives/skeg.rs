@@ -327,7 +327,7 @@ impl<'a> Reader<'a> {
             poll: self.value(Key::Poll, container, value::poll),
         };
         // `0s` takes back what is said further away.
-        let min_age = self.min_age(container, own.filter.min_age).filter(|age| !age.is_zero());
+        let min_age = self.min_age(container, own.filter.min_age);
         Own { filter: Filter { min_age, ..own.filter }, ..own }
     }
 
@@ -385,7 +385,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How old a tag must be for a container, at least: what is `said`, or what a rule bounds.
+    /// How old a tag must be for a container, at least: what is `said`, or what a rule bounds. No age at all is none.
     fn min_age(&mut self, container: Option<&str>, said: Option<Duration>) -> Option<Duration> {
         let below = self.below;
         let bounds: Vec<(&Bounds, Origin)> = match container {
@@ -395,12 +395,13 @@ impl<'a> Reader<'a> {
         };
         let mut least = said;
         for (bounds, origin) in bounds {
-            if least < bounds.min_age {
-                least = bounds.min_age;
+            let bound = bounds.min_age.filter(|age| !age.is_zero());
+            if least < bound {
+                least = bound;
                 self.bound.replace("min-age", container.filter(|_| !self.is_single), origin);
             }
         }
-        least
+        least.filter(|age| !age.is_zero())
     }
 
     /// Where the image is committed: in every granted remote, or where `git` says.
