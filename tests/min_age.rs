@@ -99,7 +99,10 @@ async fn an_explanation_shows_what_waits_since_when_and_until_when() {
     let time = |key: &str| text(container, &format!("/waiting/0/{key}")).parse::<Timestamp>().unwrap();
     assert_eq!(text(container, "/waiting/0/tag"), "1.0.1", "{container:#}");
     assert_eq!(time("oldEnoughAt").duration_since(time("firstSeen")), HELD);
-    assert!(text(container, "/reason").contains("1.0.1 waits for min-age until "), "{container:#}");
+    for reason in ["/reason", "/last/reason/message"] {
+        assert!(text(container, reason).contains("1 × younger than min-age"), "{container:#}");
+        assert!(text(container, reason).contains("1.0.1 waits for min-age until "), "{container:#}");
+    }
     assert!(container["candidate"].is_null());
 }
 

@@ -2,6 +2,7 @@
 
 mod drain;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::observe::Observation;
 use super::reader::Reader;
 use super::{Ports, apply, audit, effects, first_sights, journal};
 use crate::core::failure::Failure;
+use crate::core::image::Repository;
 use crate::core::schedule::after;
 use crate::core::update::{Effect, Trigger, Update};
 use crate::ports::events::Told;
@@ -193,23 +195,23 @@ impl Agent {
         }
     }
 
-    /// A repository that could not be read with one of its accesses is looked at again soon, and one with a tag that becomes old enough then.
+    /// A repository that could not be read in full with one of its accesses is looked at again soon, later each time, whatever the others have
+    /// read; and one with a tag that becomes old enough then.
     fn note_looks(&mut self, observations: &[Observation], now: Timestamp) {
-        for observation in observations.iter().filter(|observation| observation.read.is_ok()) {
-            // What could not be read of it is read again soon, as a list is.
-            if observation.met_trouble() {
-                self.polls.failed(&observation.repository, now, None);
-            } else {
-                self.polls.succeeded(&observation.repository);
-            }
-            if let Some(at) = observation.old_enough_at() {
-                self.polls.by(&observation.repository, at);
-            }
+        let mut troubled: BTreeMap<&Repository, Option<Duration>> = BTreeMap::new();
+        for observation in observations.iter().filter(|observation| observation.met_trouble()) {
+            let asked = observation.read.as_ref().err().and_then(|error| Failure::from(error.clone()).retry_after);
+            let longest = troubled.entry(&observation.repository).or_default();
+            *longest = (*longest).max(asked);
         }
-        for observation in observations {
-            if let Err(error) = &observation.read {
-                self.polls.failed(&observation.repository, now, Failure::from(error.clone()).retry_after);
-            }
+        for observation in observations.iter().filter(|observation| !troubled.contains_key(&observation.repository)) {
+            self.polls.succeeded(&observation.repository);
+        }
+        for (repository, retry_after) in troubled {
+            self.polls.failed(repository, now, retry_after);
+        }
+        for (repository, at) in observations.iter().filter_map(|one| Some((&one.repository, one.old_enough_at()?))) {
+            self.polls.by(repository, at);
         }
     }
 

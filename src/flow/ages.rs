@@ -23,8 +23,9 @@ use super::Ports;
 use super::first_sights::{FirstSights, Looked};
 use crate::core::candidate::questions_of_age;
 use crate::core::first_sight::{Moment, Sight};
-use crate::core::image::{Digest, Tag};
+use crate::core::image::{Digest, Repository, Tag};
 use crate::core::policy::{Age, Built, Listing, Selection, Tags, sights};
+use crate::core::schedule::after;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError};
 use crate::sources::Hint;
@@ -35,6 +36,8 @@ const AT_ONCE: usize = 4;
 const AGAIN_MAX: usize = 4;
 /// How often the choice is made anew because what was chosen turned out to be moved, or to be built in the future.
 const CHOICES_MAX: usize = 6;
+/// When a repository is looked at again where a tag is old enough and something that could not be read keeps it from being chosen.
+const AFTER_TROUBLE: Duration = Duration::from_mins(5);
 
 /// A question to the listing that is answered by age.
 struct Question<'a> {
@@ -70,6 +73,7 @@ pub(super) async fn age(
     let questions = questions(workloads, hint);
     if questions.is_empty() {
         ports.sights.forget(&hint.repository, access, FirstSights::moment(ports));
+        settle(ports, &hint.repository);
         return (Listing::Whole(tags), BTreeMap::new());
     }
     tags.see_all();
@@ -82,7 +86,18 @@ pub(super) async fn age(
     let mut look = Look { ports, hint, access, looked, digests: BTreeMap::new(), built: BTreeMap::new(), trouble: None };
     look.read(&questions, &mut tags).await;
     ports.sights.keep(&hint.repository, access, look.looked, FirstSights::moment(ports));
+    settle(ports, &hint.repository);
     (Listing::Whole(tags), look.digests)
+}
+
+/// Lets go of what was recorded before this term, once it was looked at with every access with which an age is asked for.
+fn settle(ports: &Ports, repository: &Repository) {
+    let accesses = || {
+        let using = ports.workloads.using(repository);
+        let asking = using.iter().filter(|workload| questions_of_age(workload, repository).next().is_some());
+        asking.map(|workload| ports.registry.access(repository, &workload.puller())).collect()
+    };
+    ports.sights.settle(repository, accesses, FirstSights::moment(ports));
 }
 
 fn questions<'a>(workloads: &'a [Arc<Workload>], hint: &Hint) -> Vec<Question<'a>> {
@@ -115,13 +130,14 @@ impl Question<'_> {
         tags.choose_over(self.selection, Some(&self.current), self.digest.as_ref()).tag
     }
 
-    /// When a tag that ranks higher than what is chosen becomes old enough.
-    fn next(&self, tags: &Tags, looked: &Looked) -> Option<Timestamp> {
+    /// When a tag that ranks higher than what is chosen becomes old enough, after this look. What is old enough already and is not chosen comes
+    /// with another look, which is made by itself where something could not be read at this one.
+    fn next(&self, tags: &Tags, looked: &Looked, is_whole: bool) -> Option<Timestamp> {
+        let now = tags.at()?;
         let chosen = self.choice(tags);
         let above = self.on_the_way(tags, looked).into_iter().take_while(|tag| Some(tag) != chosen.as_ref());
-        // What is old enough and was not chosen is kept back by something else, which another look does not mend.
-        let is_ahead = |at: &Timestamp| tags.at().is_none_or(|now| *at > now);
-        above.filter_map(|tag| tags.old_enough_at(&tag, self.least)).filter(is_ahead).min()
+        let times = above.filter_map(|tag| tags.old_enough_at(&tag, self.least));
+        times.filter_map(|at| if at > now { Some(at) } else { (!is_whole).then(|| after(now, AFTER_TROUBLE)) }).min()
     }
 }
 
@@ -137,12 +153,12 @@ impl Look<'_> {
         self.note_all(tags);
         self.settle(questions, tags).await;
         let kept: Vec<Tag> = questions.iter().flat_map(|question| question.kept(tags, &self.looked)).collect();
-        // What could not be read says nothing about the others: they keep their age.
-        let is_whole = tags.trouble.is_none() && self.trouble.is_none();
-        self.looked.tags.retain(|tag, _| kept.contains(tag) || !is_whole && tags.names().contains(tag));
-        self.withhold(questions, tags);
-        tags.old_enough_at = questions.iter().filter_map(|question| question.next(tags, &self.looked)).min();
         tags.trouble = tags.trouble.take().or(self.trouble.take());
+        let is_whole = tags.trouble.is_none() && !tags.is_incomplete;
+        self.looked.is_whole |= is_whole;
+        forget(&mut self.looked, &kept, tags, is_whole);
+        withhold(questions, tags, |tag| self.is_unsure(tag));
+        tags.old_enough_at = questions.iter().filter_map(|question| question.next(tags, &self.looked, is_whole)).min();
     }
 
     /// Reads again what is chosen, and when it was built, until nothing changes by that.
@@ -161,24 +177,15 @@ impl Look<'_> {
         }
     }
 
-    /// Leaves what could not be made sure of to the next look.
-    fn withhold(&self, questions: &[Question<'_>], tags: &mut Tags) {
-        for _ in 0..tags.names().len() {
-            let unsure = self.unsure(questions, tags);
-            if unsure.is_empty() {
-                return;
-            }
-            tags.is_withheld = true;
-            for tag in &unsure {
-                tags.note(tag, Age { first_seen: None, ..tags.age(tag) });
-            }
-        }
+    /// Whether a tag was not read at this look.
+    fn is_unsure(&self, tag: &Tag) -> bool {
+        !(self.digests.contains_key(tag) && self.built.contains_key(tag))
     }
 
     /// What is chosen and was not read at this look.
     fn unsure(&self, questions: &[Question<'_>], tags: &Tags) -> Vec<Tag> {
-        let is_unsure = |tag: &Tag| !(self.digests.contains_key(tag) && self.built.contains_key(tag));
-        let mut unsure: Vec<Tag> = questions.iter().filter_map(|question| question.choice(tags)).filter(is_unsure).collect();
+        let mut unsure: Vec<Tag> =
+            questions.iter().filter_map(|question| question.choice(tags)).filter(|tag| self.is_unsure(tag)).collect();
         unsure.sort();
         unsure.dedup();
         unsure
@@ -270,7 +277,31 @@ impl Look<'_> {
             tags.note_digest(&tag, digest);
         }
         for tag in self.digests.iter().filter(|(_, digest)| digest.is_none()).map(|(tag, _)| tag) {
-            tags.note(tag, Age { first_seen: None, ..tags.age(tag) });
+            unsee(tags, tag);
         }
     }
 }
+
+/// A tag that is not there has no first sight. What was found about its build stays.
+fn unsee(tags: &mut Tags, tag: &Tag) {
+    let age = Age { first_seen: None, ..tags.age(tag) };
+    tags.note(tag, age);
+}
+
+/// Forgets the sights that no question needs. Where not all could be read it cannot be told which those are: then only what is not listed any
+/// more is forgotten.
+fn forget(looked: &mut Looked, kept: &[Tag], tags: &Tags, is_whole: bool) {
+    looked.tags.retain(|tag, _| kept.contains(tag) || (!is_whole && tags.names().contains(tag)));
+}
+
+/// Leaves each question to the next look whose answer could not be made sure of. What ranks below that is no answer instead.
+fn withhold(questions: &[Question<'_>], tags: &mut Tags, is_unsure: impl Fn(&Tag) -> bool) {
+    for question in questions {
+        if question.choice(tags).is_some_and(|tag| is_unsure(&tag)) {
+            tags.withhold(question.selection, &question.current);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

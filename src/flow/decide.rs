@@ -110,9 +110,7 @@ impl Engine {
                     let built =
                         change.as_ref().zip(observation).map_or(Built::Unread, |(change, observation)| observation.built(&change.tag));
                     // What could not be read is no ground to end what is held.
-                    let is_withheld =
-                        one.selection.filter.min_age.is_some() && observation.is_some_and(|observation| observation.withholds());
-                    let is_unsure = is_withheld || change.is_none() && candidate.is_none() && one.selection.depends_on_time();
+                    let is_unsure = change.is_none() && candidate.is_none() && one.selection.depends_on_time();
                     if !(is_unsure && observation.is_some_and(|observation| observation.met_trouble())) {
                         decided.push(Decided { container: &one.container.name, selection: one.selection, trigger, change, built });
                     }

@@ -7,7 +7,7 @@
 //! What is not durable makes tags younger after a restart, never older; so nobody waits for a write, and without the record skeg goes on by
 //! memory alone and says so. Where the record cannot be read for the moment, nothing is decided by age until it can.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct FirstSights {
 pub struct Looked {
     /// How many looks there were.
     pub looks: u64,
+    /// Whether there was one at which all could be read: what it did not find is not needed.
+    pub is_whole: bool,
     /// Each tag with its first sight, and the look that read last what it points at.
     pub tags: BTreeMap<Tag, (Sight, u64)>,
 }
@@ -58,8 +60,8 @@ struct State {
     looked: HashMap<(Repository, Access), Looked>,
     /// What the record holds, or would if it had room for it.
     kept: BTreeMap<Repository, BTreeMap<Tag, Sight>>,
-    /// Repositories that were not looked at with each of their accesses when the record was made.
-    partial: BTreeSet<Repository>,
+    /// What the record held when it was read, of repositories that were not looked at with every access since.
+    inherited: BTreeMap<Repository, BTreeMap<Tag, Sight>>,
     access: RecordAccess,
     writing: Writing,
     trouble: Option<(Timestamp, Box<str>)>,
@@ -152,6 +154,7 @@ impl FirstSights {
         }
         let sights = |seen: BTreeMap<Tag, Seen>| seen.into_iter().map(|(tag, seen)| (tag, Sight::recorded(&seen, now))).collect();
         state.kept = record.into_iter().map(|(repository, seen)| (repository, sights(seen))).collect();
+        state.inherited = state.kept.clone();
         let State { looked, kept, .. } = &mut *state;
         for ((repository, _), looked) in looked {
             for (tag, (sight, _)) in &mut looked.tags {
@@ -185,6 +188,10 @@ impl FirstSights {
     /// Takes over what a look has found.
     pub fn keep(&self, repository: &Repository, access: &Access, looked: Looked, now: Moment) {
         let mut state = self.state();
+        // A tag that was moved meanwhile is not to become as old again by being moved back.
+        if let Some(inherited) = state.inherited.get_mut(repository) {
+            inherited.retain(|tag, sight| looked.tags.get(tag).is_none_or(|(found, _)| found.digest() == sight.digest()));
+        }
         state.looked.insert((repository.clone(), access.clone()), looked);
         if state.is_behind(repository, now) {
             state.due(now.wall);
@@ -198,7 +205,23 @@ impl FirstSights {
             state.kept.contains_key(repository) || state.looked.contains_key(&(repository.clone(), access.clone()))
         };
         if is_known {
-            self.keep(repository, access, Looked::default(), now);
+            self.keep(repository, access, Looked { is_whole: true, ..Looked::default() }, now);
+        }
+    }
+
+    /// Lets go of what only the record knows of a repository, once it was looked at with each of these accesses and all could be read.
+    pub fn settle(&self, repository: &Repository, accesses: impl FnOnce() -> Vec<Access>, now: Moment) {
+        if !self.state().inherited.contains_key(repository) {
+            return;
+        }
+        let accesses = accesses();
+        let mut state = self.state();
+        let is_whole = |access| state.looked.get(&(repository.clone(), access)).is_some_and(|looked| looked.is_whole);
+        if accesses.into_iter().all(is_whole) {
+            state.inherited.remove(repository);
+            if state.is_behind(repository, now) {
+                state.due(now.wall);
+            }
         }
     }
 
@@ -244,10 +267,12 @@ impl FirstSights {
 pub async fn write(ports: &Ports) {
     let sights = &ports.sights;
     let now = FirstSights::moment(ports);
-    let accesses = |repository: &Repository| -> BTreeSet<Access> {
-        ports.workloads.using(repository).iter().map(|workload| ports.registry.access(repository, &workload.puller())).collect()
+    let is_used = |repository: &Repository, access: Option<&Access>| {
+        let using = ports.workloads.using(repository);
+        let reaches = |access: &Access| using.iter().any(|workload| ports.registry.access(repository, &workload.puller()) == *access);
+        access.map_or(!using.is_empty(), reaches)
     };
-    let record = sights.state().record(accesses, now);
+    let record = sights.state().record(is_used, now);
     let (fitting, left_out) = fitting(record.clone());
     let written = guarded(ports, "writing the first sights", ports.first_seen.save(&fitting)).await;
     let written = written.map_or_else(|| Err(guard::failure()), |written| written.map_err(Failure::from));
@@ -265,18 +290,11 @@ impl State {
     fn is_behind(&self, repository: &Repository, now: Moment) -> bool {
         let kept = self.kept.get(repository);
         let kept: BTreeMap<_, _> = kept.into_iter().flatten().map(|(tag, sight)| (tag.clone(), sight.as_recorded())).collect();
-        let is_partial = self.partial.contains(repository);
-        self.found(repository, now).is_some_and(|mut found| {
-            if is_partial {
-                found.retain(|tag, seen| kept.get(tag) != Some(seen));
-                return !found.is_empty();
-            }
-            found != kept
-        })
+        self.found(repository, now).is_some_and(|found| found != kept)
     }
 
     /// What the looks have found in a repository, with every access; `None` when there was none. Where they found a tag at two digests, what was
-    /// seen later.
+    /// seen later. Until every access had its look, what they did not find may be needed: what was recorded before stays.
     fn found(&self, repository: &Repository, now: Moment) -> Option<BTreeMap<Tag, Seen>> {
         let mut found: Option<BTreeMap<Tag, Seen>> = None;
         for (_, looked) in self.looked.iter().filter(|((other, _), _)| other == repository) {
@@ -288,26 +306,24 @@ impl State {
                 }
             }
         }
+        if let (Some(all), Some(inherited)) = (&mut found, self.inherited.get(repository)) {
+            for (tag, sight) in inherited {
+                all.entry(tag.clone()).or_insert_with(|| sight.seen(now));
+            }
+        }
         found
     }
 
     /// What is to be kept. What nobody uses any more is forgotten; what was not looked at since the start stays.
-    fn record(&mut self, accesses: impl Fn(&Repository) -> BTreeSet<Access>, now: Moment) -> Record {
-        self.looked.retain(|(repository, access), _| accesses(repository).contains(access));
-        self.kept.retain(|repository, _| !accesses(repository).is_empty());
+    fn record(&mut self, is_used: impl Fn(&Repository, Option<&Access>) -> bool, now: Moment) -> Record {
+        self.looked.retain(|(repository, access), _| is_used(repository, Some(access)));
+        self.kept.retain(|repository, _| is_used(repository, None));
+        self.inherited.retain(|repository, _| is_used(repository, None));
         let mut record: Record = self.kept.iter().map(|(repository, sights)| (repository.clone(), recorded(sights, now))).collect();
         let looked: Vec<Repository> = self.looked.keys().map(|(repository, _)| repository.clone()).collect();
-        self.partial.clear();
         for repository in looked {
             let found = self.found(&repository, now).unwrap_or_default();
-            let is_whole = accesses(&repository).into_iter().all(|access| self.looked.contains_key(&(repository.clone(), access)));
-            if is_whole {
-                record.insert(repository, found);
-            } else {
-                // What the others have seen stays until they have looked again.
-                record.entry(repository.clone()).or_default().extend(found);
-                self.partial.insert(repository);
-            }
+            record.insert(repository, found);
         }
         record.retain(|_, seen| !seen.is_empty());
         record

@@ -72,11 +72,6 @@ impl Observation {
         self.read.as_ref().map_or(true, |read| of_tags(read) || read.offers.trouble.is_some())
     }
 
-    /// Whether a tag was kept back whose age could not be made sure of: what ranks below it is not what is wanted.
-    pub fn withholds(&self) -> bool {
-        matches!(&self.read, Ok(Read { listing: Listing::Whole(tags), .. }) if tags.is_withheld)
-    }
-
     /// When a tag that a policy would rather move to becomes old enough for it.
     pub fn old_enough_at(&self) -> Option<Timestamp> {
         let Ok(Read { listing: Listing::Whole(tags), .. }) = &self.read else { return None };

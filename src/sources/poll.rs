@@ -23,6 +23,8 @@ const FIRST_WITHIN_EACH: Duration = Duration::from_millis(50);
 const JITTER: f64 = 0.1;
 /// How long after a time at which something is to be seen a repository is looked at: clocks are not that exact.
 const BY: Duration = Duration::from_secs(1);
+/// How long after one look the next is at the earliest where only something that is to be seen asks for it: whatever asks, and however often.
+const BY_LEAST: Duration = Duration::from_secs(5);
 /// After a time of a cron expression, each repository is looked at within this share of the time until the next one, and within five minutes:
 /// 2,000 repositories at three o'clock are seven a second.
 const AFTER_CRON: f64 = 0.1;
@@ -40,6 +42,8 @@ pub struct PollSchedule {
 struct Plan {
     times: Times,
     next: Timestamp,
+    /// When it was due last.
+    last: Timestamp,
     /// Looks in a row that brought nothing.
     failures: u32,
 }
@@ -79,7 +83,7 @@ impl PollSchedule {
             let place = share(&repository, 0);
             let first = after(now, times.interval.map_or(first_within, |interval| first_within.min(interval)).mul_f64(place));
             let next = first.min(times.next(now, 1.0, place));
-            self.plans.insert(repository, Plan { times, next, failures: 0 });
+            self.plans.insert(repository, Plan { times, next, last: Timestamp::MIN, failures: 0 });
         }
     }
 
@@ -90,6 +94,7 @@ impl PollSchedule {
         let mut due = Vec::new();
         for (repository, plan) in self.plans.iter_mut().filter(|(_, plan)| plan.next <= now) {
             plan.next = plan.times.next(now, 1.0 + JITTER * (share(repository, rounds) - 0.5), share(repository, 0));
+            plan.last = now;
             due.push(repository.clone());
         }
         due.sort();
@@ -100,6 +105,7 @@ impl PollSchedule {
     pub fn take_early(&mut self, repository: &Repository, now: Timestamp, until: Timestamp) -> bool {
         let Some(plan) = self.plans.get_mut(repository).filter(|plan| plan.next <= until && plan.failures == 0) else { return false };
         plan.next = plan.times.next(now, 1.0, share(repository, 0));
+        plan.last = now;
         true
     }
 
@@ -120,11 +126,11 @@ impl PollSchedule {
         }
     }
 
-    /// Something is to be seen in the repository at `at`: it is looked at then, if it is not before. One that is looked at by calendar alone
-    /// keeps to it.
+    /// Something is to be seen in the repository at `at`: it is looked at then, if it is not before. What is past is never seen by looks without
+    /// a pause. One that is looked at by calendar alone keeps to it, and one that is in trouble to its rest.
     pub fn by(&mut self, repository: &Repository, at: Timestamp) {
-        if let Some(plan) = self.plans.get_mut(repository).filter(|plan| plan.times.interval.is_some()) {
-            plan.next = plan.next.min(after(at, BY));
+        if let Some(plan) = self.plans.get_mut(repository).filter(|plan| plan.times.interval.is_some() && plan.failures == 0) {
+            plan.next = plan.next.min(after(at, BY).max(after(plan.last, BY_LEAST)));
         }
     }
 
@@ -362,6 +368,21 @@ mod tests {
         nightly.take_due(at(1));
         nightly.by(&web, at(7_200));
         assert!(nightly.next_due().unwrap() >= at(3 * 3_600));
+    }
+
+    #[test]
+    fn what_is_past_at_each_look_is_not_looked_at_without_a_pause() {
+        let web: Repository = "acme/web".parse().unwrap();
+        let mut schedule = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/poll", "1h")])]);
+        let mut looks = 0;
+        for second in 1_000..1_060 {
+            looks += schedule.take_due(at(second)).len();
+            schedule.by(&web, at(900));
+        }
+        assert_eq!(looks, 12);
+        schedule.failed(&web, at(1_060), Some(Duration::from_mins(30)));
+        schedule.by(&web, at(1_070));
+        assert_eq!(schedule.next_due(), Some(at(1_060 + 1_800)), "a registry that asked to be left alone is");
     }
 
     #[test]

@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How old a tag must be for a container, at least: what is `said`, or what a rule bounds.
+    /// How old a tag must be for a container, at least: what is `said`, or what a rule bounds. No age at all is none.
     fn min_age(&mut self, container: Option<&str>, said: Option<Duration>) -> Option<Duration> {
         let below = self.below;
         let bounds: Vec<(&Bounds, Origin)> = match container {
@@ -394,8 +394,9 @@ impl<'a> Reader<'a> {
         };
         let mut least = said;
         for (bounds, origin) in bounds {
-            if least < bounds.min_age {
-                least = bounds.min_age;
+            let bound = bounds.min_age.filter(|age| !age.is_zero());
+            if least < bound {
+                least = bound;
                 self.bound.replace("min-age", container.filter(|_| !self.is_single), origin);
             }
         }

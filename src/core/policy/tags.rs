@@ -16,14 +16,14 @@ pub struct Tags {
     digests: BTreeMap<Tag, Digest>,
     /// What this very list was asked already. Many workloads ask the same, and ten thousand tags are judged once for all of them.
     answers: Vec<Shortlist>,
+    /// What is asked and not answered by this list, with the tag that runs.
+    withheld: Vec<(Selection, Tag)>,
     /// When the list was read, by which tags have an age.
     at: Option<Timestamp>,
     /// Whether a tag without a first sight is seen first at this listing.
     are_seen: bool,
     /// When a tag that a policy would rather move to becomes old enough.
     pub old_enough_at: Option<Timestamp>,
-    /// Whether a tag that would be chosen was kept back, since it could not be made sure of its age.
-    pub is_withheld: bool,
     /// Whether there is more to read about the tags than one look reads.
     pub is_incomplete: bool,
     /// What kept skeg from reading about the tags, where something did. Policies that go by names alone do not mind.
@@ -82,6 +82,17 @@ impl Tags {
         self.digests.get(tag)
     }
 
+    /// Leaves open what the selection chooses where this tag runs: nothing is chosen, whatever ranks below.
+    pub fn withhold(&mut self, selection: &Selection, current: &Tag) {
+        if !self.is_withheld(selection, Some(current)) {
+            self.withheld.push((selection.clone(), current.clone()));
+        }
+    }
+
+    fn is_withheld(&self, selection: &Selection, current: Option<&Tag>) -> bool {
+        self.withheld.iter().any(|(asked, running)| Some(running) == current && asked == selection)
+    }
+
     /// By which time tags have an age.
     pub fn at(&self) -> Option<Timestamp> {
         self.at
@@ -117,6 +128,13 @@ impl Tags {
         }
         let choice = |evaluation: &Evaluation<'_>| evaluation.but(bars).as_ref().unwrap_or(evaluation).choice();
         let mut choice = self.judge(selection, self.running(current, digest), choice);
+        if let Some(tag) = choice.tag.take_if(|_| self.is_withheld(selection, current)) {
+            choice = Choice {
+                tag: None,
+                reason: format!("it could not be made sure of {tag} at this look, and nothing below it is chosen instead"),
+                qualifying: 0,
+            };
+        }
         if choice.tag.is_none() {
             choice.reason.push_str(&self.waits(selection, current, digest));
         }

@@ -7,13 +7,16 @@
 //! ```text
 //! rank   1.9   1.8   1.7   1.6   1.5   1.4   1.3   1.2          min-age 2h
 //! age    10m   10m   40m   1h    30m   50m   2h    5h
-//! kept    ●     ●     ●     ●     ·     ·    ●     ·            the best four; then who is older than all above, to the first that is old enough
+//! kept    ●     ●     ●     ●     ·     ·    ●     ●            the best four; then who is older than all above, to the first that is old enough
 //! ```
+//!
+//! Those below the first that is old enough are kept as far as something may stand against it: see [`TRIES_MAX`].
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::bars::TRIES_MAX;
 use super::{Built, Selection, Tags};
 use crate::core::image::{Digest, Tag};
 
@@ -28,6 +31,7 @@ const BEST: usize = 4;
 pub fn sights(ages: &[SignedDuration], least: Duration) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..ages.len().min(BEST)).collect();
     let mut oldest: Option<SignedDuration> = None;
+    let mut further = 0..0;
     for (place, age) in ages.iter().enumerate() {
         let is_oldest = oldest.is_none_or(|oldest| *age > oldest);
         if is_oldest && place >= BEST {
@@ -35,10 +39,12 @@ pub fn sights(ages: &[SignedDuration], least: Duration) -> Vec<usize> {
         }
         oldest = oldest.max(Some(*age));
         if Duration::try_from(*age).is_ok_and(|age| age >= least) {
+            further = place + 1..ages.len().min(place + 1 + TRIES_MAX);
             break;
         }
     }
     while kept.len() > SIGHTS_MAX && thin(&mut kept, ages) {}
+    kept.extend(further.filter(|place| *place >= BEST));
     kept
 }
 
@@ -117,10 +123,20 @@ mod tests {
     fn the_best_and_those_that_are_older_than_all_above_them_are_kept_to_the_first_that_is_old_enough() {
         check(&[], &[]);
         check(&[0; 1000], &[0, 1, 2, 3]);
-        check(&[10, 10, 40, 60, 30, 50, 120, 300], &[0, 1, 2, 3, 6]);
-        check(&[0, 30, 60, 90, 120, 150], &[0, 1, 2, 3, 4]);
+        check(&[10, 10, 40, 60, 30, 50, 120], &[0, 1, 2, 3, 6]);
+        check(&[0, 30, 60, 90, 120], &[0, 1, 2, 3, 4]);
         check(&[0, 0, 0, 0, 0, 15, 30, 30, 45], &[0, 1, 2, 3, 5, 6, 8]);
-        check(&[130, 200, 300, 400, 500], &[0, 1, 2, 3]);
+        check(&[130, 200, 300], &[0, 1, 2]);
+    }
+
+    #[test]
+    fn as_many_are_kept_below_the_first_that_is_old_enough_as_something_may_stand_against() {
+        check(&[130; 20], &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        check(&[10, 10, 40, 60, 30, 50, 120, 300, 0, 0], &[0, 1, 2, 3, 6, 7, 8, 9]);
+        let mut many = vec![0; 200];
+        many[180] = 120;
+        let ages: Vec<_> = many.iter().map(|minutes| SignedDuration::from_mins(*minutes)).collect();
+        assert_eq!(sights(&ages, LEAST), [0, 1, 2, 3, 180, 181, 182, 183, 184, 185, 186, 187, 188]);
     }
 
     #[test]
@@ -140,7 +156,7 @@ mod tests {
             let best_first: Vec<i64> = seen.iter().rev().copied().collect();
             let ages: Vec<_> = best_first.iter().map(|since| SignedDuration::from_mins(now - since)).collect();
             let kept: Vec<i64> = sights(&ages, week).into_iter().map(|place| best_first[place]).collect();
-            assert!(kept.len() <= SIGHTS_MAX);
+            assert!(kept.len() <= SIGHTS_MAX + TRIES_MAX);
             seen.retain(|since| kept.contains(since));
             if now > 24 * 60 * 7 {
                 widest = widest.max(seen.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap());

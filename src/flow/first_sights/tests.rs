@@ -51,27 +51,15 @@ fn age(sights: &FirstSights, name: &str, text: &str, digit: char, second: u64) -
     sights.age(&repository(name), &tag(text), &digest(digit), moment(second).steady).map(|age| age.as_secs())
 }
 
-/// What is written when that is due, as `repository tag` with the age at second 1000. Every access that was looked with is in use.
+/// What is written when that is due, as `repository tag` with the age at second 1000.
 #[track_caller]
 fn written(sights: &FirstSights, second: u64) -> Option<Vec<String>> {
-    written_beside(sights, &[], second)
-}
-
-/// The same where these accesses are in use as well.
-#[track_caller]
-fn written_beside(sights: &FirstSights, others: &[Access], second: u64) -> Option<Vec<String>> {
     let now = moment(second);
     if !sights.begin(now.wall) {
         return None;
     }
     let mut state = sights.state();
-    let looked: BTreeSet<(Repository, Access)> = state.looked.keys().cloned().collect();
-    let accesses = |repository: &Repository| {
-        let of_it = looked.iter().filter(|(other, _)| other == repository).map(|(_, access)| access.clone());
-        let used: BTreeSet<Access> = of_it.chain(others.iter().cloned()).collect();
-        if used.is_empty() { [ANN].into() } else { used }
-    };
-    let record = state.record(accesses, now);
+    let record = state.record(|_, _| true, now);
     let lines = record.iter().flat_map(|(repository, seen)| {
         let line = move |(tag, seen): (&Tag, &Seen)| {
             format!("{} {tag} {}", repository.path(), moment(1_000).wall.duration_since(seen.at).as_secs())
@@ -113,19 +101,6 @@ fn what_was_recorded_is_known_at_the_first_look_and_a_moved_tag_begins_anew() {
     );
     look(&sights, "acme/web", &ANN, &[("1.1.0", 'a'), ("1.2.0", 'b')], 1_020);
     assert_eq!(age(&sights, "acme/web", "1.2.0", 'b', 1_020), Some(0), "moved back it begins anew, too");
-}
-
-#[test]
-fn what_another_access_has_seen_stays_until_it_has_looked_again() {
-    let sights = opened(record(&[("acme/web", "1.1.0", 'a', 500), ("acme/web", "2.0.0", 'b', 400)]));
-    let other = Access::Configured(0);
-    look(&sights, "acme/web", &ANN, &[("1.1.0", 'a')], 1_010);
-    let both = ["acme/web 1.1.0 500", "acme/web 2.0.0 400"];
-    assert_eq!(written_beside(&sights, std::slice::from_ref(&other), 1_015).unwrap(), both);
-    look(&sights, "acme/web", &ANN, &[("1.1.0", 'a')], 1_020);
-    assert_eq!(written_beside(&sights, std::slice::from_ref(&other), 1_025), None, "nothing is new");
-    look(&sights, "acme/web", &other, &[("2.0.0", 'b')], 1_030);
-    assert_eq!(age(&sights, "acme/web", "2.0.0", 'b', 1_030), Some(430));
 }
 
 #[test]
@@ -182,4 +157,41 @@ fn without_a_record_there_is_nothing_to_write() {
     let sights = FirstSights::default();
     look(&sights, "acme/web", &ANN, &[("1.1.0", 'a')], 1_000);
     assert_eq!((sights.deadline(), age(&sights, "acme/web", "1.1.0", 'a', 1_060)), (None, Some(60)));
+}
+
+/// A look at which all could be read finds these tags at these digests; the repository is used with these accesses.
+fn whole_look(sights: &FirstSights, access: &Access, found: &[(&str, char)], used: &[Access], second: u64) {
+    look(sights, "acme/web", access, found, second);
+    sights.state().looked.get_mut(&(repository("acme/web"), access.clone())).unwrap().is_whole = true;
+    sights.settle(&repository("acme/web"), || used.to_vec(), moment(second));
+}
+
+#[test]
+fn what_was_recorded_stays_until_each_access_had_its_look() {
+    let (other, used) = (Access::Configured(0), [ANN, Access::Configured(0)]);
+    let sights = opened(record(&[("acme/web", "1.1.0", 'a', 500), ("acme/web", "1.2.0", 'b', 400), ("acme/web", "1.3.0", 'c', 300)]));
+    whole_look(&sights, &ANN, &[("1.1.0", 'a'), ("1.4.0", 'd')], &used, 1_000);
+    let all = ["acme/web 1.1.0 500", "acme/web 1.2.0 400", "acme/web 1.3.0 300", "acme/web 1.4.0 0"];
+    assert_eq!(written(&sights, 1_010).unwrap(), all);
+    whole_look(&sights, &other, &[("1.2.0", 'b')], &used, 1_400);
+    assert_eq!(age(&sights, "acme/web", "1.2.0", 'b', 1_400), Some(800));
+    assert_eq!(written(&sights, 1_410).unwrap(), [all[0], all[1], all[3]], "nobody has a use for 1.3.0");
+}
+
+#[test]
+fn what_was_recorded_stays_while_looks_meet_trouble_unless_the_tag_was_moved() {
+    let sights = opened(record(&[("acme/web", "1.1.0", 'a', 500), ("acme/web", "1.2.0", 'b', 400)]));
+    let in_trouble = |found: &[(&str, char)], second| {
+        look(&sights, "acme/web", &ANN, found, second);
+        sights.settle(&repository("acme/web"), || vec![ANN], moment(second));
+    };
+    in_trouble(&[], 1_000);
+    assert_eq!(sights.deadline(), None, "nothing is let go of");
+    in_trouble(&[("1.2.0", 'c')], 1_010);
+    in_trouble(&[], 1_020);
+    assert_eq!(written(&sights, 1_030).unwrap(), ["acme/web 1.1.0 500"]);
+    whole_look(&sights, &ANN, &[("1.1.0", 'a')], &[ANN], 1_040);
+    assert_eq!(age(&sights, "acme/web", "1.1.0", 'a', 1_040), Some(540));
+    whole_look(&sights, &ANN, &[], &[ANN], 1_050);
+    assert_eq!(written(&sights, 1_060).unwrap(), Vec::<String>::new());
 }

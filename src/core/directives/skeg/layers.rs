@@ -244,6 +244,15 @@ fn a_bound_raises_the_least_age_of_the_containers_that_it_speaks_for() {
 }
 
 #[test]
+fn a_bound_of_no_age_at_all_is_none_beneath_keel_too() {
+    let layers = Layers { workload: &["policy=minor"], rules: vec![bound("all", &["min-age=0s"])], ..Layers::default() };
+    let directives = layers.read().unwrap().unwrap();
+    assert_eq!(directives.selection_of(&layers.containers()[0]).unwrap().filter.min_age, None);
+    let Ok(Beneath { min_age, .. }) = beneath_keel(&layers.containers(), &layers.defaults(), None, None) else { panic!("it is in order") };
+    assert_eq!(min_age, [None]);
+}
+
+#[test]
 fn a_mistake_on_the_namespace_holds_its_managed_workloads_and_names_it() {
     let wrong = &["polcy=minor", "approvals=two"][..];
     let expected = [
