@@ -175,6 +175,10 @@ impl Look<'_> {
             }
             self.note_all(tags);
         }
+        // It is no ground to end what is held, either.
+        if self.trouble.is_none() && !self.unsure(questions, tags).is_empty() {
+            self.trouble = Some(format!("{CHOICES_MAX} tags in a row were moved, or are from the future").into());
+        }
     }
 
     /// Whether a tag was not read at this look.

@@ -439,6 +439,4 @@ impl Own {
 }
 
 #[cfg(test)]
-mod layers;
-#[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod layers;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::super::*;
 use crate::core::directives::Told;
 use crate::core::workload::{WorkloadId, WorkloadKind};
 
