@@ -96,6 +96,57 @@ mod tests {
         check(&[r#"Basic realm="testbed""#], Some(&Challenge::Basic));
     }
 
+    /// As they are written down publicly of each of these registries; the scope of a request is what it asks for, in the registry's own words.
+    #[test]
+    fn each_registry_has_its_own_way_to_challenge() {
+        let pull = "repository:acme/app:pull";
+        for (challenge, realm, service, scope) in [
+            (
+                r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:acme/app:pull""#,
+                "https://ghcr.io/token",
+                "ghcr.io",
+                pull,
+            ),
+            (
+                r#"Bearer realm="https://gitlab.com/jwt/auth",service="container_registry",scope="repository:acme/app:pull",error="invalid_token""#,
+                "https://gitlab.com/jwt/auth",
+                "container_registry",
+                pull,
+            ),
+            (
+                r#"Bearer realm="https://harbor.example.com/service/token",service="harbor-registry",scope="repository:acme/app:pull""#,
+                "https://harbor.example.com/service/token",
+                "harbor-registry",
+                pull,
+            ),
+            (
+                r#"Basic realm="quay.io", Bearer realm="https://quay.io/v2/auth",service="quay.io",scope="repository:acme/app:pull""#,
+                "https://quay.io/v2/auth",
+                "quay.io",
+                pull,
+            ),
+            (
+                r#"Bearer realm="https://acme.azurecr.io/oauth2/token",service="acme.azurecr.io",scope="repository:app:metadata_read",error="invalid_token""#,
+                "https://acme.azurecr.io/oauth2/token",
+                "acme.azurecr.io",
+                "repository:app:metadata_read",
+            ),
+            (
+                r#"Bearer realm="https://public.ecr.aws/token/",service="public.ecr.aws",scope="aws""#,
+                "https://public.ecr.aws/token/",
+                "public.ecr.aws",
+                "aws",
+            ),
+        ] {
+            check(&[challenge], Some(&wanted(realm, Some(service), Some(scope))));
+        }
+        check(
+            &[r#"Basic realm="https://123456789012.dkr.ecr.eu-west-2.amazonaws.com/",service="ecr.amazonaws.com""#],
+            Some(&Challenge::Basic),
+        );
+        check(&[r#"Basic realm="Artifactory Realm""#], Some(&Challenge::Basic));
+    }
+
     #[test]
     fn a_token_is_preferred_to_a_password() {
         check(&[r#"Basic realm="x""#, r#"Bearer realm="https://a.test/t""#], Some(&wanted("https://a.test/t", None, None)));
