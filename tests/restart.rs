@@ -64,7 +64,8 @@ async fn a_patch_whose_answer_was_lost_with_the_process_is_not_made_again() {
 
     agent.begin_and_wait().await;
     agent.wait_for_phase("1.0.1", "Done").await;
-    assert_eq!(agent.patches().len(), 1);
+    // A try that knew no better may have been made and refused before skeg was killed.
+    assert_eq!(agent.patches_done(), 0, "the one that was lost is the only one: {:#?}", agent.patches());
     assert_eq!(agent.commits().len(), 1);
     assert_eq!(rollouts(&agent), 2);
 }
@@ -201,7 +202,7 @@ async fn a_patch_that_was_made_before_a_crash_is_followed_though_its_tag_has_mov
     agent.stage.registry.retag("shop/web", "1.0.1", &other).unwrap();
     agent.begin_and_wait().await;
     agent.wait_for_phase("1.0.1", "Done").await;
-    assert_eq!((agent.patches().len(), agent.commits().len(), agent.records().len()), (1, 1, 1));
+    assert_eq!((agent.patches_done(), agent.commits().len(), agent.records().len()), (0, 1, 1), "{:#?}", agent.patches());
     assert!(agent.deployment_image("web").ends_with(&digest), "what was approved is what runs");
 }
 

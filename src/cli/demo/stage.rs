@@ -21,12 +21,13 @@ const GIT_USER: &str = "skeg";
 
 /// Registry, cluster and Git remote, each on a loopback port of its own, and a folder that goes with them.
 pub struct Stage {
-    folder: tempfile::TempDir,
     registry: Arc<EmbeddedRegistry>,
     kube: EmbeddedKube,
     remote: GitRemote,
     broken: Arc<Mutex<HashSet<String>>>,
     secrets: Secrets,
+    // Goes last: what writes into it has ended by then.
+    folder: tempfile::TempDir,
 }
 
 /// What the parts of the demo show each other; made anew for each run.
@@ -52,7 +53,7 @@ impl Stage {
         kube.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "skeg"}}))
             .map_err(|error| anyhow::anyhow!("the namespace is refused: {error}"))?;
         kube.apply(deployment(&image)).map_err(|error| anyhow::anyhow!("the workload is refused: {error}"))?;
-        let stage = Self { folder, registry, kube, remote, broken, secrets };
+        let stage = Self { registry, kube, remote, broken, secrets, folder };
         for (name, secret) in [("api", &stage.secrets.api), ("hook", &stage.secrets.hook), ("git", &stage.secrets.git)] {
             std::fs::write(stage.path(name), secret)?;
         }
