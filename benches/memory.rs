@@ -27,8 +27,8 @@ pub fn measure(report: &mut Report) {
     }
 }
 
-/// Teams do not all write the same.
-const POLICIES: usize = 50;
+/// Teams do not all write the same, not even of one repository: no multiple divides the number of repositories.
+const POLICIES: usize = 51;
 
 fn policy(at: usize) -> String {
     format!("semver:>=1.2.{}", at % POLICIES)

@@ -15,16 +15,24 @@ pub fn measure(report: &mut Report) {
     let tags: Vec<Tag> = (0..TAGS).map(tag).collect();
     let current: Tag = "1.0.0".parse().expect("a tag");
     let floor = timed(|| newest_version(&tags));
-    let policies = ["semver:>=1.0.0", "minor", "all", "glob:v*", r"regexp:^v?(?<order>\d+\.\d+\.\d+)$", "numerical", "alphabetical:desc"];
-    for policy in policies {
+    let took = |policy: &str, tags: &[Tag]| {
         let selection = Selection { pin: Pin::Digest, ..Selection::of(Policy::parse(policy).expect("a policy")) };
-        let took = timed(|| choose(&selection, Some(&current), &tags).tag);
-        report.add_time(
-            format!("policy {policy} over {TAGS} tags"),
-            took,
-            (floor, "every tag parsed by the semver crate"),
-            Some(Goal::AtMost(2.0)),
-        );
+        timed(|| choose(&selection, Some(&current), tags).tag)
+    };
+    for policy in ["semver:>=1.0.0", "minor", "all", "glob:v*", r"regexp:^v?(?<order>\d+\.\d+\.\d+)$", "alphabetical:desc"] {
+        let floor = (floor, "every tag parsed by the semver crate");
+        report.add_time(format!("policy {policy} over {TAGS} tags"), took(policy, &tags), floor, Some(Goal::AtMost(2.0)));
+    }
+    let numbers: Vec<Tag> = (0..TAGS).map(|at| format!("{}", 1_600_000_000 + at * 7).parse().expect("a tag")).collect();
+    let parsed = timed(|| numbers.iter().filter_map(|tag| tag.as_str().parse::<u64>().ok()).max());
+    let floor = (parsed, "every tag parsed as an integer");
+    report.add_time(format!("policy numerical over {TAGS} numbers"), took("numerical", &numbers), floor, Some(Goal::AtMost(2.0)));
+    // Each of the greatest length of a tag, and a match of every expression until its last character.
+    let long: Vec<Tag> = (0..TAGS).map(|at| format!("{}{at:05}", "a".repeat(123)).parse().expect("a tag")).collect();
+    let read = timed(|| long.iter().flat_map(|tag| tag.as_str().bytes()).map(u64::from).sum::<u64>());
+    for policy in ["regexp:(a+)+$", "regexp:(?<order>(a+)+)$"] {
+        let floor = (read, "every byte read");
+        report.add_time(format!("policy {policy} over {TAGS} long tags"), took(policy, &long), floor, Some(Goal::AtMost(50.0)));
     }
 }
 

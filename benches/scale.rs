@@ -19,6 +19,8 @@ use registry::Registry;
 
 const REPOSITORIES: usize = 2_000;
 const WORKLOADS: usize = 10_000;
+/// No multiple divides the number of repositories, so that the workloads of one differ.
+const POLICIES: usize = 51;
 /// Time for each of a quiet cycle's repositories: a third of what the registry would be asked at most.
 const INTERVAL: Duration = Duration::from_mins(1);
 /// Quiet cycles that are counted.
@@ -63,8 +65,8 @@ impl World {
         let to_registry = CountingProxy::start(registry.address());
         for at in 0..workloads {
             let image = format!("{}/{}:{}", to_registry.address(), repository(at % REPOSITORIES), registry::NEWEST);
-            // Teams do not all write the same.
-            let policy = format!("semver:>=1.0.{}", at % 50);
+            // Teams do not all write the same, not even of one repository.
+            let policy = format!("semver:>=1.0.{}", at % POLICIES);
             kube.apply(daemon::deployment(&format!("checkout-service-{at:05}"), &image, Some(&policy))).expect("a Deployment");
         }
         Self { workloads, kube, registry, to_registry, folder: tempfile::tempdir().expect("a folder") }

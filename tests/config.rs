@@ -29,7 +29,7 @@ fn a_crowd_of_approvers_is_refused_at_load() {
         format!("[approvals]\napprovers = [{}]", names.join(", "))
     };
     assert!(read(&crowd(64)).is_ok());
-    check(&crowd(65), &["skeg.toml:2:13: approvals.approvers: names more than 64; name fewer, or a group"]);
+    check(&crowd(65), &["skeg.toml:2:13: approvals.approvers: names more than 64; name fewer"]);
 }
 
 // === the example ===

@@ -58,6 +58,9 @@ mod kills;
 /// Two replicas: one leads, by a lease; the other stands by and takes over.
 #[cfg(feature = "embedded")]
 mod leadership;
+/// What the registry is asked for while nothing is pushed.
+#[cfg(feature = "embedded")]
+mod least_requests;
 /// The directive `min-age`: what is too young waits, through restarts.
 #[cfg(feature = "embedded")]
 mod min_age;

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use skeg::embedded::kube::{Fault, Matcher};
-use skeg::embedded::registry::Image;
+use skeg::embedded::kube::{self, Fault};
+use skeg::embedded::registry::{self, Image, Matcher, Operation};
 
 use crate::support::agent::{Agent, NAMESPACE, Setup, Workload, text};
 
@@ -81,6 +82,8 @@ async fn while_nothing_changes_a_tag_that_waits_costs_one_question_a_look_and_no
     assert_eq!(further_requests(&agent, before), Vec::<String>::new(), "nothing waits");
     agent.push("shop/web", "1.0.1");
     recorded(&agent, "shop/web", "1.0.1").await;
+    // What is written shows before its request is counted.
+    agent.polls("shop/web", 1).await;
     let before = agent.stage.registry.requests().len();
     let writes = agent.stage.kube.requests().iter().filter(|request| request.path.contains("skeg-first-seen")).count();
     agent.polls("shop/web", 8).await;
@@ -203,6 +206,29 @@ async fn what_was_built_in_the_future_is_passed_over_until_then() {
 }
 
 #[tokio::test]
+async fn by_the_build_what_cannot_be_read_leads_to_nothing_older_and_keeps_its_first_sight() {
+    let web = Workload::new("web", "shop/web", "f00").directive("policy", "newest").directive("min-age", "2h");
+    let mut agent = Agent::start(Setup::of([web])).await;
+    let push = |agent: &Agent, tag: &str, created: &str| {
+        agent.stage.registry.push_image("shop/web", tag, &Image::new(tag).created(created)).unwrap();
+    };
+    push(&agent, "0a1", "2026-02-01T00:00:00Z");
+    push(&agent, "0a2", "2026-03-01T00:00:00Z");
+    recorded(&agent, "shop/web", "0a2").await;
+    // Both are old enough when skeg starts again, and it has to read anew which of them was built last.
+    agent.stop().await;
+    agent.clock.move_on(HELD);
+    agent.stage.registry.fail_next(Matcher::of(Operation::Blob).always(), registry::Fault::status(StatusCode::INTERNAL_SERVER_ERROR));
+    agent.begin_and_wait().await;
+    agent.polls("shop/web", 3).await;
+    assert_eq!(agent.patches_done(), 0, "{:?}", agent.updates().await);
+    assert!(is_kept(&agent, "shop/web", "0a2"), "{}", kept(&agent));
+    agent.stage.registry.clear_faults();
+    runs(&agent, "web", "0a2").await;
+    assert_eq!(agent.patches_done(), 1, "{:?}", agent.updates().await);
+}
+
+#[tokio::test]
 async fn a_record_that_somebody_has_edited_is_told_and_the_rest_of_it_holds() {
     let mut agent = Agent::start(Setup::of([aged("web", "2h"), aged("api", "2h")])).await;
     for name in ["web", "api"] {
@@ -231,9 +257,9 @@ async fn a_record_that_somebody_has_edited_is_told_and_the_rest_of_it_holds() {
 #[tokio::test]
 async fn without_the_right_to_the_record_skeg_says_so_and_goes_by_memory() {
     let agent = Agent::start(Setup::of([aged("web", "4s")])).await;
-    let record = Matcher::any().path("skeg-first-seen");
+    let record = kube::Matcher::any().path("skeg-first-seen");
     agent.stage.kube.fail_next(record, Fault::Status(403, None), ALWAYS);
-    let creating = Matcher::any().method("POST").path("/configmaps");
+    let creating = kube::Matcher::any().method("POST").path("/configmaps");
     agent.stage.kube.fail_next(creating, Fault::Status(403, None), ALWAYS);
     agent.push("shop/web", "1.0.1");
     let told = async || agent.get("/v1/status").await["degraded"].to_string().contains("the first sights cannot be");
@@ -256,10 +282,7 @@ async fn what_is_held_is_not_applied_when_a_greater_age_is_asked_for_meanwhile()
     agent.push("shop/web", "1.0.1");
     agent.wait_for_phase("1.0.1", "Held").await;
     // The registry is away, so no look decides anew.
-    agent.stage.registry.fail_next(
-        skeg::embedded::registry::Matcher::of(skeg::embedded::registry::Operation::Tags).always(),
-        skeg::embedded::registry::Fault::Html,
-    );
+    agent.stage.registry.fail_next(Matcher::of(Operation::Tags).always(), registry::Fault::Html);
     agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/min-age": "2h"}}}));
     let waits = async || agent.update_to("1.0.1").await.is_some_and(|update| update["reason"]["code"] == "TooYoung");
     agent.until("it waits for its age", waits).await;

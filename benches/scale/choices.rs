@@ -22,12 +22,14 @@ const IMAGE: &str = "registry.example.com/shop/service:1.0.0";
 
 pub fn measure(report: &mut Report) {
     let tags: Vec<Tag> = (0..TAGS).map(|at| format!("1.{}.{}", at / 100, at % 100).parse().expect("a tag")).collect();
-    let workloads: Vec<_> = (0..WORKLOADS).map(workload).collect();
+    let workloads: Vec<_> = (0..WORKLOADS).map(|at| workload(at, "semver:>=1.0.0")).collect();
     let one = new(&tags, &workloads[..1]);
     let floor = timed(|| tags.iter().filter_map(|tag| semver::Version::parse(tag.as_str()).ok()).max());
     report.add_time(format!("a new listing of {TAGS} tags"), one, (floor, "every tag parsed by the semver crate"), Some(Goal::AtMost(2.0)));
     let of_all = (one, "the same for one");
     report.add_time(format!("the same for {WORKLOADS} workloads"), new(&tags, &workloads), of_all, Some(Goal::TimesFloor(1.1)));
+    let differing: Vec<_> = (0..WORKLOADS).map(|at| workload(at, &format!("semver:>=1.{at}.0"))).collect();
+    report.add_time(format!("{WORKLOADS} workloads with a policy each"), new(&tags, &differing), (one, "the same for one"), None);
     let read = timed(|| tags.iter().flat_map(|tag| tag.as_str().bytes()).map(u64::from).sum::<u64>());
     let same = same(&tags, &workloads[..1]);
     report.add_time(format!("an unchanged listing of {TAGS} tags"), same, (read, "every byte of it read"), Some(Goal::AtMost(0.05)));
@@ -55,9 +57,9 @@ fn same(tags: &[Tag], workloads: &[Arc<Workload>]) -> Duration {
     timed(|| kept.same(&repository, &Access::Anonymous, workloads, tags, Timestamp::now()).expect("it is the same"))
 }
 
-fn workload(at: usize) -> Arc<Workload> {
+fn workload(at: usize, policy: &str) -> Arc<Workload> {
     let containers = vec![Container { name: "web".into(), image: IMAGE.into(), init: false }];
-    let directives = directives::skeg::parse([("skeg.dev/policy", "semver:>=1.0.0")], &containers, &Defaults::default()).transpose();
+    let directives = directives::skeg::parse([("skeg.dev/policy", policy)], &containers, &Defaults::default()).transpose();
     let id = WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: format!("service-{at}").into() };
     Arc::new(Workload::plain(id, format!("{at}").into(), containers, directives.expect("a policy")))
 }

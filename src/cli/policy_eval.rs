@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tag_list::{Line, TagList, TagListError};
-use crate::core::duration;
+use crate::core::directives;
 use crate::core::image::{Digest, Pin};
 use crate::core::nearest::shown;
 use crate::core::policy::{Asked, Evaluation, Filter, Patterns, Policy, Prerelease, Selection, evaluate};
@@ -146,7 +146,7 @@ impl PolicyEval {
             filter: Filter {
                 allow: patterns("allow-tags", &self.allow_tags)?,
                 ignore: patterns("ignore-tags", &self.ignore_tags)?,
-                min_age: self.min_age.as_deref().map(min_age).transpose()?,
+                min_age: self.min_age.as_deref().map(min_age).transpose()?.filter(|age| !age.is_zero()),
             },
             prerelease: self.prerelease.as_deref().map(prerelease).transpose()?,
             pin: Pin::Tag,
@@ -175,7 +175,7 @@ fn prerelease(text: &str) -> Result<Prerelease, PolicyEvalError> {
 }
 
 fn min_age(text: &str) -> Result<Duration, PolicyEvalError> {
-    duration::parse(text).map_err(|error| wrong("min-age", format!("`{}`: {error}", shown(text))))
+    directives::skeg::min_age(text).map_err(|problem| wrong("min-age", problem))
 }
 
 fn answer<'a>(evaluation: &Evaluation<'a>) -> Answer<'a> {

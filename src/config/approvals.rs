@@ -44,9 +44,9 @@ impl Single for Approvals {
         approvers.sort();
         approvers.dedup();
         if approvers.len() > APPROVERS_MAX {
-            section.error("approvers", format!("names more than {APPROVERS_MAX}"), "name fewer, or a group");
+            section.error("approvers", format!("names more than {APPROVERS_MAX}"), "name fewer");
         }
-        if approvers.iter().any(|approver| ["group:", "slack-group:"].iter().any(|realm| approver.as_str().starts_with(realm))) {
+        if approvers.iter().any(Approver::is_group) {
             section.warn("approvers", "members of groups cannot vote in this version", "name single people too");
         }
         Self {

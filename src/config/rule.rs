@@ -59,7 +59,7 @@ impl Element for Rule {
         if said.is_empty() {
             section.error("directives", "says nothing", DIRECTIVES);
         }
-        let groups = |said: &Said| said.approvers().is_some_and(|named| named.iter().any(|one| one.as_str().contains("group:")));
+        let groups = |said: &Said| said.approvers().is_some_and(|named| named.iter().any(|one| one.is_group()));
         if said.iter().any(groups) {
             section.warn("directives", "members of groups cannot vote in this version", "name single people as approvers too");
         }

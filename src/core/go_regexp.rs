@@ -24,6 +24,7 @@ const PROGRAM_SIZE_MAX: usize = 256 * 1024;
 /// A regular expression of Go.
 #[derive(Clone, Debug)]
 pub struct GoRegexp {
+    text: Box<str>,
     regex: Regex,
     /// The named groups with their numbers.
     names: Vec<(Box<str>, usize)>,
@@ -54,7 +55,12 @@ impl GoRegexp {
             .size_limit(PROGRAM_SIZE_MAX)
             .build()
             .map_err(|error| GoRegexpError::Engine(last_line(&error.to_string()).into()))?;
-        Ok(Self { regex, names })
+        Ok(Self { text: text.into(), regex, names })
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Whether it is found anywhere in `text`.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::core::directives::{DirectiveError, Directives};
+use crate::core::directives::{DirectiveError, Directives, Told};
 use crate::core::image::{ImageRef, Repository};
 use crate::core::placement::Placement;
 use crate::core::update::Mark;
@@ -126,6 +126,8 @@ pub struct Workload {
 pub struct OfKeel {
     /// What Keel passes over without a word, or skeg reads otherwise. Told on the object, and holds nothing.
     pub warnings: Vec<DirectiveError>,
+    /// What its keys say that no directive of skeg's says: for explanations.
+    pub said: Vec<Told>,
     /// Whether such workloads are only observed.
     pub is_observed: bool,
     /// The Keel that runs, and acts on the same keys.

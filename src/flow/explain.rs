@@ -77,6 +77,7 @@ pub async fn explain(sources: Sources<'_>, workload: &Arc<Workload>, all: bool) 
     let mut view = ExplainView::new(&workload.id, Vec::new());
     view.directives = directives.told().into_iter().map(DirectiveView::from).collect();
     view.containers = parts.into_iter().map(|part| part.view).collect();
+    workload.keel.iter().for_each(|keel| view.add_keel(keel));
     view
 }
 
@@ -97,7 +98,9 @@ async fn part(
 ) -> Part {
     let mut view = ExplainedView::of(container);
     let ports = sources.ports;
-    let Some(selection) = view.ask(directives, container, ports.listings.interval()) else { return Part { view, change: None } };
+    let Some(selection) = view.ask(directives, container, ports.listings.interval(), workload.keel.is_some()) else {
+        return Part { view, change: None };
+    };
     let image = match container.image.parse::<ImageRef>() {
         Ok(image) => image,
         Err(error) => {

@@ -68,7 +68,7 @@ fn check(input: &[u8]) -> String {
     for warning in &read.warnings {
         assert_told_well(&warning.to_string());
     }
-    let directives = match read.directives(&containers(), &defaults()) {
+    let directives = match read.directives([], &containers(), &defaults()) {
         Ok(None) => return "off".to_owned(),
         Ok(Some(directives)) => directives,
         Err(errors) => {

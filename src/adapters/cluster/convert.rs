@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::object::WorkloadObject;
-use crate::core::directives::keel::{self, KeelDirectives};
-use crate::core::directives::{Defaults, DirectiveError, Directives, OfNamespace, Subject, skeg};
+use crate::core::directives::{Asked, Defaults, OfNamespace, Subject};
 use crate::core::placement::Placement;
 use crate::core::update::Mark;
 use crate::core::workload::{GitOpsOwner, OfKeel, Pulls, Workload, WorkloadId};
@@ -18,13 +17,8 @@ const ARGO_CD: [&str; 2] = ["argocd.argoproj.io/tracking-id", "argocd.argoproj.i
 /// The labels that Flux's kustomize and helm controllers leave on what they apply.
 const FLUX: [&str; 2] = ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
 
-/// What a workload asks for, or the mistakes in that.
-type Asked = Result<Arc<Directives>, Vec<DirectiveError>>;
-
-/// The workload; `None` when nothing in its annotations and labels asks for anything. One with a mistake in them is managed, and held.
-///
-/// One key of skeg's on the workload is enough for Keel's to be passed over: who writes it means skeg. What is said beneath, by `namespace` and
-/// the rules, never is: with Keel's keys they say how tags are chosen.
+/// The workload; `None` when nothing asks for anything: neither its annotations and labels nor, beneath, `namespace` and the rules. One with a
+/// mistake in them is managed, and held.
 pub(super) fn workload(
     id: &WorkloadId,
     object: WorkloadObject,
@@ -36,16 +30,9 @@ pub(super) fn workload(
     if let Some(seconds) = object.progress_deadline_seconds {
         defaults.rollout_timeout = Duration::from_secs(seconds.into());
     }
-    let keels = keel::parse(&object.labels, &object.annotations, &defaults.zone);
-    let is_own = |key: &String| key.starts_with(skeg::PREFIX) && key != Mark::KEY;
-    if keels.is_some() && !object.annotations.keys().any(is_own) {
-        defaults.below = defaults.below.for_keel();
-    }
-    let annotations = object.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let (directives, keel) = match skeg::parse(annotations, &object.containers, &defaults).transpose() {
-        Some(asked) => (asked, None),
-        None => of_keel(&keels?, &object, &defaults).map(|(asked, keel)| (asked, Some(Arc::new(keel))))?,
-    };
+    let acts_on_keel = defaults.acts_on_keel;
+    let Asked { directives, keel } = Asked::read(&object.labels, &object.annotations, &object.containers, defaults)?;
+    let keel = keel.map(|read| Arc::new(OfKeel { warnings: read.told(), said: read.said(), is_observed: !acts_on_keel, running: None }));
     Some(Workload {
         id: id.clone(),
         uid: object.uid(),
@@ -57,12 +44,6 @@ pub(super) fn workload(
         pulls: (object.pulls != Pulls::default()).then(|| Arc::new(object.pulls)),
         placement: (object.placement != Placement::default()).then(|| Arc::new(object.placement)),
     })
-}
-
-/// What Keel's keys ask for; `None` when Keel would ignore the workload on purpose.
-fn of_keel(read: &KeelDirectives, object: &WorkloadObject, defaults: &Defaults) -> Option<(Asked, OfKeel)> {
-    let asked = read.directives(&object.containers, defaults).transpose()?;
-    Some((asked, OfKeel { warnings: read.told(), is_observed: !defaults.acts_on_keel, running: None }))
 }
 
 /// The controller that brings the object into line with Git, by the marks it leaves.
@@ -128,7 +109,7 @@ mod tests {
         let both = converted(&json!({"labels": {"keel.sh/policy": "major"}, "annotations": {"skeg.dev/policy": "patch"}}), None).unwrap();
         assert_eq!((policy(&both), &both.keel), ("patch".to_owned(), &None));
         let beside = converted(&json!({"labels": {"keel.sh/policy": "major"}, "annotations": {"skeg.dev/approvals": "1"}}), None).unwrap();
-        assert!(beside.directives.unwrap_err()[0].problem.contains("skeg.dev/policy"));
+        assert_eq!((policy(&beside), beside.directives.as_ref().unwrap().rules.approvals), ("keel:major".to_owned(), 1));
     }
 
     /// The policy of `web` where its Namespace says one, and the approvals, with these keys of its own.

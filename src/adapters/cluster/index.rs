@@ -387,7 +387,7 @@ mod tests {
     }
 
     fn of_keel(name: &str) -> Workload {
-        let keel = OfKeel { warnings: Vec::new(), is_observed: false, running: None };
+        let keel = OfKeel { warnings: Vec::new(), said: Vec::new(), is_observed: false, running: None };
         Workload { keel: Some(Arc::new(keel)), ..workload(name, &["nginx:1"]) }
     }
 

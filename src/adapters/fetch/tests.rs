@@ -46,6 +46,20 @@ fn another_origin_gets_no_credential_and_neither_does_the_way_back() {
     assert_eq!((back.authorization, back.reach), (None, Reach::Guarded));
 }
 
+/// RE-08, as with object storage, but that it is on this machine.
+#[tokio::test]
+async fn a_redirect_to_another_origin_is_followed_without_the_credential() {
+    let storage = Scripted::start(|_| answer("200 OK", &[], "blob")).await;
+    let location = format!("Location: http://localhost:{}/", storage.address().port());
+    let registry = Scripted::start(move |_| answer("307 Temporary Redirect", &[&location], "")).await;
+    let guarding = Fetch::new().unwrap();
+    let unguarded = Fetch { guarded: guarding.here.clone(), ..guarding };
+    let answer = unguarded.send(ask(registry.address())).await.unwrap();
+    assert_eq!((answer.url.host_str(), &answer.body[..]), (Some("localhost"), &b"blob"[..]));
+    assert!(registry.heads()[0].contains("authorization: bearer canary"));
+    assert!(!storage.heads()[0].contains("authorization"), "{:?}", storage.heads());
+}
+
 #[tokio::test]
 async fn a_redirect_to_a_reserved_address_is_not_followed() {
     let inner = Scripted::start(|_| answer("200 OK", &[], "secret")).await;

@@ -11,14 +11,14 @@ use crate::cli::Failure;
 use crate::cli::tag_list::{Line, TagList};
 use crate::config::Config;
 use crate::core::candidate::NotSelected;
-use crate::core::directives::{Defaults, Directives, OfNamespace, Subject, keel, skeg};
+use crate::core::directives::{Asked as Directed, Defaults, Directives, OfNamespace, Subject};
 use crate::core::hold::{GATES, Gate};
 use crate::core::image::ImageRef;
 use crate::core::manifest::{DeclaredNamespace, FILE_BYTES_MAX, Object, Objects, objects};
 use crate::core::nearest::shown;
 use crate::core::policy::{Asked as Question, Built, Listed, evaluate};
 use crate::core::update::Reason;
-use crate::core::workload::{Container, WorkloadId, WorkloadKind};
+use crate::core::workload::{Container, OfKeel, WorkloadId, WorkloadKind};
 use crate::http::view::{DirectiveView, ExplainView, ExplainedView, GateView, ImageOfTagView};
 
 /// The interval of polls where nobody says otherwise.
@@ -100,19 +100,19 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
     let id = WorkloadId { namespace: namespace.into(), kind: object.kind, name: object.name.clone() };
     let declared = namespaces.iter().find(|declared| *declared.name == *namespace);
     let defaults = defaults(asked, object, &id, declared);
-    let (all, interval) = (asked.all, asked.config.map_or(INTERVAL, |config| config.poll.interval));
-    let read = skeg::parse(pairs(&object.annotations), &object.containers, &defaults);
-    let mut view = match &read {
-        Ok(None) => {
-            return Err(Failure::NotDone(format!(
-                "{} is not managed: nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say",
-                named(object)
-            )));
-        }
-        Ok(Some(directives)) => {
-            let explained = object.containers.iter().map(|one| container(&id, directives, one, tags, (all, interval))).collect();
+    let acts_on_keel = defaults.acts_on_keel;
+    let Some(Directed { directives, keel }) = Directed::read(&object.labels, &object.annotations, &object.containers, defaults) else {
+        return Err(Failure::NotDone(format!(
+            "{} is not managed: nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say",
+            named(object)
+        )));
+    };
+    let mut view = match &directives {
+        Ok(directives) => {
+            let (interval, of_keel) = (asked.config.map_or(INTERVAL, |config| config.poll.interval), keel.is_some());
+            let part = |one| container(&id, (directives, of_keel), one, tags, (asked.all, interval));
             let told = directives.told().into_iter().map(DirectiveView::from).collect();
-            ExplainView { directives: told, containers: explained, ..ExplainView::new(&id, Vec::new()) }
+            ExplainView { directives: told, containers: object.containers.iter().map(part).collect(), ..ExplainView::new(&id, Vec::new()) }
         }
         Err(mistakes) => {
             let held =
@@ -121,6 +121,12 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
             ExplainView { containers: object.containers.iter().map(held).collect(), ..ExplainView::new(&id, mistakes) }
         }
     };
+    if let Some(keel) = keel {
+        view.add_keel(&OfKeel { warnings: keel.told(), said: keel.said(), is_observed: !acts_on_keel, running: None });
+        if !acts_on_keel {
+            view.notes.push(Reason::KeelObserved.to_string());
+        }
+    }
     if asked.config.is_none() {
         view.notes
             .push("offline: skeg's configuration is not read, and what is built in stands in its place; name it with --config".to_owned());
@@ -131,10 +137,6 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
     Ok(view)
 }
 
-fn pairs(annotations: &[(Box<str>, Box<str>)]) -> impl Iterator<Item = (&str, &str)> {
-    annotations.iter().map(|(key, value)| (&**key, &**value))
-}
-
 /// What the configuration says and the Namespace. Without a configuration that is what is built in, and the Git remote that the workload names:
 /// whether that is granted only the configuration says.
 fn defaults(asked: &Asked<'_>, object: &Object, id: &WorkloadId, namespace: Option<&DeclaredNamespace>) -> Defaults {
@@ -142,18 +144,15 @@ fn defaults(asked: &Asked<'_>, object: &Object, id: &WorkloadId, namespace: Opti
     if let Some(seconds) = object.progress_deadline_seconds {
         defaults.rollout_timeout = Duration::from_secs(seconds.into());
     }
-    let said = namespace.and_then(|namespace| OfNamespace::read(&namespace.name, pairs(&namespace.annotations), &defaults));
+    let said = namespace.and_then(|namespace| {
+        OfNamespace::read(&namespace.name, namespace.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())), &defaults)
+    });
     let subject = Subject { id, labels: &object.labels, containers: &object.containers };
-    let mut defaults = defaults.of(said.map(Arc::new), subject);
-    let annotations = pairs(&object.annotations).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    if keel::parse(&object.labels, &annotations, &defaults.zone).is_some() {
-        defaults.below = defaults.below.for_keel();
-    }
-    defaults
+    defaults.of(said.map(Arc::new), subject)
 }
 
 fn built_in(object: &Object) -> Defaults {
-    let value = |key: &str| object.annotations.iter().find(|(known, _)| **known == *key).map(|(_, value)| value.trim());
+    let value = |key: &str| object.annotations.get(key).map(|value| value.trim());
     let remote = value("skeg.dev/git").map(|git| git.split_once(':').map_or(git, |(remote, _)| remote));
     let remote = remote.or_else(|| value("skeg.dev/write-back").map(|_| "every granted remote"));
     Defaults { git_remotes: remote.map(Into::into).into_iter().collect(), ..Defaults::default() }
@@ -161,13 +160,13 @@ fn built_in(object: &Object) -> Defaults {
 
 fn container(
     id: &WorkloadId,
-    directives: &Directives,
+    (directives, of_keel): (&Directives, bool),
     container: &Container,
     tags: &[Listed<'_>],
     (all, interval): (bool, Duration),
 ) -> ExplainedView {
     let mut view = ExplainedView::of(container);
-    let Some(selection) = view.ask(directives, container, interval) else { return view };
+    let Some(selection) = view.ask(directives, container, interval, of_keel) else { return view };
     let image: ImageRef = match container.image.parse() {
         Ok(image) => image,
         Err(error) => return ExplainedView { reason: NotSelected::Image(error).to_string(), ..view },

@@ -1,5 +1,6 @@
 //! What the annotations of a workload ask of skeg.
 
+mod asked;
 pub mod keel;
 mod origin;
 pub mod skeg;
@@ -14,6 +15,7 @@ use crate::core::image::Pin;
 use crate::core::policy::Selection;
 use crate::core::workload::Container;
 
+pub use asked::Asked;
 pub use origin::{Origin, Origins, Told};
 pub use skeg::{Below, OfNamespace, Rule, Subject};
 
@@ -210,5 +212,10 @@ impl Approver {
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it stands for the members of a group, of whom this version knows none.
+    pub fn is_group(&self) -> bool {
+        ["group:", "slack-group:"].iter().any(|realm| self.0.starts_with(realm))
     }
 }

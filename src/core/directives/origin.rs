@@ -46,9 +46,9 @@ struct Source {
 }
 
 /// One directive as people read it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Told {
-    /// Its name: a key without `skeg.dev/`.
+    /// Its name: a key without `skeg.dev/`, or without `keel.sh/` where skeg has none of the meaning.
     pub name: &'static str,
     /// What holds.
     pub value: String,

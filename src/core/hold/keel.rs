@@ -24,7 +24,8 @@ mod tests {
 
     fn barred(keel: Option<(bool, Option<&str>)>) -> Option<String> {
         let id = |name: &str| WorkloadId { namespace: "shop".into(), kind: WorkloadKind::Deployment, name: name.into() };
-        let keel = keel.map(|(is_observed, running)| OfKeel { warnings: Vec::new(), is_observed, running: running.map(id) });
+        let keel =
+            keel.map(|(is_observed, running)| OfKeel { warnings: Vec::new(), said: Vec::new(), is_observed, running: running.map(id) });
         let plain = Workload::plain(id("web"), "u1".into(), Vec::new(), Err(Vec::new()));
         let workload = Workload { keel: keel.map(Arc::new), ..plain };
         bars(&workload).map(|reason| reason.record())

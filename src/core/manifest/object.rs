@@ -18,7 +18,7 @@ pub struct Object {
     /// Its name.
     pub name: Box<str>,
     /// Its annotations, those that are text.
-    pub annotations: Vec<(Box<str>, Box<str>)>,
+    pub annotations: BTreeMap<String, String>,
     /// Its labels, those that are text.
     pub labels: BTreeMap<String, String>,
     /// Containers, then init containers, of the pod template.
@@ -33,7 +33,7 @@ pub struct DeclaredNamespace {
     /// Its name.
     pub name: Box<str>,
     /// Its annotations.
-    pub annotations: Vec<(Box<str>, Box<str>)>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What a file declares.
@@ -89,7 +89,7 @@ fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Optio
         namespace: namespace.map(Into::into),
         name: name.into(),
         annotations: texts(object, "annotations"),
-        labels: texts(object, "labels").into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
+        labels: texts(object, "labels"),
         // Init containers come last, as in the index.
         containers: CONTAINER_LISTS.into_iter().rev().flat_map(listed).collect(),
         progress_deadline_seconds: deadline.and_then(|seconds| seconds.text()?.parse().ok()),
@@ -97,7 +97,7 @@ fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Optio
 }
 
 /// The entries of a table in the metadata that are text.
-fn texts(object: Cursor<'_, '_>, table: &str) -> Vec<(Box<str>, Box<str>)> {
+fn texts(object: Cursor<'_, '_>, table: &str) -> BTreeMap<String, String> {
     let pairs = object.walk(&["metadata", table]).into_iter().flat_map(Cursor::pairs);
     pairs.filter_map(|(key, value)| Some((key.into(), value.text()?.into()))).collect()
 }
@@ -128,13 +128,16 @@ mod tests {
             kind: WorkloadKind::Deployment,
             namespace: None,
             name: "web".into(),
-            annotations: vec![("skeg.dev/policy".into(), "minor".into()), ("skeg.dev/approvals".into(), "1".into())],
+            annotations: BTreeMap::from([("skeg.dev/policy".into(), "minor".into()), ("skeg.dev/approvals".into(), "1".into())]),
             labels: BTreeMap::from([("tier".to_owned(), "prod".to_owned())]),
             containers: vec![container("web", "web:1.0.0", false), container("bare", "", false), container("init", "init:1", true)],
             progress_deadline_seconds: Some(90),
         };
         assert_eq!(workloads, [expected]);
-        assert_eq!(namespaces, [DeclaredNamespace { name: "shop".into(), annotations: vec![("skeg.dev/policy".into(), "patch".into())] }]);
+        assert_eq!(
+            namespaces,
+            [DeclaredNamespace { name: "shop".into(), annotations: BTreeMap::from([("skeg.dev/policy".into(), "patch".into())]) }]
+        );
     }
 
     #[test]

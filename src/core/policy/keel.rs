@@ -116,6 +116,16 @@ impl KeelPolicy {
         Ok(Self { text: text.into(), kind })
     }
 
+    /// What the policy means to skeg where `tag` runs: `force` on a tag that is no version, as `latest` is, follows that tag, as with `matchTag`.
+    /// Keel deploys it again with each webhook that names it.
+    #[must_use]
+    pub fn on(&self, tag: &str) -> Self {
+        match self.kind {
+            Kind::Force { .. } if Version::parse(tag).is_none() => Self { kind: Kind::Force { match_tag: true }, ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
     /// Whether nothing can be said without a current tag.
     pub fn needs_current(&self) -> bool {
         matches!(self.kind, Kind::Versions { .. } | Kind::Force { match_tag: true })

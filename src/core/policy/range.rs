@@ -228,10 +228,10 @@ fn interval(operator: Operator, partial: &Partial, text: &str) -> Result<Interva
     let nothing = || RangeError::Nothing(shown(text).into());
     let after = |kept: usize| partial.after(kept).ok_or_else(|| RangeError::TooLarge(shown(text).into()));
     let floor = partial.floor();
-    let names_pre_release = !partial.pre.is_empty();
+    let names_pre_release = version::is_pre_release(&partial.pre);
     let is_full = partial.given.len() == 3;
     if partial.given.is_empty() {
-        let lower = if names_pre_release { Bound::Included(floor) } else { Bound::Unbounded };
+        let lower = if !partial.pre.is_empty() { Bound::Included(floor) } else { Bound::Unbounded };
         return match operator {
             Operator::NotEqual | Operator::Above | Operator::Below => Err(nothing()),
             _ => Ok(Interval { lower, upper: Bound::Unbounded, negated: false, names_pre_release }),

@@ -3,7 +3,7 @@
 //! Tags of one or two numbers are mostly moving names, and count only when the current tag has as few.
 //!
 //! A current tag that is no version (`latest`, `main`) has no place in the order. A range is absolute: it is chosen from as
-//! without a current tag, as Flux and Argo CD do, releases only. Keel's words are relative, so nothing is chosen; but for
+//! without a current tag, as Flux and Argo CD do, releases only, and above the numbers that such a tag has (`1.2.3.4`). Keel's words are relative, so nothing is chosen; but for
 //! `latest`, from which Keel moves to the newest version under each of them, and skeg to the newest release.
 
 use std::sync::Arc;
@@ -22,6 +22,7 @@ const TOO_FEW_NUMBERS: Refusal = Refusal::new("fewer numbers than the current ta
 const OUTSIDE_RANGE: Refusal = Refusal::new("outside the range");
 const OTHER_MAJOR: Refusal = Refusal::new("another major version than the current tag");
 const OTHER_MINOR: Refusal = Refusal::new("another minor version than the current tag");
+const NOT_ABOVE: Refusal = Refusal::new("not above the numbers of the current tag, which is no version");
 const CURRENT_NO_VERSION: Refusal = Refusal::new("the policy is relative to the current version, and the current tag is no version");
 
 /// `semver:<range>`.
@@ -66,7 +67,12 @@ impl TagPolicy for InRange {
     fn judge(&self, question: &Question<'_>) -> Judgement {
         let default = if self.0.names_pre_release() { Prerelease::Yes } else { Prerelease::Same };
         let suffixes = question.prerelease.unwrap_or(default).rule();
-        newest(question, suffixes, |_, version| if self.0.contains(version) { Ok(()) } else { Err(OUTSIDE_RANGE) })
+        let written = question.current.filter(|tag| Version::parse(tag).is_none()).and_then(numbers_of);
+        newest(question, suffixes, |_, version| match &written {
+            _ if !self.0.contains(version) => Err(OUTSIDE_RANGE),
+            Some(written) if version.numbers().as_slice() <= written.as_slice() => Err(NOT_ABOVE),
+            Some(_) | None => Ok(()),
+        })
     }
 
     fn is_newer(&self, candidate: &str, than: &str) -> bool {
@@ -126,6 +132,17 @@ fn newest(
         suffixes.admit(version, &candidate)?;
         Ok(candidate)
     })
+}
+
+/// The dotted numbers with which a tag that is no version begins, after a word: at least two of them, or they may be anything. One that 64 bits
+/// do not hold is as great as those hold.
+fn numbers_of(tag: &str) -> Option<Vec<u64>> {
+    let start = tag.find(|character: char| character.is_ascii_digit())?;
+    let rest = tag.get(start..)?;
+    let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(rest.len());
+    let numbers: Vec<u64> =
+        rest.get(..end)?.split('.').take_while(|part| !part.is_empty()).map(|part| part.parse().unwrap_or(u64::MAX)).collect();
+    (numbers.len() > 1).then_some(numbers)
 }
 
 fn is_newer_version(candidate: &str, than: &str) -> bool {

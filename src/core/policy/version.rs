@@ -184,7 +184,8 @@ fn is_pre_release_word(word: &str) -> bool {
     PRE_RELEASE_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
-fn is_pre_release(suffix: &str) -> bool {
+/// Whether a suffix holds a pre-release word, or is nothing but digits.
+pub fn is_pre_release(suffix: &str) -> bool {
     let mut all = words(suffix).peekable();
     if all.peek().is_none() { !suffix.is_empty() } else { all.any(is_pre_release_word) }
 }

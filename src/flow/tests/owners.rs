@@ -63,7 +63,7 @@ fn a_patch_that_waits_is_not_made_on_a_workload_that_was_handed_over_opted_out_o
 fn a_patch_that_waits_is_not_made_beside_a_running_keel_and_is_when_that_has_gone() {
     let beside = |world: &mut World, running: Option<&str>| {
         let running = running.map(|name| WorkloadId { name: name.into(), ..world.workload("web", &[], PATCH, None).id });
-        let keel = Some(Arc::new(OfKeel { warnings: Vec::new(), is_observed: false, running }));
+        let keel = Some(Arc::new(OfKeel { warnings: Vec::new(), said: Vec::new(), is_observed: false, running }));
         let shown = Workload { keel, ..world.workload("web", &[("web", OLD)], PATCH, None) };
         world.put(shown);
         world.later(600);

@@ -13,7 +13,7 @@ use crate::core::hold::{GATES, Gate, opens};
 use crate::core::image::ImageRef;
 use crate::core::policy::{Evaluation, Group, Selection};
 use crate::core::update::UpdateId;
-use crate::core::workload::{Container, WorkloadId};
+use crate::core::workload::{Container, OfKeel, WorkloadId};
 
 /// How many tags of each group are shown with the group.
 pub const GROUP_TAGS: usize = 8;
@@ -252,6 +252,12 @@ impl ExplainView {
     pub fn new(workload: &WorkloadId, errors: Vec<String>) -> Self {
         Self { workload: WorkloadView::from(workload), errors, directives: Vec::new(), containers: Vec::new(), notes: Vec::new() }
     }
+
+    /// Adds what Keel's keys say beside the directives: what no directive of skeg's says, and what Keel or skeg passes over.
+    pub fn add_keel(&mut self, keel: &OfKeel) {
+        self.directives.extend(keel.said.iter().cloned().map(DirectiveView::from));
+        self.notes.extend(keel.warnings.iter().map(ToString::to_string));
+    }
 }
 
 impl ExplainedView {
@@ -289,17 +295,26 @@ impl ExplainedView {
     }
 
     /// Takes up what the directives say for the container, with the configured interval of polls, and gives how its tag is chosen; `None`
-    /// where no policy speaks for it, which is the reason then.
-    pub fn ask<'a>(&mut self, directives: &'a Directives, container: &Container, interval: Duration) -> Option<&'a Selection> {
+    /// where no policy speaks for it, which is the reason then, in the words of whoever's keys say so: Keel's, if they are `of_keel`.
+    pub fn ask<'a>(
+        &mut self,
+        directives: &'a Directives,
+        container: &Container,
+        interval: Duration,
+        of_keel: bool,
+    ) -> Option<&'a Selection> {
         self.policy = directives.told_policy(container).map(DirectiveView::from);
         self.directives = directives.told_of(container, interval).into_iter().map(DirectiveView::from).collect();
         let selection = directives.selection_of(container);
         if selection.is_none() {
             let name = &container.name;
-            self.reason = if container.init && directives.selection.is_some() {
-                "an init container: skeg.dev/init-containers is not true".to_owned()
-            } else {
-                format!("no policy speaks for it: set skeg.dev/policy.{name}, or skeg.dev/policy for all")
+            self.reason = match of_keel {
+                true if container.init && !directives.init_containers => "an init container: keel.sh/initContainers is not true".to_owned(),
+                true => "its name does not match keel.sh/monitorContainers".to_owned(),
+                false if container.init && directives.selection.is_some() => {
+                    "an init container: skeg.dev/init-containers is not true".to_owned()
+                }
+                false => format!("no policy speaks for it: set skeg.dev/policy.{name}, or skeg.dev/policy for all"),
             };
         }
         selection

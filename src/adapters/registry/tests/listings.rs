@@ -33,9 +33,9 @@ async fn a_next_page_at_another_origin_is_an_error_and_is_not_asked_for() {
     assert_eq!(other.heads().len(), 0);
 }
 
-/// RE-08, for redirects; which headers would go along is shown at the HTTP client.
+/// RE-08, for redirects; what goes along to an address that may be reached is shown at the HTTP client.
 #[tokio::test]
-async fn a_redirect_to_another_origin_carries_no_login() {
+async fn a_redirect_to_another_origin_on_this_machine_is_not_followed() {
     let other = Scripted::start(|_| answer("200 OK", &[], r#"{"tags":["9.9.9"]}"#)).await;
     let bench = Bench::new(embedded::Access::Basic(Login::new("robot", "s3cret")), Some(("robot", "s3cret")));
     bench.registry.fail_next(Matcher::of(Operation::Tags), Fault::Redirect(format!("http://{}/", other.address())));

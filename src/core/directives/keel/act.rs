@@ -1,14 +1,14 @@
 //! What Keel's keys mean to skeg when it acts on them: directives with Keel's policy below skeg's guard.
 //!
-//! skeg's own part comes from the Namespace and the configuration: who may vote, how long a grant waits, where the image is committed. How
-//! tags are chosen, and when to look, Keel's keys say alone. What a rule bounds is bounded for these workloads too.
+//! skeg's own part comes from its keys on the workload, the Namespace and the configuration: who may vote, how long a grant waits, where the
+//! image is committed. How tags are chosen, and when to look, Keel's keys say alone. What a rule bounds is bounded for these workloads too.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{KeelDirectives, Place, keys};
+use super::{KeelDirectives, Place, Said, keys};
 use crate::core::directives::skeg::{self, Beneath};
-use crate::core::directives::{Defaults, DirectiveError, Directives, GIT_PLACES_MAX, Origin, Origins, TriggerKind};
+use crate::core::directives::{Defaults, DirectiveError, Directives, Origin, Origins, Told, TriggerKind};
 use crate::core::image::{ImageRef, Pin, Repository};
 use crate::core::nearest::shown;
 use crate::core::policy::keel::NoPolicy;
@@ -31,47 +31,50 @@ impl KeelDirectives {
     /// The directives for skeg; `None` when Keel would ignore the workload on purpose. What Keel cannot make sense of and then ignores or
     /// blocks is a mistake here, and holds the workload.
     ///
-    /// `containers` are those of the workload's pod template, init containers included.
-    pub fn directives(&self, containers: &[Container], defaults: &Defaults) -> Result<Option<Arc<Directives>>, Vec<DirectiveError>> {
+    /// `containers` are those of the workload's pod template, init containers included; `annotations` the workload's, among which skeg's own
+    /// keys may say what Keel has none for.
+    pub fn directives<'a>(
+        &self,
+        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+        containers: &'a [Container],
+        defaults: &'a Defaults,
+    ) -> Result<Option<Arc<Directives>>, Vec<DirectiveError>> {
         let policy = match &self.policy {
-            Ok(policy) => Policy::of_keel(policy.clone()),
+            Ok(policy) => policy,
             Err(NoPolicy::Off) => return Ok(None),
             Err(none) => {
                 return Err(vec![mistake(self.policy_text.origin.as_ref().map_or(keys::POLICY, |origin| &origin.key), none.to_string())]);
             }
         };
         let votes = self.votes()?;
-        if defaults.git_remotes.len() > GIT_PLACES_MAX && !defaults.below.narrows_git() {
-            let granted = defaults.git_remotes.len();
-            let problem = format!(
-                "{granted} Git remotes are granted to this namespace, and at most {GIT_PLACES_MAX} are searched: use skeg.dev/policy and skeg.dev/git"
-            );
-            return Err(vec![mistake(keys::POLICY, problem)]);
-        }
         let deadline = self.approval_deadline.origin.as_ref().map(|_| self.approval_deadline.value);
-        let Beneath { mut rules, pause, min_age, origins } = skeg::beneath_keel(containers, defaults, votes, deadline)?;
+        let Beneath { mut rules, pause, min_age, origins } = skeg::beneath_keel(annotations, containers, defaults, votes, deadline)?;
         rules.pin = if policy.follows_digest() || rules.approvals > 0 { Pin::Digest } else { Pin::Tag };
-        let selection_of = |min_age: Option<Duration>| Selection {
-            policy: policy.clone(),
-            filter: Filter { min_age, ..Filter::default() },
-            prerelease: None,
-            pin: rules.pin,
+        let selection_of = |container: &Container, min_age: Option<Duration>| {
+            let image = container.image.parse::<ImageRef>().ok();
+            let tag = image.as_ref().and_then(ImageRef::effective_tag);
+            let policy = tag.map_or_else(|| policy.clone(), |tag| policy.on(tag.as_str()));
+            let is_pinned = policy.follows_digest() || image.is_some_and(|image| image.digest().is_some());
+            Selection {
+                policy: Policy::of_keel(policy),
+                filter: Filter { min_age, ..Filter::default() },
+                prerelease: None,
+                pin: if is_pinned { Pin::Digest } else { rules.pin },
+            }
         };
         let is_meant = |container: &Container| {
             let matches = self.monitor_containers.as_ref().is_none_or(|(expression, _)| expression.is_match(&container.name));
             (!container.init || self.init_containers.value) && matches
         };
-        let by_container = || {
-            containers
-                .iter()
-                .zip(&min_age)
-                .filter(|(container, _)| is_meant(container))
-                .map(|(one, age)| (one.name.clone(), selection_of(*age)))
-        };
+        let meant = containers.iter().zip(&min_age).filter(|(container, _)| is_meant(container));
+        let mut by_container: Vec<(Box<str>, Selection)> = meant.map(|(one, age)| (one.name.clone(), selection_of(one, *age))).collect();
         // Where all are meant alike every workload that asks for the same has the same directives, whatever its containers are called.
-        let common = min_age.first().copied().flatten();
-        let is_alike = self.monitor_containers.is_none() && min_age.iter().all(|age| *age == common);
-        let (selection, by_container) = if is_alike { (Some(selection_of(common)), Vec::new()) } else { (None, by_container().collect()) };
+        let first = by_container.first().map(|(_, first)| first.clone());
+        let selection =
+            first.filter(|first| self.monitor_containers.is_none() && by_container.iter().all(|(_, selection)| selection == first));
+        if selection.is_some() {
+            by_container = Vec::new();
+        }
         Ok(Some(Arc::new(Directives {
             selection,
             by_container,
@@ -85,8 +88,8 @@ impl KeelDirectives {
         })))
     }
 
-    /// Where each directive was read: where a rule bounds it, else at Keel's keys, or else beneath them.
-    fn origins(&self, (bound, beneath): (Origins, Origins)) -> Origins {
+    /// Where each directive was read: where a rule bounds it or a key of skeg's own says it, else at Keel's keys, or else beneath them.
+    fn origins(&self, (above, beneath): (Origins, Origins)) -> Origins {
         let said = [
             ("policy", &self.policy_text.origin),
             ("init-containers", &self.init_containers.origin),
@@ -95,18 +98,34 @@ impl KeelDirectives {
             ("approvals", &self.approvals.origin),
             ("approval-deadline", &self.approval_deadline.origin),
         ];
-        let mut origins = bound;
+        let mut origins = above;
         for (directive, origin) in said {
-            if let Some(super::Origin { place, key }) = origin {
-                let origin = match place {
-                    Place::Label => Origin::Label(key.clone()),
-                    Place::Annotation => Origin::Annotation(key.clone()),
-                };
-                origins.note(directive, None, origin);
+            if let Some(origin) = origin {
+                origins.note(directive, None, origin.into());
             }
         }
         origins.append(beneath);
         origins
+    }
+
+    /// What the keys say that no directive of skeg's says, defaults left out.
+    pub fn said(&self) -> Vec<Told> {
+        let text = |said: &Said<Box<str>>| (shown(&said.value), said.origin.clone());
+        let boolean = |said: &Said<bool>| (said.value.to_string(), said.origin.clone());
+        let said = [
+            ("matchTag", Some(boolean(&self.match_tag))),
+            ("matchPreRelease", Some(boolean(&self.match_prerelease))),
+            ("monitorContainers", self.monitor_containers.as_ref().map(|(names, origin)| (shown(names.as_str()), Some(origin.clone())))),
+            ("imagePullSecret", self.image_pull_secret.as_ref().map(text)),
+            ("imageVolumes", Some(boolean(&self.image_volumes))),
+            ("notify", Some((shown(&self.notify.value.join(",")), self.notify.origin.clone()))),
+            ("releaseNotes", self.release_notes.as_ref().map(text)),
+        ];
+        let told = said.into_iter().filter_map(|(name, said)| {
+            let (value, origin) = said?;
+            Some(Told { name, value, origin: (&origin?).into() })
+        });
+        told.collect()
     }
 
     /// Everything to tell of the keys: the warnings, and what Keel would honour and skeg does not.
@@ -139,6 +158,15 @@ impl KeelDirectives {
     }
 }
 
+impl From<&super::Origin> for Origin {
+    fn from(super::Origin { place, key }: &super::Origin) -> Self {
+        match place {
+            Place::Label => Self::Label(key.clone()),
+            Place::Annotation => Self::Annotation(key.clone()),
+        }
+    }
+}
+
 fn mistake(key: &str, problem: impl Into<Box<str>>) -> DirectiveError {
     DirectiveError { key: key.into(), problem: problem.into() }
 }
@@ -163,7 +191,7 @@ mod tests {
         let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let read = super::super::parse(&BTreeMap::new(), &annotations, &TimeZone::UTC).unwrap();
         let defaults = Defaults { git_remotes: vec!["infra".into()], ..Defaults::default() };
-        read.directives(&containers(), &defaults)
+        read.directives([], &containers(), &defaults)
     }
 
     fn managed(directives: &Directives) -> Vec<(Box<str>, String)> {
@@ -207,9 +235,47 @@ mod tests {
             let annotations = BTreeMap::from([("keel.sh/policy".to_owned(), "minor".to_owned())]);
             let read = super::super::parse(&BTreeMap::new(), &annotations, &TimeZone::UTC).unwrap();
             let container = Container { name: name.into(), image: "app:1.0.0".into(), init: false };
-            read.directives(&[container], &Defaults::default()).unwrap().unwrap()
+            read.directives([], &[container], &Defaults::default()).unwrap().unwrap()
         };
         assert_eq!(of("app"), of("web"));
+    }
+
+    #[test]
+    fn what_runs_says_whether_force_follows_a_tag_and_whether_a_digest_is_written() {
+        let of = |image: &str| {
+            let annotations = BTreeMap::from([("keel.sh/policy".to_owned(), "force".to_owned())]);
+            let read = super::super::parse(&BTreeMap::new(), &annotations, &TimeZone::UTC).unwrap();
+            let container = Container { name: "app".into(), image: image.into(), init: false };
+            let directives = read.directives([], std::slice::from_ref(&container), &Defaults::default()).unwrap().unwrap();
+            let selection = directives.selection_of(&container).unwrap();
+            (selection.policy.to_string(), selection.pin)
+        };
+        assert_eq!(of("app:1.0.0"), ("keel:force".to_owned(), Pin::Tag));
+        assert_eq!(of(&format!("app:1.0.0@sha256:{}", "a".repeat(64))), ("keel:force".to_owned(), Pin::Digest));
+        for image in ["app", "app:latest", "app:1.2.3.4"] {
+            assert_eq!(of(image), ("keel:force matchTag=true".to_owned(), Pin::Digest), "{image}");
+        }
+    }
+
+    #[test]
+    fn what_no_directive_of_skegs_says_is_said_by_keels_names() {
+        let annotations = [
+            ("keel.sh/policy", "force"),
+            ("keel.sh/match-tag", "true"),
+            ("keel.sh/monitorContainers", "^app$"),
+            ("keel.sh/notify", "ops, dev"),
+            ("keel.sh/releaseNotes", "https://example.com"),
+        ];
+        let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let said = super::super::parse(&BTreeMap::new(), &annotations, &TimeZone::UTC).unwrap().said();
+        let said: Vec<String> = said.into_iter().map(|Told { name, value, origin }| format!("{name} {value} ({origin})")).collect();
+        let expected = [
+            "matchTag true (annotation keel.sh/match-tag)",
+            "monitorContainers ^app$ (annotation keel.sh/monitorContainers)",
+            "notify ops,dev (annotation keel.sh/notify)",
+            "releaseNotes https://example.com (annotation keel.sh/releaseNotes)",
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]

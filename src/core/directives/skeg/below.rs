@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::key::Key;
 use super::namespace::OfNamespace;
 use super::rule::{Bounds, Covered, Rule, Said, Subject};
 use super::{Layer, Written};
@@ -46,11 +45,6 @@ impl Below {
     #[must_use]
     pub fn for_keel(self) -> Self {
         Self { is_for_keel: true, ..self }
-    }
-
-    /// Whether it is said here where in Git images are committed, or that they are not.
-    pub(in crate::core::directives) fn narrows_git(&self) -> bool {
-        self.written().any(|written| matches!(written.key, Key::Git | Key::WriteBack))
     }
 
     /// What is wrong with the Namespace, which holds every workload of it: the first mistakes, since each of its workloads repeats them.

@@ -109,13 +109,17 @@ pub fn approvals(text: &str) -> Result<u32, String> {
 /// The approvers, sorted, each once.
 pub fn approvers(text: &str) -> Result<Vec<Approver>, String> {
     if text.split(';').nth(APPROVERS_MAX).is_some() {
-        return Err(format!("more than {APPROVERS_MAX} approvers: name a group"));
+        return Err(format!("more than {APPROVERS_MAX} approvers"));
     }
     let read = |text: &str| {
         let form = "user:NAME, group:NAME, slack:U…, slack-group:S… or slack-channel";
         Approver::parse(text.trim()).ok_or_else(|| format!("`{}` names no approver: write {form}", shown(text.trim())))
     };
-    text.split(';').map(read).collect::<Result<_, _>>().map(sorted)
+    let named = text.split(';').map(read).collect::<Result<_, _>>().map(sorted)?;
+    if named.iter().all(Approver::is_group) {
+        return Err("members of groups cannot vote in this version: name single people too".to_owned());
+    }
+    Ok(named)
 }
 
 pub fn sorted(mut approvers: Vec<Approver>) -> Vec<Approver> {

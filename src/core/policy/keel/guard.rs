@@ -3,22 +3,22 @@
 //! | policy | the guard |
 //! | --- | --- |
 //! | `all` … `patch` | from `latest` to releases only, never to what is no version |
-//! | `force` | versions by their order; other tags have none, so none of them is chosen |
+//! | `force` | versions by their order, from versions only; other tags have none, so none of them is chosen |
 //! | `force` with `matchTag` | the digest of the current tag |
 //! | `glob:` | natural order in the place of bytes |
-//! | `regexp:` | natural order, of the group `compare` where there is one; never lower than the current tag |
+//! | `regexp:` | natural order, of the group `compare` where there is one; of the whole tag where the current one does not match |
 
 use std::cmp::Ordering;
 
 use super::{COMPARE, KeelPolicy, Kind, LATEST, Version, matches_glob};
 use crate::core::policy::natural::Natural;
 use crate::core::policy::rank::{Floor, rank};
-use crate::core::policy::{Judgement, Listed, Question, Refusal, TagPolicy};
+use crate::core::policy::{Judgement, Listed, Question, Refusal, TagPolicy, is_moving_name};
 
 const OTHER_TAG: Refusal = Refusal::new("another tag than the current one, which matchTag follows");
 const SAME_DIGEST: Refusal = Refusal::new("the current tag, and its digest runs already");
 const NO_ORDER: Refusal =
-    Refusal::new("never backwards: Keel's force would take it, but it is no version, so nothing says that it is newer");
+    Refusal::new("never backwards: Keel's force would take it, but not both are versions, so nothing says that it is newer");
 const NOT_FROM_LATEST: Refusal = Refusal::new("never backwards: Keel would take it from latest, skeg takes releases only");
 const LOWER: Refusal = Refusal::new("never backwards: not higher than the current tag in natural order");
 const NO_MATCH: Refusal = Refusal::new("does not match the policy");
@@ -98,9 +98,15 @@ impl Guarded {
             },
             Kind::Force { match_tag: true } if current != Some(tag) => return Err(OTHER_TAG),
             Kind::Force { match_tag: false } if current == Some(tag) => return Err(Refusal::CURRENT),
+            Kind::Force { match_tag: false } if current.is_some_and(|current| Version::parse(current).is_none()) => return Err(NO_ORDER),
             Kind::Glob(pattern) if !matches_glob(pattern, tag) => return Err(NO_MATCH),
             Kind::Force { .. } | Kind::Glob(_) => {}
-            Kind::Regexp(_) => return self.place(tag).ok_or(NO_MATCH),
+            Kind::Regexp(_) => {
+                let place = self.place(tag).ok_or(NO_MATCH)?;
+                // What runs does not match: the whole name must grow then.
+                let written = current.filter(|current| self.place(current).is_none() && !is_moving_name(current));
+                return if written.is_some_and(|written| Natural::of(tag) <= Natural::of(written)) { Err(LOWER) } else { Ok(place) };
+            }
         }
         self.place(tag).ok_or(NO_ORDER)
     }
@@ -186,7 +192,8 @@ mod tests {
     fn force_chooses_among_versions_only() {
         check("force", "7.9.1-1-ubi8", "3.0.0 8.3.1 latest", Some("8.3.1"));
         check("force", "8.3.1", "3.0.0 8.3.1 latest", None);
-        check("force", "latest", "dev main 1.0.0", Some("1.0.0"));
+        check("force", "latest", "dev main 1.0.0", None);
+        check("force", "1.2.3.4", "1.0.0 2.0.0", None);
         check("force", "latest", "dev main latest", None);
     }
 
@@ -199,6 +206,8 @@ mod tests {
         check("regexp:^main-.*$", "main-3", "main-1 main-2", None);
         check(r"regexp:^v(?P<compare>\d+)", "v7-a", "v9-a v100-b v8-c x", Some("v100-b"));
         check(r"regexp:^v\d+$", "main", "v9 v10", Some("v10"));
+        check(r"regexp:^v1\.1\.", "v1.2.5", "v1.1.9", None);
+        check(r"regexp:^main-(?P<compare>\d+)$", "main-12-hotfix", "main-11 main-13", Some("main-13"));
     }
 
     #[test]

@@ -133,6 +133,24 @@ fn a_range_that_names_a_pre_release_wants_them() {
 }
 
 #[test]
+fn a_range_that_names_a_variant_wants_no_pre_releases() {
+    check("semver:^1.2.3-alpine", "1.2.3-alpine", "1.2.4-alpine 1.3.0-rc.1-alpine", "1.2.4-alpine");
+    check("semver:>=1.2.3-alpine3.18", "1.2.3", "2.0.0-bookworm 1.9.0", "1.9.0");
+}
+
+#[test]
+fn a_range_leads_nowhere_below_the_numbers_of_a_tag_that_is_no_version() {
+    check("semver:*", "1.2.3.4", "1.2.3 1.0.0 1.2.4", "1.2.4");
+    check("semver:^1", "1.5.0_build7", "1.0.0 1.4.0 1.5.0", "none");
+    check("semver:^1", "2024.01.02.1", "1.9.9", "none");
+    check("semver:>=1.0.0", "release-2.0.0", "1.9.9 2.0.1", "2.0.1");
+    check("semver:*", "99999999999999999999.1", "1.9.9", "none");
+    // These numbers may be anything.
+    check("semver:^1", "build-77", "1.0.0", "1.0.0");
+    check("semver:^1", "3f2a91b", "1.0.0", "1.0.0");
+}
+
+#[test]
 fn equal_versions_leave_the_current_tag_or_go_to_the_greater_spelling() {
     check("semver:>=1.0", "-", "1.0.0 v1.0.0", "v1.0.0");
     check("semver:>=1.0", "1.0.0", "1.0.0 v1.0.0", "none");

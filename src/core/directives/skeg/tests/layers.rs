@@ -248,7 +248,9 @@ fn a_bound_of_no_age_at_all_is_none_beneath_keel_too() {
     let layers = Layers { workload: &["policy=minor"], rules: vec![bound("all", &["min-age=0s"])], ..Layers::default() };
     let directives = layers.read().unwrap().unwrap();
     assert_eq!(directives.selection_of(&layers.containers()[0]).unwrap().filter.min_age, None);
-    let Ok(Beneath { min_age, .. }) = beneath_keel(&layers.containers(), &layers.defaults(), None, None) else { panic!("it is in order") };
+    let Ok(Beneath { min_age, .. }) = beneath_keel([], &layers.containers(), &layers.defaults(), None, None) else {
+        panic!("it is in order")
+    };
     assert_eq!(min_age, [None]);
 }
 
@@ -294,7 +296,7 @@ fn keels_keys_say_how_tags_are_chosen_and_what_is_beneath_says_the_rest() {
         let keel = crate::core::directives::keel::parse(&BTreeMap::new(), &annotations, &jiff::tz::TimeZone::UTC).unwrap();
         let mut defaults = layers.defaults();
         defaults.below = defaults.below.for_keel();
-        keel.directives(&layers.containers(), &defaults).unwrap().unwrap()
+        keel.directives([], &layers.containers(), &defaults).unwrap().unwrap()
     };
     let lines = |directives: &Directives| {
         let container = &layers.containers()[0];
@@ -308,7 +310,7 @@ fn keels_keys_say_how_tags_are_chosen_and_what_is_beneath_says_the_rest() {
     let unaged = Layers { rules: vec![bound("none", &["min-age=0s"])], ..Layers::default() };
     let annotations = BTreeMap::from([("keel.sh/policy".to_owned(), "minor".to_owned())]);
     let keel = crate::core::directives::keel::parse(&BTreeMap::new(), &annotations, &jiff::tz::TimeZone::UTC).unwrap();
-    let directives = keel.directives(&unaged.containers(), &unaged.defaults()).unwrap().unwrap();
+    let directives = keel.directives([], &unaged.containers(), &unaged.defaults()).unwrap().unwrap();
     assert_eq!(directives.selection_of(&unaged.containers()[0]).unwrap().filter.min_age, None, "no time is no age");
     let told = lines(&read(&[("keel.sh/policy", "minor")]));
     for line in [
