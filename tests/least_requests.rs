@@ -19,7 +19,7 @@ async fn a_cycle_costs_one_listing_and_one_head_for_a_watched_digest_whatever_th
     let agent = Agent::start(Setup::of((0..WORKLOADS).map(workload))).await;
     let written = |at: usize| format!("web-{}", at * POLICIES.len() + POLICIES.len() - 1);
     for at in 0..WORKLOADS / POLICIES.len() {
-        agent.until("its digest is written", async || agent.deployment_image(&written(at)).contains('@')).await;
+        agent.wait_for_workload(&written(at), "Done").await;
     }
     agent.polls("shop/web", 1).await;
     let (before, began) = (agent.stage.registry.requests().len(), Instant::now());

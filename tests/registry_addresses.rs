@@ -1,5 +1,6 @@
 //! Where registries are: mirrors, authorities and certificates of their own, and those that are not asked.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use skeg::core::image::Repository;
 use skeg::core::workload::Puller;
 use skeg::embedded::registry::{Access as EmbeddedAccess, EmbeddedRegistry, Image, Login};
 use skeg::ports::registry::{Access, Registry as _, RegistryError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::needs::{Program, all_there};
 use crate::support::server::Server;
@@ -77,13 +79,18 @@ async fn a_registry_of_another_authority_is_trusted_and_shown_a_certificate_wher
     let Some((tls, folder)) = behind_tls(&registry) else { return };
     let host = format!("localhost:{}", tls.address().port());
     let app = Repository::new(&host, "team/app").unwrap();
-    let with = |tls: TlsFiles| client(vec![RegistryEntry { tls, ..RegistryEntry::new(&host) }]);
+    let with = |tls: TlsFiles| client(vec![RegistryEntry { tls, namespaces: vec!["team".to_owned()], ..RegistryEntry::new(&host) }]);
     let pair = |name: &str| Some((folder.join(format!("{name}.crt")), folder.join(format!("{name}.key"))));
     let authorities = Some(folder.join("ca.crt"));
 
     let trusting = with(TlsFiles { authorities: authorities.clone(), client: pair("client") });
     assert_eq!(tags(&trusting, &app).await.unwrap(), ["1.0.0"]);
     let seen = registry.requests().len();
+    let of_others = trusting.access(&app, &Puller::of_namespace("others"));
+    assert!(
+        of_others == Access::Anonymous && trusting.tags(&app, &of_others).await.is_err(),
+        "it is shown for the namespaces of its entry"
+    );
     for files in [
         TlsFiles::default(),
         TlsFiles { authorities: None, client: pair("client") },
@@ -101,4 +108,37 @@ async fn a_registry_of_another_authority_is_trusted_and_shown_a_certificate_wher
     std::fs::copy(folder.join("ca.crt"), folder.join("absent.crt")).unwrap();
     let error = tags(&absent, &app).await.unwrap_err().to_string();
     assert!(!error.contains("absent.crt: "), "{error}");
+}
+
+/// A registry that answers every request with this challenge.
+async fn challenging(challenge: String) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = connection.read(&mut [0; 4096]).await;
+            let answer =
+                format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = connection.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_certificate_is_not_shown_because_another_registry_names_its_host_as_token_server() {
+    let registry = EmbeddedRegistry::start(EmbeddedAccess::Anonymous).unwrap();
+    let Some((tls, folder)) = behind_tls(&registry) else { return };
+    let host = format!("localhost:{}", tls.address().port());
+    let files = TlsFiles { authorities: Some(folder.join("ca.crt")), client: Some((folder.join("client.crt"), folder.join("client.key"))) };
+    let trusted = RegistryEntry { tls: files, namespaces: vec!["*".to_owned()], ..RegistryEntry::new(&host) };
+    let realm = format!("Bearer realm=\"https://{host}/token\",service=\"s\",scope=\"repository:team/app:pull\"");
+    // On the same machine, and so at the same host by another port; and by another name.
+    for name in ["localhost", "127.0.0.1"] {
+        let evil = format!("{name}:{}", challenging(realm.clone()).await.port());
+        let named = RegistryEntry { insecure: true, ..RegistryEntry::new(&evil) };
+        let client = client(vec![trusted.clone(), named]);
+        let error = tags(&client, &Repository::new(&evil, "team/app").unwrap()).await.unwrap_err();
+        assert!(registry.requests().is_empty(), "{name}: {error}: {:?}", registry.requests());
+    }
 }

@@ -26,7 +26,8 @@ pub struct Registry {
     pub host: Box<str>,
     /// Whether it is spoken to without TLS. Default false.
     pub insecure: bool,
-    /// The namespaces whose workloads this entry is for. Required with a credential or an identity; default all of them without one.
+    /// The namespaces whose workloads this entry is for. Required with a credential, an identity or a client certificate; default all of them
+    /// without one.
     pub namespaces: Namespaces,
     /// `username` with `password_file` or `password_env`, or `token_file` or `token_env`. Default none: anonymous.
     pub credential: Option<Credential>,
@@ -53,7 +54,8 @@ impl Element for Registry {
         section.require("host", HOST);
         let host = section.parsed("host", HOST, host);
         let insecure = section.flag("insecure").unwrap_or_default();
-        let is_for_all = !Credential::is_written(section) && !section.is_written("identity") && !section.is_written("namespaces");
+        let is_for_all =
+            !Credential::is_written(section) && !["identity", "client_cert", "namespaces"].iter().any(|key| section.is_written(key));
         if !is_for_all {
             section.require("namespaces", Namespaces::ADVICE);
         }
@@ -102,10 +104,10 @@ impl Element for Registry {
                 advice: "write the same in every entry of a host",
             });
         }
-        if (&self.mirror, &self.ca, &self.client) != (&earlier.mirror, &earlier.ca, &earlier.client) {
+        if (&self.mirror, &self.ca) != (&earlier.mirror, &earlier.ca) {
             return Some(Clash {
                 key: "host",
-                what: format!("another entry of {} has another mirror, ca or client_cert, or none", self.host),
+                what: format!("another entry of {} has another mirror or ca, or none", self.host),
                 advice: "write the same in every entry of a host",
             });
         }

@@ -6,10 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Metadata services outside the link-local range: Alibaba Cloud, Azure's host node, Oracle's older one.
 const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-/// The same in IPv6: AWS and Google Cloud.
-const METADATA_V6: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+/// The same in IPv6: AWS (instances, EKS Pod Identity) and Google Cloud.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
 /// The well-known prefix under which translators embed IPv4 addresses (RFC 6052).
 const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+/// The one for local use (RFC 8215), where the address stands at the end too as a rule.
+const LOCAL_NAT64: [u16; 3] = [0x64, 0xff9b, 1];
 
 /// This machine, as `NO_PROXY` takes names and addresses; curl knows no network there before 7.86.
 pub const LOOPBACK_HOSTS: &str = "localhost,127.0.0.1,::1";
@@ -53,7 +59,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     if let Some(mapped) = address.to_ipv4_mapped() {
         return Some(mapped);
     }
-    let is_translated = address.segments().starts_with(&NAT64);
+    let is_translated = address.segments().starts_with(&NAT64) || address.segments().starts_with(&LOCAL_NAT64);
     let [.., a, b, c, d] = address.octets();
     is_translated.then(|| Ipv4Addr::new(a, b, c, d))
 }
@@ -70,6 +76,8 @@ mod tests {
             ("169.254.169.254", true),
             ("::ffff:169.254.169.254", true),
             ("64:ff9b::a9fe:a9fe", true),
+            ("64:ff9b:1::a9fe:a9fe", true),
+            ("fd00:ec2::23", true),
             ("fe80::1", true),
             ("0.0.0.0", true),
             ("224.0.0.1", true),

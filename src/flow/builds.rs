@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! the image says nothing                      known: no time
-//! nothing is there, or the answer is no image unreadable at this look; asked again at the next one
+//! nothing is there, or the answer is no image unreadable; asked again at the next look, then ever more seldom
 //! the registry is away, refuses               the tag stays unread, so nothing is chosen by times; the look ends there, the next one goes on
 //! ```
 
@@ -44,6 +44,8 @@ const OTHERS_AGAIN_MAX: usize = 1;
 const CHOICES_MAX: usize = 4;
 /// For how long the times of a repository are known after the last look that asked for them: twice the slowest schedule.
 const KEPT: Duration = Duration::from_hours(48);
+/// How long a tag that could not be read rests at most: what is at fault is mostly the image, which stays as it is.
+const AGAIN_AFTER: Duration = Duration::from_hours(1);
 /// How many tags are known of all repositories together, some two hundred bytes each. What was looked at the longest ago goes first.
 const TAGS_MAX: usize = 50_000;
 
@@ -58,8 +60,25 @@ struct Known {
     at: Duration,
     looks: u64,
     tags: BTreeMap<Tag, Reading>,
-    /// What could not be read when it was asked for last, and at which look.
-    failed: BTreeMap<Tag, u64>,
+    /// What could not be read when it was asked for last.
+    failed: BTreeMap<Tag, Failed>,
+}
+
+/// When a tag could not be read last: at which look, and by the steady clock. And how often in a row.
+#[derive(Clone, Copy, Default)]
+struct Failed {
+    look: u64,
+    at: Duration,
+    times: u32,
+}
+
+impl Failed {
+    /// Whether it is asked for again at this look: with the looks between growing, for each time may count as a pull, but not longer than
+    /// [`AGAIN_AFTER`].
+    fn is_due(&self, look: u64, now: Duration) -> bool {
+        let looks = 1_u64 << self.times.saturating_sub(1).min(6);
+        look.saturating_sub(self.look) >= looks || now.saturating_sub(self.at) >= AGAIN_AFTER
+    }
 }
 
 /// A tag as it was read last.
@@ -210,11 +229,13 @@ impl Look<'_> {
         named.chain(moving.into_iter().take(MOVING_AGAIN_MAX)).chain(others.into_iter().take(OTHERS_AGAIN_MAX)).cloned().collect()
     }
 
-    /// What could not be read at the looks before, the longest ago first.
+    /// What could not be read at the looks before and is due again, the longest ago first.
     fn failed_before(&self, most: usize) -> Vec<Tag> {
-        let mut failed: Vec<_> = self.known.failed.iter().collect();
-        failed.sort_by_key(|(_, look)| **look);
-        failed.into_iter().take(most).map(|(tag, _)| tag.clone()).collect()
+        let Known { at, looks, .. } = self.known;
+        let is_due = |(tag, failed): &(&Tag, &Failed)| failed.is_due(looks, at) || self.hint.tags.contains(*tag);
+        let mut due: Vec<_> = self.known.failed.iter().filter(is_due).collect();
+        due.sort_by_key(|(_, failed)| failed.look);
+        due.into_iter().take(most).map(|(tag, _)| tag.clone()).collect()
     }
 
     async fn read_all(&mut self, tags: &[Tag]) {
@@ -238,7 +259,9 @@ impl Look<'_> {
                 self.known.tags.insert(tag.clone(), reading);
             }
             Ok(None) | Err(RegistryError::Malformed { .. }) => {
-                self.known.failed.insert(tag.clone(), self.known.looks);
+                let Known { at, looks, .. } = self.known;
+                let failed = self.known.failed.entry(tag.clone()).or_default();
+                *failed = Failed { look: looks, at, times: failed.times.saturating_add(1) };
             }
             Err(error) => {
                 self.unread.insert(tag.clone());
@@ -276,9 +299,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_cannot_be_read_is_asked_for_ever_more_seldom() {
+        let interval = Duration::from_mins(5);
+        let mut failed = Failed { look: 1, at: interval, times: 1 };
+        let mut asked = Vec::new();
+        for look in 2..=60_u32 {
+            if failed.is_due(look.into(), interval * look) {
+                failed = Failed { look: look.into(), at: interval * look, times: failed.times + 1 };
+                asked.push(look);
+            }
+        }
+        assert_eq!(asked, [2, 4, 8, 16, 28, 40, 52], "and in the end once an hour");
+        assert!(failed.is_due(53, interval * 52 + Duration::from_hours(24)), "at each look, where looks are rare");
+    }
+
+    #[test]
     fn what_was_looked_at_the_longest_ago_is_forgotten_first() {
         let builds = KnownBuilds::default();
-        let failed: BTreeMap<Tag, u64> = (0..BUILD_TIMES_MAX).map(|number| (format!("t{number}").parse().unwrap(), 1)).collect();
+        let failed: BTreeMap<Tag, Failed> =
+            (0..BUILD_TIMES_MAX).map(|number| (format!("t{number}").parse().unwrap(), Failed::default())).collect();
         let key = |number: usize| (format!("acme/web{number}").parse::<Repository>().unwrap(), Access::Anonymous);
         let count = TAGS_MAX / BUILD_TIMES_MAX + 2;
         for number in 0..count {

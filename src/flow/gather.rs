@@ -19,6 +19,9 @@ pub fn gather(due: Vec<Hint>, mut early: impl FnMut(&Repository) -> Option<Hint>
         let mut at = 0;
         while let Some(hint) = batch.get(at).filter(|_| batch.len() < BATCH_MAX) {
             for neighbour in neighbours(&hint.repository, workloads) {
+                if batch.len() >= BATCH_MAX {
+                    break;
+                }
                 if batch.iter().any(|hint| hint.repository == neighbour) {
                     continue;
                 }

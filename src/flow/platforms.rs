@@ -8,7 +8,7 @@
 //!
 //! Nothing is asked where it is not known on which platforms pods can land, nor of a tag that brings no change. What could not be read is not decided
 //! about at this look; an answer that is no image, and one that did not come at several looks, stand against nothing: a registry that never
-//! tells for what its images are must not keep them from being deployed.
+//! tells for what its images are must not keep them from being deployed. They are asked for again after an hour, since each time may count as a pull.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,6 +31,8 @@ use crate::sources::Hint;
 const LOOKS_MAX: u32 = 3;
 /// And for how long at least: webhooks can make three looks within seconds.
 const WAITED_MIN: Duration = Duration::from_mins(15);
+/// How long an image rests that stands against nothing because it could not be read.
+const AGAIN_AFTER: Duration = Duration::from_hours(1);
 /// How long a failure is remembered after the last one.
 const KEPT: Duration = Duration::from_hours(48);
 /// Digests that could not be read and are remembered. Beyond, all are forgotten, which costs waiting for them again.
@@ -45,25 +47,51 @@ struct Failed {
     first: Duration,
     last: Duration,
     looks: u32,
+    how: Failure,
+}
+
+/// Why an image could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failure {
+    /// There was no answer.
+    Away,
+    /// The answer is no image.
+    NoImage,
+}
+
+impl Failed {
+    /// Whether the image stands against nothing: it is none, or it has been waited for long enough.
+    fn is_enough(&self, now: Duration) -> bool {
+        self.how == Failure::NoImage || (self.looks >= LOOKS_MAX && now.saturating_sub(self.first) >= WAITED_MIN)
+    }
 }
 
 impl UnreadOffers {
-    /// Whether the image has been waited for long enough.
-    fn is_enough(&self, access: &Access, digest: &Digest, now: Duration) -> bool {
+    fn ask<T>(&self, access: &Access, digest: &Digest, question: impl FnOnce(&Failed) -> T) -> Option<T> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = all.get(&(access.clone(), digest.clone()));
-        failed.is_some_and(|failed| failed.looks >= LOOKS_MAX && now.saturating_sub(failed.first) >= WAITED_MIN)
+        all.get(&(access.clone(), digest.clone())).map(question)
     }
 
-    fn note(&self, access: &Access, failed: BTreeSet<Digest>, now: Duration) {
+    /// Whether the image has been waited for long enough.
+    fn is_enough(&self, access: &Access, digest: &Digest, now: Duration) -> bool {
+        self.ask(access, digest, |failed| failed.is_enough(now)).unwrap_or(false)
+    }
+
+    /// Whether that is so, and it was asked for a short while ago.
+    fn rests(&self, access: &Access, digest: &Digest, now: Duration) -> bool {
+        let rests = |failed: &Failed| failed.is_enough(now) && now.saturating_sub(failed.last) < AGAIN_AFTER;
+        self.ask(access, digest, rests).unwrap_or(false)
+    }
+
+    fn note(&self, access: &Access, failed: BTreeMap<Digest, Failure>, now: Duration) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, failed| now.saturating_sub(failed.last) < KEPT);
         if all.len() >= DIGESTS_MAX {
             all.clear();
         }
-        for digest in failed {
-            let known = all.entry((access.clone(), digest)).or_insert(Failed { first: now, last: now, looks: 0 });
-            (known.last, known.looks) = (now, known.looks.saturating_add(1));
+        for (digest, how) in failed {
+            let known = all.entry((access.clone(), digest)).or_insert(Failed { first: now, last: now, looks: 0, how });
+            (known.last, known.looks, known.how) = (now, known.looks.saturating_add(1), how);
         }
     }
 }
@@ -90,10 +118,10 @@ pub(super) async fn fit(
     access: &Access,
     workloads: &[Arc<Workload>],
     mut read: Read,
-) -> Result<(Read, BTreeSet<Digest>), RegistryError> {
+) -> Result<(Read, BTreeMap<Digest, Failure>), RegistryError> {
     let bound = |workload: &Arc<Workload>| Some(Bound { lands_on: ports.workloads.lands_on(workload)?, workload: Arc::clone(workload) });
     let bound: Vec<Bound> = workloads.iter().filter_map(bound).collect();
-    let mut asking = Asking { ports, repository, access, failed: BTreeSet::new() };
+    let mut asking = Asking { ports, repository, access, failed: BTreeMap::new() };
     // Each turn brings every workload one tag on, or tells what runs instead.
     for _ in 0..=2 * TRIES_MAX {
         let open = open_questions(&bound, repository, &read);
@@ -167,7 +195,7 @@ struct Asking<'a> {
     ports: &'a Ports,
     repository: &'a Repository,
     access: &'a Access,
-    failed: BTreeSet<Digest>,
+    failed: BTreeMap<Digest, Failure>,
 }
 
 impl Asking<'_> {
@@ -218,14 +246,24 @@ impl Asking<'_> {
     }
 
     async fn offer(&mut self, digest: &Digest, offers: &mut Offers) -> Offer {
+        let (unread, now) = (&self.ports.unread_offers, self.ports.clock.steady());
+        if unread.rests(self.access, digest, now) {
+            return Offer::Unknown;
+        }
         match self.ports.registry.platforms(self.repository, digest, self.access).await {
             Ok(Some(platforms)) => Offer::For(platforms),
-            Ok(None) | Err(RegistryError::Malformed { .. }) => Offer::Unknown,
-            Err(_) if self.ports.unread_offers.is_enough(self.access, digest, self.ports.clock.steady()) => Offer::Unknown,
+            Ok(None) => Offer::Unknown,
+            Err(RegistryError::Malformed { .. }) => {
+                self.failed.insert(digest.clone(), Failure::NoImage);
+                Offer::Unknown
+            }
             Err(error) => {
                 // A registry that asks to be left alone will answer.
                 if !matches!(error, RegistryError::RateLimited { .. }) {
-                    self.failed.insert(digest.clone());
+                    self.failed.insert(digest.clone(), Failure::Away);
+                }
+                if unread.is_enough(self.access, digest, now) {
+                    return Offer::Unknown;
                 }
                 offers.trouble.get_or_insert_with(|| error.to_string().into());
                 Offer::Unread
@@ -242,7 +280,7 @@ mod tests {
     fn an_image_is_waited_for_at_so_many_looks_and_for_so_long() {
         let digest = |number: u32| format!("sha256:{number:064x}").parse::<Digest>().unwrap();
         let (unread, anonymous, minutes) = (UnreadOffers::default(), Access::Anonymous, Duration::from_mins);
-        let note = |number: u32, at: Duration| unread.note(&anonymous, [digest(number)].into(), at);
+        let note = |number: u32, at: Duration| unread.note(&anonymous, [(digest(number), Failure::Away)].into(), at);
         let is_enough = |number: u32, at: Duration| unread.is_enough(&anonymous, &digest(number), at);
         for second in 0..10 {
             note(1, minutes(1) + Duration::from_secs(second));
@@ -251,6 +289,10 @@ mod tests {
         note(2, minutes(1));
         assert!(!is_enough(2, minutes(16)), "nor is one look");
         assert!(!unread.is_enough(&Access::Configured(0), &digest(1), minutes(16)), "another login may do");
+        let rests = |number: u32, at: Duration| unread.rests(&anonymous, &digest(number), at);
+        assert!(!rests(1, minutes(2)) && rests(1, minutes(16)) && !rests(1, minutes(62)), "it is asked for again after an hour");
+        unread.note(&anonymous, [(digest(3), Failure::NoImage)].into(), minutes(16));
+        assert!(rests(3, minutes(17)), "what is no image will be none in five minutes");
         note(2, minutes(49 * 60));
         assert!(!is_enough(1, minutes(49 * 60)), "it was long ago");
         for number in 0..2_000 {

@@ -70,7 +70,7 @@ fn check(input: &[u8]) -> String {
             assert!(values.iter().all(|value| value.to_str().is_ok()), "what cannot be read may be the next page");
             "the last page".to_owned()
         }
-        Err(error @ (LinkError::ForeignOrigin | LinkError::NoUrl)) => {
+        Err(error @ (LinkError::ForeignOrigin | LinkError::NoUrl | LinkError::TooLong)) => {
             assert_told_well(&error.to_string());
             variant(&error)
         }

@@ -13,6 +13,10 @@ use crate::core::image::{ImageRef, Repository};
 use crate::core::schedule::{after, backoff};
 use crate::core::workload::Workload;
 
+/// So many looks are made soon again after one that failed: some forty minutes.
+const FAILURES_IN_A_ROW: u32 = 12;
+/// The longest rest after that, unless the configured interval is longer.
+const LASTING: Duration = Duration::from_hours(1);
 /// Workloads that want webhooks only are still looked at once a day, so that a lost delivery costs a day at most.
 const WEBHOOK_ONLY: Duration = Duration::from_hours(24);
 /// Repositories that are new to the schedule are first looked at within so much time for each of them, so that one is looked at
@@ -110,11 +114,13 @@ impl PollSchedule {
     }
 
     /// The look at `repository` brought nothing: it is looked at again soon, later each time, and not before `retry_after`. At the latest
-    /// after one interval, or the configured one where the repository's own is longer: a lost webhook does not cost a day then.
+    /// after one interval, or the configured one where the repository's own is longer: a lost webhook does not cost a day then. What lasts is
+    /// mostly a mistake that waits for a person; after [`FAILURES_IN_A_ROW`] of them the repository's own interval counts, but for an hour at most.
     pub fn failed(&mut self, repository: &Repository, now: Timestamp, retry_after: Option<Duration>) {
         let Some(plan) = self.plans.get_mut(repository) else { return };
         plan.failures = plan.failures.saturating_add(1);
-        let cap = plan.times.interval.map_or(self.interval, |interval| interval.min(self.interval));
+        let usual = if plan.failures <= FAILURES_IN_A_ROW { self.interval } else { self.interval.max(LASTING) };
+        let cap = plan.times.interval.map_or(usual, |interval| interval.min(usual));
         // The first look again is not at once: what failed for a webhook has been tried in vain seconds ago.
         plan.next = backoff(now, plan.failures.saturating_add(2), cap, repository.as_str(), retry_after);
     }
@@ -403,6 +409,26 @@ mod tests {
         assert!(schedule.next_due().unwrap() <= at(604), "a new failure is a first one");
         schedule.failed(&web, at(600), Some(Duration::from_secs(70)));
         assert_eq!(schedule.next_due(), Some(at(670)));
+    }
+
+    #[test]
+    fn what_fails_for_long_is_not_looked_at_more_often_than_it_wants_to_be() {
+        let web: Repository = "acme/web".parse().unwrap();
+        let looks = |poll: &str| {
+            let mut schedule = schedule(&[workload("a", "acme/web:1", &[("skeg.dev/poll", poll)])]);
+            let due = (0..86_400).filter(|second| {
+                let is_due = !schedule.take_due(at(*second)).is_empty();
+                if is_due {
+                    schedule.failed(&web, at(*second), None);
+                }
+                is_due
+            });
+            due.count()
+        };
+        assert!((280..=400).contains(&looks("5m")), "{}", looks("5m"));
+        for seldom in ["24h", "0 3 * * *"] {
+            assert!((20..=50).contains(&looks(seldom)), "{seldom}: {}", looks(seldom));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! address in between gains nothing. Behind a proxy (`HTTPS_PROXY`) the proxy resolves, and has to guard itself.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -24,16 +25,41 @@ pub(super) fn is_reserved_literal(url: &Url) -> bool {
     }
 }
 
-/// Resolves as the system does and leaves out the reserved addresses.
+/// Resolves as the system does and leaves out the reserved addresses, but for the proxies that the environment names: those may be beside skeg.
 #[derive(Debug)]
-pub(super) struct GuardedResolver;
+pub(super) struct GuardedResolver(pub Proxies);
+
+/// The names of the proxies' hosts.
+#[derive(Clone, Debug)]
+pub(super) struct Proxies(Arc<[Box<str>]>);
+
+impl Proxies {
+    /// Those that the environment names.
+    pub fn of_environment() -> Self {
+        let variables = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+        Self(variables.iter().filter_map(|name| proxy_host(&std::env::var(name).ok()?)).collect())
+    }
+
+    /// Whether one is on the host of this name.
+    pub fn are_on(&self, name: &str) -> bool {
+        self.0.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The name of the host in the value of a proxy variable, which may be without a scheme.
+fn proxy_host(value: &str) -> Option<Box<str>> {
+    let text = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    let url: Url = text.trim().parse().ok()?;
+    url.domain().map(Into::into)
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let is_proxy = self.0.are_on(name.as_str());
         Box::pin(async move {
             // Port 0 stands for the URL's own.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| !is_reserved(address.ip())).collect();
+            let allowed: Vec<SocketAddr> = found.filter(|address| is_proxy || !is_reserved(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(RefusedAddress.into());
             }
@@ -50,6 +76,20 @@ mod tests {
     fn check(host: &str, reserved: bool) {
         let url: Url = format!("http://{host}/v2/").parse().unwrap();
         assert_eq!(is_reserved_literal(&url), reserved, "{host}");
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_its_name() {
+        let named = ["http://Localhost:3128", "proxy.test:8080", "http://user:secret@proxy.test/", "http://127.0.0.1:3128", ""];
+        let found = named.map(|value| proxy_host(value).unwrap_or_default());
+        assert_eq!(found.each_ref().map(AsRef::as_ref), ["localhost", "proxy.test", "proxy.test", "", ""]);
+    }
+
+    #[tokio::test]
+    async fn only_a_proxy_of_this_name_may_be_beside_skeg() {
+        let resolver = |proxies: &[&str]| GuardedResolver(Proxies(proxies.iter().map(|name| (*name).into()).collect()));
+        assert!(resolver(&["localhost"]).resolve("localhost".parse().unwrap()).await.is_ok());
+        assert!(resolver(&[]).resolve("localhost".parse().unwrap()).await.is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use retry_after::{RETRY_AFTER_MAX, retry_after, retry_after_in};
 pub use trust::{TlsFileError, TlsFiles, TrustingFetch};
 pub use upgrade::{WebSocket, WebSockets};
 
-use addresses::{GuardedResolver, RefusedAddress, is_reserved_literal};
+use addresses::{GuardedResolver, Proxies, RefusedAddress, is_reserved_literal};
 use redirect::next_hop;
 use trust::Material;
 
@@ -132,6 +132,7 @@ pub struct SetupError(#[from] reqwest::Error);
 #[derive(Clone, Debug)]
 pub struct Fetch {
     guarded: reqwest::Client,
+    proxies: Proxies,
     anywhere: reqwest::Client,
     here: reqwest::Client,
 }
@@ -156,8 +157,10 @@ impl Fetch {
         };
         // Pools of their own, so that a connection made for a named host never serves a request that had to be guarded. A proxy of the
         // surroundings cannot reach this machine's own address.
+        let proxies = Proxies::of_environment();
         Ok(Self {
-            guarded: builder().dns_resolver(GuardedResolver).build()?,
+            guarded: builder().dns_resolver(GuardedResolver(proxies.clone())).build()?,
+            proxies,
             anywhere: material.used_by(builder()).build()?,
             here: material.used_by(builder()).no_proxy().build()?,
         })
@@ -185,7 +188,9 @@ impl Fetch {
     async fn exchange(&self, ask: &Ask) -> Result<reqwest::Response, FetchError> {
         let client = match ask.reach {
             // The resolver never sees an address that is written out.
-            Reach::Guarded if is_reserved_literal(&ask.url) => return Err(FetchError::ReservedAddress),
+            Reach::Guarded if is_reserved_literal(&ask.url) || ask.url.domain().is_some_and(|name| self.proxies.are_on(name)) => {
+                return Err(FetchError::ReservedAddress);
+            }
             Reach::Guarded => &self.guarded,
             Reach::Direct => &self.here,
             Reach::Anywhere if ask.url.host_str().is_some_and(is_loopback) => &self.here,

@@ -34,13 +34,13 @@ pub struct RegistryEntry {
     pub insecure: bool,
     /// The namespaces whose workloads may use the credential; `*` stands for all.
     pub namespaces: Vec<String>,
-    /// The login; without one the entry only describes the host.
+    /// The login; without one, an identity or a client certificate the entry only describes the host.
     pub credential: Option<CredentialProvider>,
     /// The cloud that vouches for skeg there, where there is no login.
     pub identity: Option<Cloud>,
     /// Where its tags and manifests are read instead: the root of a registry, or a path below it that stands before every repository's.
     pub mirror: Option<Url>,
-    /// Authorities and client certificate for it.
+    /// Authorities for it, and a certificate to show to it, which is a credential like the login.
     pub tls: TlsFiles,
     /// Requests at once to this host, at least 1.
     pub concurrency: usize,
@@ -62,6 +62,16 @@ impl RegistryEntry {
             concurrency: CONCURRENCY_DEFAULT,
             rate: None,
         }
+    }
+
+    /// Whether workloads of `namespace` may use its credential.
+    fn grants(&self, namespace: &str) -> bool {
+        self.namespaces.iter().any(|name| name == EVERY_NAMESPACE || name == namespace)
+    }
+
+    /// Whether it has a credential of its own: a login, or else a client certificate alone.
+    fn is_configured(&self) -> bool {
+        self.credential.is_some() || (self.tls.client.is_some() && self.identity.is_none())
     }
 }
 
@@ -135,13 +145,23 @@ impl Entries {
         Ok(Self(checked))
     }
 
-    /// The first entry of `registry` whose login `namespace` may use; without one, the first whose cloud identity it may use.
+    /// The first entry of `registry` whose login or certificate `namespace` may use; without one, the first whose cloud identity it may use.
     pub fn access(&self, registry: &str, namespace: &str) -> Access {
-        let grants = |entry: &RegistryEntry| entry.namespaces.iter().any(|name| name == EVERY_NAMESPACE || name == namespace);
-        let granted = || self.0.iter().enumerate().filter(|(_, entry)| entry.host == registry && grants(entry));
-        let configured = granted().find(|(_, entry)| entry.credential.is_some()).map(|(place, _)| Access::Configured(place));
+        let granted = || self.0.iter().enumerate().filter(|(_, entry)| entry.host == registry && entry.grants(namespace));
+        let configured = granted().find(|(_, entry)| entry.is_configured()).map(|(place, _)| Access::Configured(place));
         let vouched = || granted().find_map(|(place, entry)| Some(Access::Identity(place, entry.identity?)));
         configured.or_else(vouched).unwrap_or(Access::Anonymous)
+    }
+
+    /// The entry whose client certificate goes along with this access to `registry`: its own, or for a pull secret one that the Secret's namespace
+    /// may use. No other access shows one.
+    pub fn shown(&self, access: &Access, registry: &str) -> Option<usize> {
+        let shows = |entry: &RegistryEntry| entry.host == registry && entry.tls.client.is_some();
+        match access {
+            Access::Anonymous => None,
+            Access::Configured(place) | Access::Identity(place, _) => self.0.get(*place).filter(|entry| shows(entry)).map(|_| *place),
+            Access::PullSecret { namespace, .. } => self.0.iter().position(|entry| shows(entry) && entry.grants(namespace)),
+        }
     }
 
     /// The cloud that vouches for skeg by the entry at `place`, if that is one of `registry`.
@@ -178,19 +198,20 @@ impl Entries {
             return Ok(RegistryAuth::Anonymous);
         };
         let entry = self.0.get(*place).filter(|entry| entry.host == registry);
-        match entry.and_then(|entry| entry.credential.as_ref()) {
-            Some(read) => read(),
-            None => Err("the login is configured for another registry".to_owned()),
+        match entry.map(|entry| (&entry.credential, entry.is_configured())) {
+            Some((Some(read), _)) => read(),
+            Some((None, true)) => Ok(RegistryAuth::Anonymous),
+            Some((None, false)) | None => Err("the login is configured for another registry".to_owned()),
         }
     }
 
     /// Host of the entry at `place`, and the access that it gives.
     pub fn at(&self, place: usize) -> Option<(&str, Access)> {
         let entry = self.0.get(place)?;
-        let access = match (&entry.credential, entry.identity) {
-            (Some(_), _) => Access::Configured(place),
-            (None, Some(cloud)) => Access::Identity(place, cloud),
-            (None, None) => Access::Anonymous,
+        let access = match entry.identity {
+            _ if entry.is_configured() => Access::Configured(place),
+            Some(cloud) => Access::Identity(place, cloud),
+            None => Access::Anonymous,
         };
         Some((&entry.host, access))
     }
@@ -200,9 +221,15 @@ impl Entries {
         self.0.iter().any(|entry| entry.host == registry && entry.mirror.is_some())
     }
 
-    /// The hosts with files of their own.
-    pub fn with_tls(&self) -> impl Iterator<Item = (&str, &TlsFiles)> {
-        self.0.iter().filter(|entry| !entry.tls.is_empty()).map(|entry| (entry.host.as_str(), &entry.tls))
+    /// The hosts with authorities of their own.
+    pub fn authorities(&self) -> impl Iterator<Item = (&str, TlsFiles)> {
+        let of = |entry: &RegistryEntry| TlsFiles { authorities: entry.tls.authorities.clone(), client: None };
+        self.0.iter().filter(|entry| entry.tls.authorities.is_some()).map(move |entry| (entry.host.as_str(), of(entry)))
+    }
+
+    /// The entries with a client certificate, by place.
+    pub fn certificates(&self) -> impl Iterator<Item = (usize, TlsFiles)> {
+        self.0.iter().enumerate().filter(|(_, entry)| entry.tls.client.is_some()).map(|(place, entry)| (place, entry.tls.clone()))
     }
 
     /// Whether the configuration names the host, and so whether a metric may.
@@ -247,6 +274,25 @@ mod tests {
         assert!(entries.login(&Access::Configured(1), "a.test").is_ok());
         assert!(entries.login(&Access::Configured(1), "a.test.evil.test").is_err());
         assert!(entries.login(&Access::Configured(9), "a.test").is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_namespaces_it_is_granted_to() {
+        let pair = Some(("client.pem".into(), "client.key".into()));
+        let shows = |namespaces: &[&str], credential: Option<CredentialProvider>| RegistryEntry {
+            tls: TlsFiles { authorities: None, client: pair.clone() },
+            credential,
+            ..granted("a.test", namespaces)
+        };
+        let entries = Entries::new(vec![shows(&["team"], None), RegistryEntry::new("b.test")]).unwrap();
+        let shown = |access: &Access| entries.shown(access, "a.test");
+        let secret = |namespace: &str| Access::PullSecret { namespace: namespace.into(), name: "hub".into() };
+        assert_eq!((entries.access("a.test", "team"), shown(&Access::Configured(0))), (Access::Configured(0), Some(0)));
+        assert!(matches!(entries.login(&Access::Configured(0), "a.test"), Ok(RegistryAuth::Anonymous)));
+        assert_eq!((entries.access("a.test", "other"), shown(&Access::Anonymous)), (Access::Anonymous, None));
+        assert_eq!((shown(&secret("team")), shown(&secret("other"))), (Some(0), None));
+        assert_eq!(entries.shown(&Access::Configured(0), "b.test"), None, "nor for another host");
+        assert!(entries.login(&Access::Configured(1), "b.test").is_err());
     }
 
     #[test]

@@ -82,8 +82,10 @@ pub enum Seen<'a> {
 pub struct RegistryClient {
     entries: Entries,
     fetch: Fetch,
-    /// By host, where the configuration has authorities or certificates for one.
+    /// By host, where the configuration has authorities for one.
     trusting: HashMap<Box<str>, TrustingFetch>,
+    /// By the place of the entry, where it has a client certificate.
+    showing: HashMap<usize, TrustingFetch>,
     allowed: Vec<Box<str>>,
     auth: Auth,
     pulls: Option<Pulls>,
@@ -113,10 +115,12 @@ impl RegistryClient {
     pub fn new(entries: Vec<RegistryEntry>, clock: Arc<dyn Clock>, observer: Observer) -> Result<Self, ClientError> {
         let fetch = Fetch::new()?;
         let entries = Entries::new(entries)?;
-        let trusting = entries.with_tls().map(|(host, files)| (host.into(), TrustingFetch::new(files.clone()))).collect();
+        let trusting = entries.authorities().map(|(host, files)| (host.into(), TrustingFetch::new(files))).collect();
+        let showing = entries.certificates().map(|(place, files)| (place, TrustingFetch::new(files))).collect();
         Ok(Self {
             entries,
             trusting,
+            showing,
             allowed: Vec::new(),
             auth: Auth::default(),
             pulls: None,

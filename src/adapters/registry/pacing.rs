@@ -276,7 +276,7 @@ mod tests {
     use crate::adapters::registry::hand_clock::HandClock;
 
     fn line(host: &str, concurrency: usize) -> Line<'_> {
-        Line { host, concurrency, rate: 100 }
+        Line { shown: None, host, concurrency, rate: 100 }
     }
 
     fn pacing() -> (Arc<HandClock>, Pacing) {
@@ -407,7 +407,7 @@ mod tests {
     #[tokio::test]
     async fn more_requests_a_second_than_the_rate_wait() {
         let (clock, pacing) = pacing();
-        let slow = Line { host: "a.test", concurrency: 4, rate: 2 };
+        let slow = Line { shown: None, host: "a.test", concurrency: 4, rate: 2 };
         for _ in 0..3 {
             assert!(pacing.turn(slow, "app").now_or_never().is_some(), "a second's worth goes at once");
         }

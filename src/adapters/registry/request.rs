@@ -52,9 +52,11 @@ pub(super) struct Question {
     pub body_bytes_max: usize,
 }
 
-/// The line of requests to stand in.
+/// The line of requests to stand in, and what is shown at its end.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
+    /// The entry whose client certificate is shown, if one is.
+    pub shown: Option<usize>,
     /// Host and port.
     pub host: &'a str,
     /// Requests at once.
@@ -125,13 +127,15 @@ impl RegistryClient {
         if same_origin(&question.url, &target.host.base) {
             ask.reach = target.host.reach;
         }
-        let line = Line { host: &target.host.name, concurrency: target.host.concurrency, rate: target.host.rate };
+        let host = &target.host;
+        let shown = self.entries.shown(target.access, &host.name);
+        let line = Line { shown, host: &host.name, concurrency: host.concurrency, rate: host.rate };
         self.exchange(line, target.repository, ask).await
     }
 
     /// Sends `ask` in its turn, again after a short wait if the host says so; tells the observer of each request.
     pub(super) async fn exchange(&self, line: Line<'_>, repository: &Repository, ask: Ask) -> Result<Answer, RegistryError> {
-        let fetch = match self.trusting.get(line.host) {
+        let fetch = match line.shown.and_then(|place| self.showing.get(&place)).or_else(|| self.trusting.get(line.host)) {
             Some(trusting) => {
                 trusting.get().map_err(|error| RegistryError::Unreachable { host: line.host.to_owned(), detail: error.to_string() })?
             }

@@ -155,13 +155,13 @@ impl Auth {
     ) -> Result<HeaderValue, RegistryError> {
         let key = TokenKey { registry: target.host.name.as_str().into(), access: target.access.clone(), challenge };
         let now = client.clock.now();
-        let others = self.scopes.beside(&key, login, now, |other| !self.tokens.is_usable(other, now));
-        // A token that is not taken may be one for too much.
-        let others = if rejected.is_none() { others } else { Vec::new() };
-        if rejected.is_some() {
-            self.scopes.alone(&key, login, now);
-        }
         let fetch = async {
+            let mut others = self.scopes.beside(&key, login, now, |other| !self.tokens.is_usable(other, now));
+            if rejected.is_some() {
+                // A token that is not taken may be one for too much.
+                self.scopes.alone(&key, login, now);
+                others.clear();
+            }
             let fetched = token::fetch(client, target, &key.challenge, &others, login).await;
             match fetched {
                 Ok(token) => {

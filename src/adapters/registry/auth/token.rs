@@ -64,10 +64,12 @@ pub(super) async fn fetch(
     ask.reach = reach(client, target, &challenge.realm);
     let server = authority(&challenge.realm);
     let asked_at = client.clock.now();
-    // Beside the registry it is known by the same certificates.
-    let is_beside = challenge.realm.host() == target.host.base.host() && !client.trusting.contains_key(server.as_str());
-    let place = if is_beside && client.trusting.contains_key(target.host.name.as_str()) { &target.host.name } else { &server };
-    let line = Line { host: place, concurrency: CONCURRENCY_DEFAULT, rate: RATE_OF_EACH * 4 };
+    // Beside the registry it is known by the same certificates. Nobody else's certificate is shown: any registry may name any realm.
+    let is_beside = is_beside(target, &challenge.realm) && !client.trusting.contains_key(server.as_str());
+    let shown = client.entries.shown(target.access, &target.host.name).filter(|_| is_beside);
+    let is_known = shown.is_some() || client.trusting.contains_key(target.host.name.as_str());
+    let place = if is_beside && is_known { &target.host.name } else { &server };
+    let line = Line { shown, host: place, concurrency: CONCURRENCY_DEFAULT, rate: RATE_OF_EACH * 4 };
     let answer = client.exchange(line, target.repository, ask).await?;
     match answer.status {
         StatusCode::OK => {
@@ -98,13 +100,15 @@ fn token_url(challenge: &Bearer, others: &[TokenKey], login: &RegistryAuth) -> U
     url
 }
 
-/// A realm may be where its registry may be: a configured registry answers for a token server on its own host, on whatever port.
+/// Whether the realm is on its registry's own host, on whatever port.
+fn is_beside(target: &Target<'_>, realm: &Url) -> bool {
+    realm.host() == target.host.base.host()
+}
+
+/// A realm may be where its registry may be: a configured registry answers for a token server on its own host, and for one that the
+/// configuration names too. Others do not lead to where only the configuration may.
 fn reach(client: &RegistryClient, target: &Target<'_>, realm: &Url) -> Reach {
-    let is_beside_registry = realm.host() == target.host.base.host();
-    if is_beside_registry {
-        return target.host.reach;
-    }
-    if client.entries.names(&authority(realm)) { Reach::Anywhere } else { Reach::Guarded }
+    if is_beside(target, realm) || client.entries.names(&authority(realm)) { target.host.reach } else { Reach::Guarded }
 }
 
 /// Host and port as an image reference would name them.

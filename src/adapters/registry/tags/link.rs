@@ -15,7 +15,13 @@ pub(crate) enum LinkError {
     /// It is no URL.
     #[error("links to what is no URL")]
     NoUrl,
+    /// It is longer than servers take: RFC 9110, section 4.1, has them take 8000 bytes, and registries need a few hundred.
+    #[error("links to an address of more than {URL_BYTES_MAX} bytes")]
+    TooLong,
 }
+
+/// The longest address of a page.
+const URL_BYTES_MAX: usize = 4096;
 
 /// The next page of the answer that came from `here`; `None` when this was the last.
 pub(crate) fn next(headers: &HeaderMap, here: &Url) -> Result<Option<Url>, LinkError> {
@@ -33,7 +39,7 @@ pub(crate) fn next(headers: &HeaderMap, here: &Url) -> Result<Option<Url>, LinkE
         return Err(LinkError::ForeignOrigin);
     }
     url.set_fragment(None);
-    Ok(Some(url))
+    if url.as_str().len() > URL_BYTES_MAX { Err(LinkError::TooLong) } else { Ok(Some(url)) }
 }
 
 /// The reference of the first link in `value` whose relation is `next`.

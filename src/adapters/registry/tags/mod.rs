@@ -10,6 +10,7 @@ pub(crate) mod link;
 pub(crate) mod page;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,13 +73,14 @@ async fn walk(client: &RegistryClient, target: &Target<'_>, known: Option<&ListM
     let mut tags = Vec::new();
     let mut dropped = 0;
     let mut mark = None;
-    let mut visited = HashSet::new();
+    // An address may be long, and there may be many.
+    let (hasher, mut visited) = (RandomState::new(), HashSet::new());
     let mut next = Some(page_of(target, PAGE_TAGS)?);
     while let Some(url) = next {
         if visited.len() >= PAGES_MAX {
             return Err(target.malformed(format!("the tag list has more than {PAGES_MAX} pages")));
         }
-        if !visited.insert(url.clone()) {
+        if !visited.insert(hasher.hash_one(&url)) {
             return Err(target.malformed("the pages of the tag list lead in a circle"));
         }
         let number = visited.len();

@@ -250,6 +250,7 @@ fn a_wrong_value_is_told_with_what_to_write() {
     check_error("poll=5", &format!("poll: `5`: {form}"));
     let forms = "user:NAME, group:NAME, slack:U…, slack-group:S… or slack-channel";
     check_error("approvers=user:a;bob", &format!("approvers: `bob` names no approver: write {forms}"));
+    check_error("approvers=group:a;slack-group:S1", "approvers: members of groups cannot vote in this version: name single people too");
     check_error("approvers=", &format!("approvers: `` names no approver: write {forms}"));
     check_error("allow-tags=1.*", "allow-tags: item 1: `1.*` does not begin with glob: or regexp:");
     check_error("ignore-tags=regexp:(", "ignore-tags: item 1: not a regular expression: unclosed group");

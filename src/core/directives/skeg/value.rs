@@ -115,7 +115,12 @@ pub fn approvers(text: &str) -> Result<Vec<Approver>, String> {
         let form = "user:NAME, group:NAME, slack:U…, slack-group:S… or slack-channel";
         Approver::parse(text.trim()).ok_or_else(|| format!("`{}` names no approver: write {form}", shown(text.trim())))
     };
-    let named = text.split(';').map(read).collect::<Result<_, _>>().map(sorted)?;
+    text.split(';').map(read).collect::<Result<_, _>>().map(sorted)
+}
+
+/// The same, of whom somebody can vote.
+pub fn voters(text: &str) -> Result<Vec<Approver>, String> {
+    let named = approvers(text)?;
     if named.iter().all(Approver::is_group) {
         return Err("members of groups cannot vote in this version: name single people too".to_owned());
     }
