@@ -4,8 +4,8 @@ use super::grant::Namespaces;
 use super::load::{Clash, Element};
 use super::schema::Shape;
 use super::section::{Section, Source, Wrong};
-use crate::core::directives::Rule;
 use crate::core::directives::skeg::{Glob, GlobError, RuleError, Said, Selector, names};
+use crate::core::directives::{Approver, Rule};
 use crate::core::workload::WorkloadKind;
 
 /// The longest name of a rule, and of a label's value: what Kubernetes takes.
@@ -59,7 +59,7 @@ impl Element for Rule {
         if said.is_empty() {
             section.error("directives", "says nothing", DIRECTIVES);
         }
-        let groups = |said: &Said| said.approvers().is_some_and(|named| named.iter().any(|one| one.is_group()));
+        let groups = |said: &Said| said.approvers().is_some_and(|named| named.iter().any(Approver::is_group));
         if said.iter().any(groups) {
             section.warn("directives", "members of groups cannot vote in this version", "name single people as approvers too");
         }

@@ -32,7 +32,7 @@ use crate::sources::Hint;
 
 /// How many tags are read at once: as many as a registry has turns.
 const AT_ONCE: usize = 4;
-/// How many tags that wait are asked about again at each look, those that were read the longest ago first: more than wait mostly.
+/// How many tags that wait are asked about again at each look, those that were read the longest ago first. Mostly fewer wait.
 const AGAIN_MAX: usize = 4;
 /// How often the choice is made anew because what was chosen turned out to be moved, or to be built in the future.
 const CHOICES_MAX: usize = 6;

@@ -32,7 +32,7 @@ use crate::sources::Hint;
 
 /// How many tags that are not known yet one look reads, at one to four requests each: some ten seconds. The next look goes on.
 const NEW_MAX: usize = 100;
-/// As many where workloads wait for the same look that need no times.
+/// And how many where the look is also for workloads that need no times: they would wait for these.
 const NEW_BESIDE_OTHERS_MAX: usize = 12;
 /// How many tags are read at once: as many as a registry has turns.
 const AT_ONCE: usize = 4;

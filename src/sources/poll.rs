@@ -115,7 +115,7 @@ impl PollSchedule {
 
     /// The look at `repository` brought nothing: it is looked at again soon, later each time, and not before `retry_after`. At the latest
     /// after one interval, or the configured one where the repository's own is longer: a lost webhook does not cost a day then. What lasts is
-    /// mostly a mistake that waits for a person; after [`FAILURES_IN_A_ROW`] of them the repository's own interval counts, but for an hour at most.
+    /// mostly a mistake that waits for a person; after a dozen of them the repository's own interval counts, but for an hour at most.
     pub fn failed(&mut self, repository: &Repository, now: Timestamp, retry_after: Option<Duration>) {
         let Some(plan) = self.plans.get_mut(repository) else { return };
         plan.failures = plan.failures.saturating_add(1);

@@ -279,12 +279,12 @@ mod tests {
     #[test]
     fn a_certificate_is_for_the_namespaces_it_is_granted_to() {
         let pair = Some(("client.pem".into(), "client.key".into()));
-        let shows = |namespaces: &[&str], credential: Option<CredentialProvider>| RegistryEntry {
+        let with_pair = |namespaces: &[&str], credential: Option<CredentialProvider>| RegistryEntry {
             tls: TlsFiles { authorities: None, client: pair.clone() },
             credential,
             ..granted("a.test", namespaces)
         };
-        let entries = Entries::new(vec![shows(&["team"], None), RegistryEntry::new("b.test")]).unwrap();
+        let entries = Entries::new(vec![with_pair(&["team"], None), RegistryEntry::new("b.test")]).unwrap();
         let shown = |access: &Access| entries.shown(access, "a.test");
         let secret = |namespace: &str| Access::PullSecret { namespace: namespace.into(), name: "hub".into() };
         assert_eq!((entries.access("a.test", "team"), shown(&Access::Configured(0))), (Access::Configured(0), Some(0)));

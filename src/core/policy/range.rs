@@ -231,7 +231,7 @@ fn interval(operator: Operator, partial: &Partial, text: &str) -> Result<Interva
     let names_pre_release = version::is_pre_release(&partial.pre);
     let is_full = partial.given.len() == 3;
     if partial.given.is_empty() {
-        let lower = if !partial.pre.is_empty() { Bound::Included(floor) } else { Bound::Unbounded };
+        let lower = if partial.pre.is_empty() { Bound::Unbounded } else { Bound::Included(floor) };
         return match operator {
             Operator::NotEqual | Operator::Above | Operator::Below => Err(nothing()),
             _ => Ok(Interval { lower, upper: Bound::Unbounded, negated: false, names_pre_release }),
