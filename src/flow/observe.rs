@@ -21,7 +21,12 @@ use crate::core::update::Trigger;
 use crate::core::workload::Workload;
 use crate::ports::registry::{Access, RegistryError, TagList};
 use crate::sources::Hint;
-use futures::future::{join, join_all};
+use futures::StreamExt as _;
+use futures::future::{join, join_all, ready};
+use futures::stream;
+
+/// With how many accesses one repository is read at once. The registry lets fewer requests out; one that hangs does not hold up the others.
+const ACCESSES_AT_ONCE: usize = 8;
 
 /// What was read in one repository with one access.
 #[derive(Clone, Debug)]
@@ -93,7 +98,7 @@ impl Observation {
 /// Reads a repository for the workloads that use it, once for each access they have. Where no workload moves to what the hint told of, there is
 /// nothing to read, and no observation.
 pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
-    let (repository, trigger) = (&hint.repository, hint.trigger);
+    let repository = &hint.repository;
     let mut groups: BTreeMap<Access, Vec<Arc<Workload>>> = BTreeMap::new();
     let using = ports.workloads.using(repository);
     let learning = join_all(using.iter().map(async |workload| ports.registry.learn(repository, &workload.puller()).await));
@@ -102,23 +107,24 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     for workload in using {
         groups.entry(ports.registry.access(repository, &workload.puller())).or_default().push(workload);
     }
-    let mut observations = Vec::with_capacity(groups.len());
-    for (access, workloads) in groups {
-        let begun = ports.clock.steady();
-        let read = async {
-            match read(ports, hint, &access, &workloads).await? {
-                Some(read) => platforms::looked_at(ports, hint, &access, &workloads, read).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let read = guarded(ports, "reading a repository", read).await;
-        let read =
-            read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
-        let Some(read) = read.transpose() else { continue };
-        let (named, is_told) = (hint.tags.clone(), hint.is_told);
-        observations.push(Observation { repository: repository.clone(), access, trigger, is_told, named, begun, read });
-    }
-    observations
+    let looks = stream::iter(groups).map(|(access, workloads)| observe_with(ports, hint, access, workloads)).buffered(ACCESSES_AT_ONCE);
+    looks.filter_map(ready).collect().await
+}
+
+/// The same with one access.
+async fn observe_with(ports: &Ports, hint: &Hint, access: Access, workloads: Vec<Arc<Workload>>) -> Option<Observation> {
+    let Hint { repository, trigger, is_told, tags, .. } = hint;
+    let begun = ports.clock.steady();
+    let read = async {
+        match read(ports, hint, &access, &workloads).await? {
+            Some(read) => platforms::looked_at(ports, hint, &access, &workloads, read).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let read = guarded(ports, "reading a repository", read).await;
+    let read = read.unwrap_or_else(|| Err(RegistryError::Malformed { repository: repository.to_string(), detail: INTERNAL.to_owned() }));
+    let (trigger, is_told, named) = (*trigger, *is_told, tags.clone());
+    Some(Observation { repository: repository.clone(), access, trigger, is_told, named, begun, read: read.transpose()? })
 }
 
 /// What the registry lists.

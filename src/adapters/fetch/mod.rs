@@ -143,7 +143,8 @@ impl Fetch {
         Self::with(&Material::default())
     }
 
-    /// The same with further authorities and a certificate to show, both for hosts that the configuration names and no others.
+    /// The same with further authorities, for the host that the configuration names and what it redirects to, and a certificate to show to that host
+    /// alone.
     fn with(material: &Material) -> Result<Self, SetupError> {
         // Fails only if a provider is there already; the binary installs no other than this.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -159,7 +160,7 @@ impl Fetch {
         // surroundings cannot reach this machine's own address.
         let proxies = Proxies::of_environment();
         Ok(Self {
-            guarded: builder().dns_resolver(GuardedResolver(proxies.clone())).build()?,
+            guarded: material.trusted_by(builder()).dns_resolver(GuardedResolver(proxies.clone())).build()?,
             proxies,
             anywhere: material.used_by(builder()).build()?,
             here: material.used_by(builder()).no_proxy().build()?,

@@ -81,8 +81,14 @@ impl TlsFiles {
 }
 
 impl Material {
+    /// With the authorities alone.
+    pub fn trusted_by(&self, builder: ClientBuilder) -> ClientBuilder {
+        builder.tls_certs_merge(self.authorities.iter().cloned())
+    }
+
+    /// With all of it.
     pub fn used_by(&self, builder: ClientBuilder) -> ClientBuilder {
-        let builder = builder.tls_certs_merge(self.authorities.iter().cloned());
+        let builder = self.trusted_by(builder);
         match &self.identity {
             Some(identity) => builder.identity(identity.clone()),
             None => builder,
