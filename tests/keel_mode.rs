@@ -100,6 +100,27 @@ async fn force_with_match_tag_follows_the_digest_of_the_tag() {
 }
 
 #[tokio::test]
+async fn force_on_a_tag_that_is_no_version_follows_that_tag_when_a_webhook_names_it_again() {
+    let web = Workload::bare("web", "shop/web", "latest").annotation("keel.sh/policy", "force");
+    let agent = acting_on([web]).await;
+    pushed(&agent, "shop/web", "9.9.9").await;
+    let digest = agent.stage.registry.push_image("shop/web", "latest", &Image::new("the next one")).unwrap();
+    assert!(agent.deliver_webhook("shop/web", "latest").await.is_success());
+    agent.until("it is deployed again", async || agent.deployment_image("web").ends_with(&format!(":latest@{digest}"))).await;
+}
+
+#[tokio::test]
+async fn skegs_other_keys_count_beside_keels() {
+    let paused = keels_web(&[("policy", "minor")]).directive("pause", "true");
+    let agent = acting_on([paused]).await;
+    pushed(&agent, "shop/web", "1.1.0").await;
+    let waits = async || agent.update_to("1.1.0").await.is_some_and(|update| update["reason"]["code"] == "Paused");
+    agent.until("it waits for the pause to end", waits).await;
+    agent.person_merges("web", json!({"metadata": {"annotations": {"skeg.dev/pause": null}}}));
+    assert_eq!(text(&agent.wait_for_workload("web", "Done").await, "/policy"), "keel:minor");
+}
+
+#[tokio::test]
 async fn what_keel_would_take_though_it_is_lower_is_refused_and_the_reason_says_so() {
     let polled = [("keel.sh/policy", "glob:build-*"), ("keel.sh/trigger", "poll"), ("keel.sh/pollSchedule", "@every 1s")];
     let web = polled.iter().fold(Workload::bare("web", "shop/web", "build-10"), |web, (key, value)| web.annotation(key, value));

@@ -42,7 +42,9 @@ async fn a_change_of_replicas_between_decision_and_patch_is_kept_through_conflic
     after["spec"]["template"]["spec"]["containers"][0]["image"] = before["spec"]["template"]["spec"]["containers"][0]["image"].clone();
     assert_eq!(after["spec"], before["spec"], "only the image differs");
     let statuses: Vec<u16> = agent.patches().iter().map(|patch| patch.status).filter(|status| *status != 503).collect();
-    assert_eq!(statuses, [409, 200]);
+    // The first of them may have gone by what the watch had not shown yet.
+    let (last, before) = statuses.split_last().unwrap();
+    assert!(*last == 200 && matches!(before, [409] | [409, 409]), "{statuses:?}");
 }
 
 #[tokio::test]

@@ -66,7 +66,11 @@ struct Judged {
 pub async fn explain(sources: Sources<'_>, workload: &Arc<Workload>, all: bool) -> ExplainView {
     let directives = match &workload.directives {
         Ok(directives) => directives,
-        Err(mistakes) => return wrong(workload, mistakes.iter().map(ToString::to_string).collect()),
+        Err(mistakes) => {
+            let mut view = wrong(workload, mistakes.iter().map(ToString::to_string).collect());
+            workload.keel.iter().for_each(|keel| view.add_keel(keel));
+            return view;
+        }
     };
     let mut parts = Vec::with_capacity(workload.containers.len());
     let deadline = sources.ports.clock.steady() + READ_WITHIN;

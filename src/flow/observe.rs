@@ -25,7 +25,7 @@ use futures::StreamExt as _;
 use futures::future::{join, join_all, ready};
 use futures::stream;
 
-/// With how many accesses one repository is read at once. The registry lets fewer requests out; one that hangs does not hold up the others.
+/// With how many accesses one repository is read at once; what they bring is told together. The registry lets fewer requests out.
 const ACCESSES_AT_ONCE: usize = 8;
 
 /// What was read in one repository with one access.
@@ -107,7 +107,8 @@ pub async fn observe(ports: &Ports, hint: &Hint) -> Vec<Observation> {
     for workload in using {
         groups.entry(ports.registry.access(repository, &workload.puller())).or_default().push(workload);
     }
-    let looks = stream::iter(groups).map(|(access, workloads)| observe_with(ports, hint, access, workloads)).buffered(ACCESSES_AT_ONCE);
+    let looks =
+        stream::iter(groups).map(|(access, workloads)| observe_with(ports, hint, access, workloads)).buffer_unordered(ACCESSES_AT_ONCE);
     looks.filter_map(ready).collect().await
 }
 

@@ -77,9 +77,9 @@ impl UnreadOffers {
         self.ask(access, digest, |failed| failed.is_enough(now)).unwrap_or(false)
     }
 
-    /// Whether that is so, and it was asked for a short while ago.
+    /// Whether that was so when it was asked for last, and that is a short while ago.
     fn rests(&self, access: &Access, digest: &Digest, now: Duration) -> bool {
-        let rests = |failed: &Failed| failed.is_enough(now) && now.saturating_sub(failed.last) < AGAIN_AFTER;
+        let rests = |failed: &Failed| failed.is_enough(failed.last) && now.saturating_sub(failed.last) < AGAIN_AFTER;
         self.ask(access, digest, rests).unwrap_or(false)
     }
 
@@ -290,7 +290,9 @@ mod tests {
         assert!(!is_enough(2, minutes(16)), "nor is one look");
         assert!(!unread.is_enough(&Access::Configured(0), &digest(1), minutes(16)), "another login may do");
         let rests = |number: u32, at: Duration| unread.rests(&anonymous, &digest(number), at);
-        assert!(!rests(1, minutes(2)) && rests(1, minutes(16)) && !rests(1, minutes(62)), "it is asked for again after an hour");
+        assert!(!rests(1, minutes(16)), "it is asked for once more when the wait is over");
+        note(1, minutes(17));
+        assert!(rests(1, minutes(18)) && !rests(1, minutes(78)), "and again after an hour");
         unread.note(&anonymous, [(digest(3), Failure::NoImage)].into(), minutes(16));
         assert!(rests(3, minutes(17)), "what is no image will be none in five minutes");
         note(2, minutes(49 * 60));

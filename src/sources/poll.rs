@@ -115,14 +115,16 @@ impl PollSchedule {
 
     /// The look at `repository` brought nothing: it is looked at again soon, later each time, and not before `retry_after`. At the latest
     /// after one interval, or the configured one where the repository's own is longer: a lost webhook does not cost a day then. What lasts is
-    /// mostly a mistake that waits for a person; after a dozen of them the repository's own interval counts, but for an hour at most.
+    /// mostly a mistake that waits for a person; after a dozen of them the repository's own times count, but it rests for an hour at most.
     pub fn failed(&mut self, repository: &Repository, now: Timestamp, retry_after: Option<Duration>) {
         let Some(plan) = self.plans.get_mut(repository) else { return };
         plan.failures = plan.failures.saturating_add(1);
         let usual = if plan.failures <= FAILURES_IN_A_ROW { self.interval } else { self.interval.max(LASTING) };
         let cap = plan.times.interval.map_or(usual, |interval| interval.min(usual));
         // The first look again is not at once: what failed for a webhook has been tried in vain seconds ago.
-        plan.next = backoff(now, plan.failures.saturating_add(2), cap, repository.as_str(), retry_after);
+        let again = backoff(now, plan.failures.saturating_add(2), cap, repository.as_str(), retry_after);
+        let by_its_times = plan.times.next(now, 1.0, share(repository, 0)).max(after(now, retry_after.unwrap_or_default()));
+        plan.next = again.min(by_its_times);
     }
 
     /// The look at `repository` brought a complete answer.
@@ -426,6 +428,7 @@ mod tests {
             due.count()
         };
         assert!((280..=400).contains(&looks("5m")), "{}", looks("5m"));
+        assert!((140..=220).contains(&looks("*/10 * * * *")), "{}", looks("*/10 * * * *"));
         for seldom in ["24h", "0 3 * * *"] {
             assert!((20..=50).contains(&looks(seldom)), "{seldom}: {}", looks(seldom));
         }

@@ -2,8 +2,8 @@
 //!
 //! The pods are found the way `kubectl rollout` finds them: the Deployment carries the revision of its newest `ReplicaSet`
 //! (`deployment.kubernetes.io/revision`), that `ReplicaSet` carries the hash of its template (`pod-template-hash`), and its pods do too.
-//! The controller writes the revision before it writes that it has seen the specification, so before it has, no pods are looked for:
-//! they would be those of the template before.
+//! Until the controller has seen the specification no pods are looked for: they would be those of the template before. Nor while that `ReplicaSet`
+//! has other images than the Deployment: a specification that is scaled as well is seen before there is a `ReplicaSet` for its template.
 //!
 //! Every type here reads only what is judged; what a server sends beyond that is passed over.
 
@@ -56,8 +56,13 @@ async fn present_pods(api: &ApiServer, id: &WorkloadId, deployment: &Deployment)
     let object = format!("ReplicaSets of {id}");
     let listing =
         Listing { object: &object, endpoint: Endpoint::REPLICA_SETS, namespace, labels: &labels, page: PAGE, most: REPLICA_SETS_MAX };
-    let is_present = |set: &Metadata| set.annotations.get(REVISION) == Some(revision) && set.is_owned_by(&deployment.metadata.uid);
-    let newest = api.list(listing, |set| Some(read::<Owned>(set)?.metadata).filter(is_present)).await?;
+    let is_present = |set: &ReplicaSet| {
+        let ReplicaSet { metadata, spec } = set;
+        metadata.annotations.get(REVISION) == Some(revision)
+            && metadata.is_owned_by(&deployment.metadata.uid)
+            && spec.template.spec.images().eq(deployment.spec.template.spec.images())
+    };
+    let newest = api.list(listing, |set| Some(read::<ReplicaSet>(set).filter(is_present)?.metadata)).await?;
     let Some(newest) = newest.into_iter().next() else {
         return Ok(Vec::new());
     };
@@ -99,11 +104,17 @@ impl Metadata {
     }
 }
 
-/// A `ReplicaSet`, of which only the metadata is read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Owned {
+struct ReplicaSet {
     metadata: Metadata,
+    spec: ReplicaSetSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ReplicaSetSpec {
+    template: Template,
 }
 
 #[derive(Deserialize, Default)]
@@ -247,6 +258,11 @@ impl PodSpec {
     fn containers(self) -> impl Iterator<Item = Container> {
         let container = |init| move |spec: ContainerSpec| Container { name: spec.name, image: spec.image, init };
         self.containers.into_iter().map(container(false)).chain(self.init_containers.into_iter().map(container(true)))
+    }
+
+    /// The containers' names and images, as they are written.
+    fn images(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.containers.iter().chain(&self.init_containers).map(|container| (&*container.name, &*container.image))
     }
 
     fn container(&self, name: &str) -> Option<&ContainerSpec> {

@@ -385,7 +385,9 @@ impl<'a> Reader<'a> {
     fn rules(&mut self, defaults: &Defaults) -> Rules {
         Rules {
             approvals: self.value(Key::Approvals, None, value::approvals).unwrap_or(defaults.approvals),
-            approvers: self.value(Key::Approvers, None, value::voters).unwrap_or_else(|| value::sorted(defaults.approvers.clone())),
+            approvers: self
+                .value(Key::Approvers, None, if self.is_own(Key::Approvers) { value::voters } else { value::approvers })
+                .unwrap_or_else(|| value::sorted(defaults.approvers.clone())),
             approval_deadline: self.value(Key::ApprovalDeadline, None, value::wait).unwrap_or(defaults.approval_deadline),
             approval_valid: self.value(Key::ApprovalValid, None, value::wait).unwrap_or(defaults.approval_valid),
             rollback: self.value(Key::Rollback, None, value::rollback).unwrap_or(true),

@@ -105,3 +105,12 @@ fn a_selector_is_written_as_a_query_takes_it() {
     .unwrap();
     assert_eq!(selector.text(), "app=web,tier=front,track in (a,b),!old,zone notin (x),owner");
 }
+
+#[test]
+fn a_replica_set_of_other_images_is_not_the_one_of_the_present_template() {
+    let template = |image: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}});
+    let of = |image: &str| read::<ReplicaSet>(template(image)).unwrap();
+    let deployment = read::<Deployment>(template("web:2")).unwrap();
+    let is_its = |set: &ReplicaSet| set.spec.template.spec.images().eq(deployment.spec.template.spec.images());
+    assert!(is_its(&of("web:2")) && !is_its(&of("web:1")));
+}

@@ -65,7 +65,8 @@ pub(super) async fn fetch(
     let server = authority(&challenge.realm);
     let asked_at = client.clock.now();
     // Beside the registry it is known by the same certificates. Nobody else's certificate is shown: any registry may name any realm.
-    let is_beside = is_beside(target, &challenge.realm) && !client.trusting.contains_key(server.as_str());
+    let is_of_another = server != target.host.name && client.trusting.contains_key(server.as_str());
+    let is_beside = is_beside(target, &challenge.realm) && !is_of_another;
     let shown = client.entries.shown(target.access, &target.host.name).filter(|_| is_beside);
     let is_known = shown.is_some() || client.trusting.contains_key(target.host.name.as_str());
     let place = if is_beside && is_known { &target.host.name } else { &server };
