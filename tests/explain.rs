@@ -1,6 +1,7 @@
 //! `skeg explain` and `GET /v1/explain/…`: why a workload is or is not updated, of a whole agent and of files alone.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Instant;
 
@@ -239,13 +240,16 @@ spec:
 {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "stage", "annotations": {"skeg.dev/policy": "never"}}}
 "#;
 
+/// Writes a file, and gives its path.
+fn written(folder: &Path, name: &str, text: &str) -> String {
+    std::fs::write(folder.join(name), text).unwrap();
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn files_alone_are_enough() {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name).to_str().unwrap().to_owned()
-    };
+    let file = |name: &str, text: &str| written(folder.path(), name, text);
     let (manifest, tags) = (file("all.yaml", MANIFEST), file("tags", "1.0.0\n1.1.0\t2026-01-31T12:00:00Z\n2.0.0\n\u{1b}[31m\n"));
     let asked = async |more: &[&str]| skeg(None, &[&["explain", "--offline", &manifest, "--tags", &tags], more].concat()).await;
 
@@ -352,10 +356,7 @@ spec: {template: {spec: {containers: [{name: web, image: "web:1.0.0"}]}}}
 #[tokio::test]
 async fn keels_keys_are_explained_offline_as_the_daemon_reads_them() {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name).to_str().unwrap().to_owned()
-    };
+    let file = |name: &str, text: &str| written(folder.path(), name, text);
     let (manifest, tags) = (file("all.yaml", OF_KEEL), file("tags", "1.0.0\n1.1.0\n1.2.0\n2.0.0\n"));
     let asked = async |name: &str| skeg(None, &["explain", name, "--offline", &manifest, "--tags", &tags]).await;
     let told = asked("deploy/web").await;
@@ -380,10 +381,7 @@ async fn keels_keys_are_explained_offline_as_the_daemon_reads_them() {
 #[tokio::test]
 async fn rules_and_the_namespace_count_offline_too() {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name).to_str().unwrap().to_owned()
-    };
+    let file = |name: &str, text: &str| written(folder.path(), name, text);
     let (manifest, tags, config) = (file("all.yaml", WITH_NAMESPACE), file("tags", "1.0.0\n1.1.0\n1.2.0\n"), file("skeg.toml", RULES));
     let base = ["explain", "deploy/web", "--offline", &manifest, "--tags", &tags];
     let told = skeg(None, &[&base[..], &["--config", &config]].concat()).await;

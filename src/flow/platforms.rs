@@ -83,6 +83,11 @@ impl UnreadOffers {
         self.ask(access, digest, rests).unwrap_or(false)
     }
 
+    /// The image was read: what failed before says nothing of the next time.
+    fn forget(&self, access: &Access, digest: &Digest) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(access.clone(), digest.clone()));
+    }
+
     fn note(&self, access: &Access, failed: BTreeMap<Digest, Failure>, now: Duration) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, failed| now.saturating_sub(failed.last) < KEPT);
@@ -250,7 +255,11 @@ impl Asking<'_> {
         if unread.rests(self.access, digest, now) {
             return Offer::Unknown;
         }
-        match self.ports.registry.platforms(self.repository, digest, self.access).await {
+        let read = self.ports.registry.platforms(self.repository, digest, self.access).await;
+        if read.is_ok() {
+            unread.forget(self.access, digest);
+        }
+        match read {
             Ok(Some(platforms)) => Offer::For(platforms),
             Ok(None) => Offer::Unknown,
             Err(RegistryError::Malformed { .. }) => {
@@ -293,6 +302,9 @@ mod tests {
         assert!(!rests(1, minutes(16)), "it is asked for once more when the wait is over");
         note(1, minutes(17));
         assert!(rests(1, minutes(18)) && !rests(1, minutes(78)), "and again after an hour");
+        unread.forget(&anonymous, &digest(1));
+        note(1, minutes(79));
+        assert!(!is_enough(1, minutes(96)), "it was read in between");
         unread.note(&anonymous, [(digest(3), Failure::NoImage)].into(), minutes(16));
         assert!(rests(3, minutes(17)), "what is no image will be none in five minutes");
         note(2, minutes(49 * 60));

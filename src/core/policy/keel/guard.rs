@@ -98,15 +98,9 @@ impl Guarded {
             },
             Kind::Force { match_tag: true } if current != Some(tag) => return Err(OTHER_TAG),
             Kind::Force { match_tag: false } if current == Some(tag) => return Err(Refusal::CURRENT),
-            Kind::Force { match_tag: false } if current.is_some_and(|current| Version::parse(current).is_none()) => return Err(NO_ORDER),
             Kind::Glob(pattern) if !matches_glob(pattern, tag) => return Err(NO_MATCH),
             Kind::Force { .. } | Kind::Glob(_) => {}
-            Kind::Regexp(_) => {
-                let place = self.place(tag).ok_or(NO_MATCH)?;
-                // What runs does not match: the whole name must grow then.
-                let written = current.filter(|current| self.place(current).is_none() && !is_moving_name(current));
-                return if written.is_some_and(|written| Natural::of(tag) <= Natural::of(written)) { Err(LOWER) } else { Ok(place) };
-            }
+            Kind::Regexp(_) => return self.place(tag).ok_or(NO_MATCH),
         }
         self.place(tag).ok_or(NO_ORDER)
     }
@@ -116,10 +110,18 @@ impl TagPolicy for Guarded {
     fn judge(&self, question: &Question<'_>) -> Judgement {
         let current = question.current;
         let floor = current.filter(|_| !self.0.follows_digest()).and_then(|tag| Some(Floor { tag, place: self.place(tag)? }));
+        let unplaced = current.filter(|_| floor.is_none());
+        let is_force = matches!(self.0.kind, Kind::Force { match_tag: false });
         let is_text = matches!(self.0.kind, Kind::Glob(_) | Kind::Regexp(_));
+        // What runs does not match: the whole name must grow then.
+        let written = unplaced.filter(|tag| is_text && !is_moving_name(tag)).map(Natural::of);
         let mut judgement = rank(question, floor.as_ref(), |listed: &Listed<'_>| match (listed.digest, question.current_digest) {
             (Some(new), Some(running)) if self.0.follows_digest() && new == running && current == Some(listed.tag) => Err(SAME_DIGEST),
-            _ => self.admit(current, listed),
+            _ => match self.admit(current, listed)? {
+                _ if is_force && unplaced.is_some() => Err(NO_ORDER),
+                _ if written.is_some_and(|written| Natural::of(listed.tag) <= written) => Err(LOWER),
+                place => Ok(place),
+            },
         });
         // In natural order, where Keel has bytes or no order at all: it is the guard that refuses.
         for refusal in judgement.refusals.iter_mut().flatten().filter(|refusal| is_text && **refusal == Refusal::NOT_NEWER) {
