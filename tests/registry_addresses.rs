@@ -1,8 +1,8 @@
 //! Where registries are: mirrors, authorities and certificates of their own, and those that are not asked.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use skeg::adapters::clock::SystemClock;
 use skeg::adapters::fetch::TlsFiles;
@@ -65,18 +65,18 @@ async fn a_registry_that_is_not_allowed_is_not_asked() {
 }
 
 /// A registry behind TLS that wants a certificate, and the folder with all of them.
-fn behind_tls(registry: &EmbeddedRegistry) -> Option<(Server, PathBuf)> {
+fn behind_tls(registry: SocketAddr) -> Option<(Server, PathBuf)> {
     if !all_there(&[Program("nginx", "nginx"), Program("openssl", "openssl")]) {
         return None;
     }
-    Some(Server::start("tls_registry.sh", &[("REGISTRY", registry.address().to_string())], std::path::Path::to_owned))
+    Some(Server::start("tls_registry.sh", &[("REGISTRY", registry.to_string())], std::path::Path::to_owned))
 }
 
 #[tokio::test]
 async fn a_registry_of_another_authority_is_trusted_and_shown_a_certificate_where_the_entry_says_so() {
     let registry = EmbeddedRegistry::start(EmbeddedAccess::Anonymous).unwrap();
     registry.push_image("team/app", "1.0.0", &Image::new("1.0.0")).unwrap();
-    let Some((tls, folder)) = behind_tls(&registry) else { return };
+    let Some((tls, folder)) = behind_tls(registry.address()) else { return };
     let host = format!("localhost:{}", tls.address().port());
     let app = Repository::new(&host, "team/app").unwrap();
     let with = |tls: TlsFiles| client(vec![RegistryEntry { tls, namespaces: vec!["team".to_owned()], ..RegistryEntry::new(&host) }]);
@@ -110,32 +110,60 @@ async fn a_registry_of_another_authority_is_trusted_and_shown_a_certificate_wher
     assert!(!error.contains("absent.crt: "), "{error}");
 }
 
-/// A registry that answers every request with this challenge.
-async fn challenging(challenge: String) -> SocketAddr {
+/// A server that answers to the head of each request with what is made of it: a status with headers, and a body.
+async fn scripted(answer: impl Fn(&str) -> (String, &'static str) + Send + 'static) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
-            let _ = connection.read(&mut [0; 4096]).await;
-            let answer =
-                format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let mut head = [0; 4096];
+            let length = connection.read(&mut head).await.unwrap_or(0);
+            let (status, body) = answer(&String::from_utf8_lossy(&head[..length]));
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
             let _ = connection.write_all(answer.as_bytes()).await;
         }
     });
     address
 }
 
+/// A refusal that names a token server at this host.
+fn challenge(host: &str) -> String {
+    let realm = format!("Bearer realm=\"https://{host}/token\",service=\"s\",scope=\"repository:team/app:pull\"");
+    format!("401 Unauthorized\r\nWWW-Authenticate: {realm}")
+}
+
+/// The entry of a registry behind TLS, whose files are in this folder.
+fn with_certificate(host: &str, folder: &Path) -> RegistryEntry {
+    let client = Some((folder.join("client.crt"), folder.join("client.key")));
+    let tls = TlsFiles { authorities: Some(folder.join("ca.crt")), client };
+    RegistryEntry { tls, namespaces: vec!["*".to_owned()], ..RegistryEntry::new(host) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_shown_to_the_registrys_own_token_server() {
+    let host = Arc::new(OnceLock::<String>::new());
+    let known = Arc::clone(&host);
+    let registry = scripted(move |head| match head {
+        _ if head.starts_with("GET /token") => ("200 OK".to_owned(), r#"{"token":"granted"}"#),
+        _ if head.to_ascii_lowercase().contains("authorization: bearer granted") => ("200 OK".to_owned(), r#"{"tags":["1.0.0"]}"#),
+        _ => (challenge(known.get().map_or("", String::as_str)), ""),
+    });
+    let Some((tls, folder)) = behind_tls(registry.await) else { return };
+    let host = host.get_or_init(|| format!("localhost:{}", tls.address().port()));
+    let client = client(vec![with_certificate(host, &folder)]);
+    assert_eq!(tags(&client, &Repository::new(host, "team/app").unwrap()).await.unwrap(), ["1.0.0"]);
+}
+
 #[tokio::test]
 async fn a_certificate_is_not_shown_because_another_registry_names_its_host_as_token_server() {
     let registry = EmbeddedRegistry::start(EmbeddedAccess::Anonymous).unwrap();
-    let Some((tls, folder)) = behind_tls(&registry) else { return };
+    let Some((tls, folder)) = behind_tls(registry.address()) else { return };
     let host = format!("localhost:{}", tls.address().port());
-    let files = TlsFiles { authorities: Some(folder.join("ca.crt")), client: Some((folder.join("client.crt"), folder.join("client.key"))) };
-    let trusted = RegistryEntry { tls: files, namespaces: vec!["*".to_owned()], ..RegistryEntry::new(&host) };
-    let realm = format!("Bearer realm=\"https://{host}/token\",service=\"s\",scope=\"repository:team/app:pull\"");
+    let trusted = with_certificate(&host, &folder);
     // On the same machine, and so at the same host by another port; and by another name.
     for name in ["localhost", "127.0.0.1"] {
-        let evil = format!("{name}:{}", challenging(realm.clone()).await.port());
+        let challenge = challenge(&host);
+        let evil = format!("{name}:{}", scripted(move |_| (challenge.clone(), "")).await.port());
         let named = RegistryEntry { insecure: true, ..RegistryEntry::new(&evil) };
         let client = client(vec![trusted.clone(), named]);
         let error = tags(&client, &Repository::new(&evil, "team/app").unwrap()).await.unwrap_err();
