@@ -7,7 +7,7 @@ use super::object::WorkloadObject;
 use crate::core::directives::{Asked, Defaults, OfNamespace, Subject};
 use crate::core::placement::Placement;
 use crate::core::update::Mark;
-use crate::core::workload::{GitOpsOwner, OfKeel, Pulls, Workload, WorkloadId};
+use crate::core::workload::{GitOpsOwner, Pulls, Workload, WorkloadId};
 
 /// The defaults of the directives in a namespace.
 pub type DefaultsOf = Arc<dyn Fn(&str) -> Defaults + Send + Sync>;
@@ -30,16 +30,14 @@ pub(super) fn workload(
     if let Some(seconds) = object.progress_deadline_seconds {
         defaults.rollout_timeout = Duration::from_secs(seconds.into());
     }
-    let acts_on_keel = defaults.acts_on_keel;
     let Asked { directives, keel } = Asked::read(&object.labels, &object.annotations, &object.containers, defaults)?;
-    let keel = keel.map(|read| Arc::new(OfKeel { warnings: read.told(), said: read.said(), is_observed: !acts_on_keel, running: None }));
     Some(Workload {
         id: id.clone(),
         uid: object.uid(),
         directives,
         mark: object.mark().and_then(Mark::parse),
         owner: owner(&object),
-        keel,
+        keel: keel.map(Arc::new),
         containers: object.containers,
         pulls: (object.pulls != Pulls::default()).then(|| Arc::new(object.pulls)),
         placement: (object.placement != Placement::default()).then(|| Arc::new(object.placement)),

@@ -18,7 +18,7 @@ use crate::core::manifest::{DeclaredNamespace, FILE_BYTES_MAX, Object, Objects, 
 use crate::core::nearest::shown;
 use crate::core::policy::{Asked as Question, Built, Listed, evaluate};
 use crate::core::update::Reason;
-use crate::core::workload::{Container, OfKeel, WorkloadId, WorkloadKind};
+use crate::core::workload::{Container, WorkloadId, WorkloadKind};
 use crate::http::view::{DirectiveView, ExplainView, ExplainedView, GateView, ImageOfTagView};
 
 /// The interval of polls where nobody says otherwise.
@@ -100,7 +100,6 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
     let id = WorkloadId { namespace: namespace.into(), kind: object.kind, name: object.name.clone() };
     let declared = namespaces.iter().find(|declared| *declared.name == *namespace);
     let defaults = defaults(asked, object, &id, declared);
-    let acts_on_keel = defaults.acts_on_keel;
     let Some(Directed { directives, keel }) = Directed::read(&object.labels, &object.annotations, &object.containers, defaults) else {
         return Err(Failure::NotDone(format!(
             "{} is not managed: nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say",
@@ -122,8 +121,8 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
         }
     };
     if let Some(keel) = keel {
-        view.add_keel(&OfKeel { warnings: keel.told(), said: keel.said(), is_observed: !acts_on_keel, running: None });
-        if !acts_on_keel {
+        view.add_keel(&keel);
+        if keel.is_observed {
             view.notes.push(Reason::KeelObserved.to_string());
         }
     }

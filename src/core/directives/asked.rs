@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::keel::{self, KeelDirectives};
-use super::{Defaults, DirectiveError, Directives, skeg};
-use crate::core::workload::Container;
+use super::{Defaults, DirectiveError, Directives, keel, skeg};
+use crate::core::workload::{Container, OfKeel};
 
 /// What a workload asks for.
 #[derive(Debug)]
 pub struct Asked {
     /// The directives, or every mistake in them.
     pub directives: Result<Arc<Directives>, Vec<DirectiveError>>,
-    /// Keel's keys, where they say how tags are chosen.
-    pub keel: Option<KeelDirectives>,
+    /// What there is to know beside them where Keel's keys say how tags are chosen.
+    pub keel: Option<OfKeel>,
 }
 
 impl Asked {
@@ -33,7 +32,8 @@ impl Asked {
         if let Some(keels) = keels {
             defaults.below = defaults.below.for_keel();
             if let Some(directives) = keels.directives(pairs(), containers, &defaults).transpose() {
-                return Some(Self { directives, keel: Some(keels) });
+                let (warnings, said, is_observed) = (keels.told(), keels.said(), !defaults.acts_on_keel);
+                return Some(Self { directives, keel: Some(OfKeel { warnings, said, is_observed, running: None }) });
             }
         }
         skeg::parse(pairs(), containers, &defaults).transpose().map(|directives| Self { directives, keel: None })
