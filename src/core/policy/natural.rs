@@ -20,16 +20,16 @@ impl Ord for Natural<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let (mut left, mut right) = differing(self.0, other.0);
         loop {
-            match (left.split_first(), right.split_first()) {
-                (Some((a, _)), Some((b, _))) if a.is_ascii_digit() && b.is_ascii_digit() => {
-                    let ((a, after_a), (b, after_b)) = (number(left), number(right));
-                    match a.len().cmp(&b.len()).then_with(|| a.cmp(b)) {
-                        Ordering::Equal => (left, right) = (after_a, after_b),
-                        unequal => return unequal,
+            match (left, right) {
+                ([a, ..], [b, ..]) if a.is_ascii_digit() && b.is_ascii_digit() => {
+                    let order;
+                    (order, left, right) = by_number(left, right);
+                    if order.is_ne() {
+                        return order;
                     }
                 }
-                (Some((a, after_a)), Some((b, after_b))) if a == b => (left, right) = (after_a, after_b),
-                (a, b) => return a.map(|(byte, _)| byte).cmp(&b.map(|(byte, _)| byte)),
+                ([a, after_a @ ..], [b, after_b @ ..]) if a == b => (left, right) = (after_a, after_b),
+                (left, right) => return left.first().cmp(&right.first()),
             }
         }
     }
@@ -38,18 +38,34 @@ impl Ord for Natural<'_> {
 /// Both texts without the most of what they begin with alike, which tags of one repository mostly do. A number is not cut in two.
 fn differing<'a, 'b>(left: &'a [u8], right: &'b [u8]) -> (&'a [u8], &'b [u8]) {
     const STEP: usize = 8;
-    let alike = left.chunks_exact(STEP).zip(right.chunks_exact(STEP)).take_while(|(left, right)| left == right).count() * STEP;
+    let (eights, _) = left.as_chunks::<STEP>();
+    let alike = eights.iter().zip(right.as_chunks().0).take_while(|(left, right)| left == right).count() * STEP;
     let digits = left.iter().take(alike).rev().take_while(|byte| byte.is_ascii_digit()).count();
     let from = alike - digits;
     (left.get(from..).unwrap_or_default(), right.get(from..).unwrap_or_default())
 }
 
-/// The digits that `text` begins with, without leading zeros, and what follows them.
-fn number(text: &[u8]) -> (&[u8], &[u8]) {
-    let length = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, after) = text.split_at(length);
-    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
-    (digits.get(zeros..).unwrap_or_default(), after)
+/// How the numbers compare that both begin with, and what follows them where they are equal.
+fn by_number<'a, 'b>(left: &'a [u8], right: &'b [u8]) -> (Ordering, &'a [u8], &'b [u8]) {
+    let (mut left, mut right) = (without_zeros(left), without_zeros(right));
+    let mut order = Ordering::Equal;
+    loop {
+        match (left, right) {
+            ([a, after_a @ ..], [b, after_b @ ..]) if a.is_ascii_digit() && b.is_ascii_digit() => {
+                (order, left, right) = (order.then(a.cmp(b)), after_a, after_b);
+            }
+            ([a, ..], _) if a.is_ascii_digit() => return (Ordering::Greater, left, right),
+            (_, [b, ..]) if b.is_ascii_digit() => return (Ordering::Less, left, right),
+            _ => return (order, left, right),
+        }
+    }
+}
+
+fn without_zeros(mut text: &[u8]) -> &[u8] {
+    while let [b'0', after @ ..] = text {
+        text = after;
+    }
+    text
 }
 
 impl PartialOrd for Natural<'_> {

@@ -89,11 +89,13 @@ impl SuffixRule {
 }
 
 fn has_same_variant(current: &Version<'_>, candidate: &Version<'_>) -> bool {
-    match (current.variant(), candidate.variant()) {
-        (None, None) => true,
-        (Some(current), Some(candidate)) => same_words(current, candidate),
-        (None, Some(_)) | (Some(_), None) => false,
-    }
+    // Mostly neither has one.
+    current.suffix() == candidate.suffix()
+        || match (current.variant(), candidate.variant()) {
+            (None, None) => true,
+            (Some(current), Some(candidate)) => same_words(current, candidate),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
 }
 
 fn same_words<'a, 'b>(mut left: impl Iterator<Item = &'a str>, mut right: impl Iterator<Item = &'b str>) -> bool {

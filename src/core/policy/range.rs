@@ -195,7 +195,7 @@ impl Partial {
                 _ if place == 3 => return Err(wrong()),
                 "x" | "X" | "*" => open = true,
                 _ if open => return Err(wrong()),
-                _ => given.push(version::parse_number(part).ok_or_else(wrong)?),
+                _ => given.push(version::parse_number(part.as_bytes()).ok_or_else(wrong)?),
             }
         }
         Ok(Self { given, pre: version::pre_release(suffix) })

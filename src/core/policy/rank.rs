@@ -3,8 +3,7 @@
 //! Never backwards: only what is greater than the current tag qualifies. Ties: of tags that are equal in the policy's order
 //! the one whose spelling is greater in bytes ranks higher. So the choice does not depend on the order of the list.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 
 use super::{Listed, Question};
 
@@ -75,7 +74,7 @@ pub fn rank<'a, K: Ord>(
     floor: Option<&Floor<'_, K>>,
     mut place: impl FnMut(&Listed<'a>) -> Result<K, Refusal>,
 ) -> Judgement {
-    let mut best: BinaryHeap<Reverse<(K, &str, usize)>> = BinaryHeap::with_capacity(BEST_MAX);
+    let mut best = Best::new();
     let mut judge = |(at, listed): (usize, &Listed<'a>)| {
         let place = match question.admit(listed).and_then(|()| place(listed)) {
             Ok(place) => place,
@@ -89,18 +88,37 @@ pub fn rank<'a, K: Ord>(
         if let Err(refusal) = question.admit_age(listed) {
             return Some(refusal);
         }
-        let standing = Reverse((place, listed.tag, at));
-        if best.len() < BEST_MAX {
-            best.push(standing);
-        } else if let Some(mut lowest) = best.peek_mut()
-            && standing < *lowest
-        {
-            *lowest = standing;
-        }
+        best.offer((place, listed.tag, at));
         None
     };
     let refusals = question.tags.iter().enumerate().map(&mut judge).collect();
-    Judgement { refusals, best: best.into_sorted_vec().into_iter().map(|Reverse((_, _, at))| at).collect() }
+    Judgement { refusals, best: best.0.into_iter().rev().map(|(_, _, at)| at).collect() }
+}
+
+/// The greatest of what was offered, the least first. Registries list in ascending order mostly, where each is above all before it: that costs
+/// two comparisons.
+struct Best<S>(VecDeque<S>);
+
+impl<S: PartialOrd> Best<S> {
+    fn new() -> Self {
+        Self(VecDeque::with_capacity(BEST_MAX))
+    }
+
+    fn offer(&mut self, standing: S) {
+        if self.0.len() == BEST_MAX {
+            if self.0.front().is_some_and(|least| standing < *least) {
+                return;
+            }
+            self.0.pop_front();
+        }
+        match self.0.back() {
+            Some(greatest) if standing < *greatest => {
+                let place = self.0.partition_point(|kept| *kept < standing);
+                self.0.insert(place, standing);
+            }
+            _ => self.0.push_back(standing),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -35,10 +35,10 @@ impl<'a> Version<'a> {
     pub fn parse(tag: &'a str) -> Option<Self> {
         let (core, suffix) = split(tag)?;
         let mut numbers = [0; 3];
-        let mut written = core.split('.');
+        let mut written = core.as_bytes().split(|byte| *byte == b'.');
         let mut parts = 0;
-        for (number, text) in numbers.iter_mut().zip(written.by_ref()) {
-            *number = parse_number(text)?;
+        for (number, digits) in numbers.iter_mut().zip(written.by_ref()) {
+            *number = parse_number(digits)?;
             parts += 1;
         }
         let is_whole = written.next().is_none();
@@ -112,6 +112,9 @@ impl Eq for Version<'_> {}
 /// The numbers and the suffix, which is empty when there is none. `None` when what follows the numbers is no version's.
 pub fn split(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix('v').unwrap_or(text);
+    if !text.bytes().any(|byte| matches!(byte, b'-' | b'+')) {
+        return Some((text, ""));
+    }
     // Build metadata has no say in the order (SemVer section 10). The grammar of tags has no `+`; lists given by hand may.
     let (text, metadata) = text.split_once('+').map_or((text, None), |(text, metadata)| (text, Some(metadata)));
     if metadata.is_some_and(|metadata| metadata.is_empty() || BuildMetadata::new(metadata).is_err()) {
@@ -167,8 +170,9 @@ fn without_zeros(digits: &str) -> &str {
 }
 
 /// Reads a run of digits. `None` for anything else and for more than 64 bits hold.
-pub fn parse_number(text: &str) -> Option<u64> {
-    is_number(text).then(|| text.parse().ok()).flatten()
+pub fn parse_number(text: &[u8]) -> Option<u64> {
+    let add = |number: u64, byte: &u8| number.checked_mul(10)?.checked_add(char::from(*byte).to_digit(10)?.into());
+    if text.is_empty() { None } else { text.iter().try_fold(0, add) }
 }
 
 fn is_number(text: &str) -> bool {
@@ -187,7 +191,7 @@ fn is_pre_release_word(word: &str) -> bool {
 /// Whether a suffix holds a pre-release word, or is nothing but digits.
 pub fn is_pre_release(suffix: &str) -> bool {
     let mut all = words(suffix).peekable();
-    if all.peek().is_none() { !suffix.is_empty() } else { all.any(is_pre_release_word) }
+    !suffix.is_empty() && (all.peek().is_none() || all.any(is_pre_release_word))
 }
 
 #[cfg(test)]
