@@ -10,7 +10,6 @@ const NESTED_REPETITION: &str = "invalid nested repetition operator";
 const REPETITION_SIZE: &str = "invalid repeat count";
 const PERL_SYNTAX: &str = "invalid or unsupported Perl syntax";
 const GROUP_NAME: &str = "invalid named capture";
-const DUPLICATE_NAME: &str = "duplicate capture group name";
 const MISSING_BRACKET: &str = "missing closing ]";
 const CLASS_RANGE: &str = "invalid character class range";
 const ESCAPE: &str = "invalid escape sequence";
@@ -164,9 +163,6 @@ impl<'a> Translator<'a> {
         if let Some(name) = name {
             if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return Err(GROUP_NAME);
-            }
-            if self.names.iter().any(|(known, _)| **known == *name) {
-                return Err(DUPLICATE_NAME);
             }
             self.names.push((name.into(), self.groups));
         }

@@ -8,8 +8,9 @@
 //! Words are read exactly: case counts, white space counts. The two questions have different answers: a webhook's tag is never filtered.
 //! The daemon asks neither but [`Guarded`], which adds what skeg promises: never backwards, in natural order.
 //!
-//! Equal versions keep the order of the list, as Go's sorting keeps up to twelve tags; with more its order of equals is arbitrary.
+//! Which of equal versions comes first is up to Go's sorting.
 
+mod go_sort;
 mod guard;
 mod version;
 
@@ -195,13 +196,13 @@ fn versions_first<'a>(tags: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
             None => others.push(*tag),
         }
     }
-    versions.sort_by(|(left, _), (right, _)| right.order(left));
+    go_sort::sort(&mut versions, |(left, _), (right, _)| right.compare(left).is_lt());
     (versions.into_iter().map(|(_, tag)| tag).collect(), others)
 }
 
 /// The tags by their keys, the greatest in bytes first.
 fn descending<'a>(mut keyed: Vec<(&'a str, &'a str)>) -> Vec<&'a str> {
-    keyed.sort_by(|(left, _), (right, _)| right.cmp(left));
+    go_sort::sort(&mut keyed, |(left, _), (right, _)| left > right);
     keyed.into_iter().map(|(_, tag)| tag).collect()
 }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Every comparator is one interval, so there is one rule of membership. An excluded upper bound excludes its own
-//! pre-releases: `^1` does not hold `2.0.0-rc.1`. A variant (`1.2.3-alpine`) is where its numbers are. Whether pre-releases may
-//! be chosen at all is not said here.
+//! pre-releases: `^1` does not hold `2.0.0-rc.1`, nor does `!=2`. A variant (`1.2.3-alpine`) is where its numbers are, and as finished as
+//! `1.2.3`. Whether pre-releases may be chosen at all is not said here.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -99,12 +99,12 @@ impl Interval {
     }
 }
 
-/// Where `version` is, seen from `edge`. From a release, a variant is where its numbers are.
+/// Where `version` is, seen from `edge`, in the order of versions; but from a release, a variant is where its numbers are.
 fn place(version: &Version<'_>, edge: &semver::Version) -> Ordering {
-    if edge.pre.is_empty() && !version.is_pre_release() {
-        return version.numbers().cmp(&[edge.major, edge.minor, edge.patch]);
-    }
-    version.cmp_to(edge)
+    let numbers = version.numbers().cmp(&[edge.major, edge.minor, edge.patch]);
+    let finished = || version::is_pre_release(&edge.pre).cmp(&version.is_pre_release());
+    let suffix = || if edge.pre.is_empty() { Ordering::Equal } else { version.pre().cmp(&edge.pre) };
+    numbers.then_with(finished).then_with(suffix)
 }
 
 /// Whether `edge` is the release that `version` has the numbers of.
@@ -207,6 +207,12 @@ impl Partial {
         semver::Version { pre: self.pre.clone(), ..semver::Version::new(number(0), number(1), number(2)) }
     }
 
+    /// The lowest pre-release of the versions it stands for.
+    fn first(&self) -> semver::Version {
+        let floor = self.floor();
+        if floor.pre.is_empty() { semver::Version { pre: version::pre_release("0"), ..floor } } else { floor }
+    }
+
     /// The first version past those that share its first `kept` numbers; `None` past the largest number.
     fn after(&self, kept: usize) -> Option<semver::Version> {
         let mut numbers = [0; 3];
@@ -239,7 +245,8 @@ fn interval(operator: Operator, partial: &Partial, text: &str) -> Result<Interva
     }
     let (lower, upper) = match operator {
         Operator::Equal | Operator::NotEqual if is_full => (Bound::Included(floor.clone()), Bound::Included(floor)),
-        Operator::Equal | Operator::NotEqual => (Bound::Included(floor), Bound::Excluded(after(partial.given.len())?)),
+        Operator::Equal => (Bound::Included(floor), Bound::Excluded(after(partial.given.len())?)),
+        Operator::NotEqual => (Bound::Included(partial.first()), Bound::Excluded(after(partial.given.len())?)),
         Operator::Above if is_full => (Bound::Excluded(floor), Bound::Unbounded),
         Operator::Above => (Bound::Included(after(partial.given.len())?), Bound::Unbounded),
         Operator::AtLeast => (Bound::Included(floor), Bound::Unbounded),

@@ -50,12 +50,8 @@ impl<'a> Version<'a> {
         self.numbers
     }
 
-    /// Where it is, seen from a version of SemVer; a variant is one more pre-release there.
-    pub fn cmp_to(&self, edge: &semver::Version) -> Ordering {
-        self.numbers.cmp(&[edge.major, edge.minor, edge.patch]).then_with(|| self.pre().cmp(&edge.pre))
-    }
-
-    fn pre(&self) -> &Prerelease {
+    /// The suffix as SemVer takes it, where a variant is one more pre-release.
+    pub fn pre(&self) -> &Prerelease {
         self.pre.get_or_init(|| pre_release(self.suffix))
     }
 

@@ -77,9 +77,23 @@ fn force_takes_what_cannot_be_compared_and_nothing_lower() {
 }
 
 #[test]
-fn equal_versions_keep_the_order_of_the_list() {
+fn equal_versions_come_as_go_sorts_them() {
     poll("all", "0.9.0", "1.0 v1.0.0 1.0.0", Polled::Candidate("1.0"));
     poll("all", "0.9.0", "1.0.0+b 1.0.0+a", Polled::Candidate("1.0.0+b"));
+    let of_images = "1.0 1.0.0 1.1 1.1.0 1.2 1.2.0 1.3 1.3.0 1.4 1.4.0 1.5 1.5.0 1.6 1.6.0";
+    poll("minor", "1.0.0", of_images, Polled::Candidate("1.6.0"));
+    let thirteen = "v2.0.0 0.9 1.00.0 01.0.0 1.0.0+a 2.0 01.0.0 v1.0.00 0.9 0.9 1.0.0 2.0 v01.0";
+    poll("major", "0.0.1", thirteen, Polled::Candidate("2.0"));
+    let by_group = "2-001.001 2-a 2-01 2-rc 2-00 2-2.01 2-2.01 2-0 2-001 2-2 2-00 2-rc 2-02.1";
+    poll(r"regexp:(?P<compare>\d+)\D*$", "2-01", by_group, Polled::Candidate("2-2"));
+}
+
+#[test]
+fn of_two_spellings_of_a_number_the_later_one_comes_first() {
+    poll("all", "0.9.0", "1.0.0-rc.1 1.0.0-rc.01", Polled::Candidate("1.0.0-rc.01"));
+    poll("all", "0.9.0", "1.0.0-rc.01 1.0.0-rc.1", Polled::Candidate("1.0.0-rc.1"));
+    poll("all", "2-1.2", "2-02.a 2-2.0", Polled::Candidate("2-2.0"));
+    poll("force", "v0.1", "1.2.3-01 1.2.3-1", Polled::Candidate("1.2.3-1"));
 }
 
 #[test]
@@ -98,6 +112,7 @@ fn expressions_sort_by_the_group_and_forget_the_current_tag() {
     poll(r"regexp:^v\d+$", "v10", "v10 v9", Polled::Candidate("v9"));
     poll(r"regexp:^(?<compare>\d+)?-x", "a", "-x 5-x", Polled::Candidate("5-x"));
     webhook("regexp:a:b", "x", "xa:bx", true);
+    poll(r"regexp:^v(?P<compare>\d+)$|^r(?P<compare>\d+)$", "v1", "v1 v2 r3", Polled::Candidate("v2"));
 }
 
 #[track_caller]

@@ -64,7 +64,7 @@ fn comparisons_take_partial_versions_as_npm_and_helm_do() {
     check("<=1.2", &["1.2.9"], &["1.3.0", "1.3.0-rc.1"]);
     check("<=1.2.3", &["1.2.3", "1.2.3-rc.1"], &["1.2.4"]);
     check("!=1.4.0", &["1.3.9", "1.4.1"], &["1.4.0", "v1.4.0", "1.4.0-alpine"]);
-    check("!=1.4", &["1.3.9", "1.5.0"], &["1.4.0", "1.4.9"]);
+    check("!=1.4", &["1.3.9", "1.5.0", "1.5.0-rc.1"], &["1.4.0", "1.4.9", "1.4.0-rc.1", "1.4.2-rc.1", "1.4.0-0", "1.4.0-alpine"]);
 }
 
 #[test]
@@ -106,6 +106,18 @@ fn a_bound_with_a_suffix_lets_pre_releases_in() {
 fn a_variant_is_where_its_numbers_are() {
     check(">=1.2.0", &["1.2.0-alpine", "1.2.1-alpine"], &["1.1.0-alpine", "1.2.0-rc.1-alpine"]);
     check("1.2.x", &["1.2.0-alpine3.18"], &["1.3.0-alpine3.18"]);
+}
+
+#[test]
+fn beside_a_pre_release_a_variant_is_finished_whatever_its_first_letter() {
+    for variant in ["alpine", "debian-12-r1", "slim"] {
+        let of = |numbers: &str| format!("{numbers}-{variant}");
+        check("<2.0.0-rc.1", &[&of("1.9.0")], &[&of("2.0.0")]);
+        check("<2-0", &[&of("1.9.0")], &[&of("2.0.0")]);
+        check(">=1.4.0-rc.1", &[&of("1.4.0"), "1.4.0"], &[&of("1.3.9")]);
+        check("1.2.0-rc.1 - 1.4.0-rc.1", &[&of("1.2.0"), &of("1.3.9")], &[&of("1.4.0"), "1.4.0"]);
+    }
+    check(">=1.2.0-bookworm", &["1.2.0-bookworm", "1.2.0"], &["1.2.0-alpine", "1.2.0-rc.1"]);
 }
 
 #[test]
