@@ -185,7 +185,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The tags that rank highest among those that qualify, the one that is chosen first.
-    pub(super) fn best(&self) -> impl Iterator<Item = &'a str> {
+    pub(super) fn best(&self) -> impl Iterator<Item = &'a str> + Clone {
         self.judgement.best.iter().filter_map(|at| self.tags.get(*at)).map(|listed| listed.tag)
     }
 

@@ -102,23 +102,29 @@ impl Shortlist {
         if !self.answers(selection, current) {
             return None;
         }
+        if self.current == *current {
+            return Some(self.first_of(self.best(), self.qualifying, &self.refusal, bars));
+        }
         let tags: Vec<_> = self.best().map(Listed::named).collect();
-        let moved_on = (self.current != *current).then(|| from(selection, current, &tags));
-        let qualifying = moved_on.as_ref().map_or(self.qualifying, Evaluation::qualifying);
-        let best: Vec<&str> = moved_on.as_ref().map_or_else(|| self.best().collect(), |evaluation| evaluation.best().collect());
-        let passed = pass(best.iter().copied(), bars);
+        let evaluation = from(selection, current, &tags);
+        let refusal = "nothing that was listed, or read since, qualifies";
+        Some(self.first_of(evaluation.best(), evaluation.qualifying(), refusal, bars))
+    }
+
+    /// The first of the best tags that nothing stands against; `refusal` tells of none.
+    fn first_of<'t>(&self, mut best: impl Iterator<Item = &'t str> + Clone, qualifying: usize, refusal: &str, bars: &Bars<'_>) -> Choice {
+        let passed = pass(best.clone(), bars);
         let qualifying = qualifying.saturating_sub(passed.barred.len());
-        let tag = best.get(passed.barred.len()).copied().filter(|_| passed.is_found);
+        let tag = best.nth(passed.barred.len()).filter(|_| passed.is_found);
         let reason = match tag {
             tag if !passed.barred.is_empty() => told(tag, qualifying, self.listed, &passed),
             Some(tag) => format!("{tag} is {}", rank(qualifying, self.listed)),
-            None if self.current == *current => self.refusal.to_string(),
-            None => "nothing that was listed, or read since, qualifies".to_owned(),
+            None => refusal.to_owned(),
         };
-        Some(Choice { tag: tag.and_then(|tag| tag.parse().ok()), reason, qualifying: if tag.is_some() { qualifying } else { 0 } })
+        Choice { tag: tag.and_then(|tag| tag.parse().ok()), reason, qualifying: if tag.is_some() { qualifying } else { 0 } }
     }
 
-    fn best(&self) -> impl Iterator<Item = &str> {
+    fn best(&self) -> impl Iterator<Item = &str> + Clone {
         self.best.split_ascii_whitespace()
     }
 
