@@ -49,7 +49,7 @@ pub const TARGET: Target = Target {
 };
 
 /// Asked of every range, beside the tags of the input.
-const VERSIONS: [&str; 18] = [
+const VERSIONS: [&str; 19] = [
     "0.0.0",
     "0.0.3",
     "0.2.0",
@@ -64,6 +64,7 @@ const VERSIONS: [&str; 18] = [
     "1.99.0",
     "2.0.0-0",
     "2.0.0-rc.1",
+    "2.0.0-rc.1-alpine",
     "2.0.0",
     "2.1.0-alpine",
     "3.0.0",
@@ -104,13 +105,15 @@ fn check(input: &[u8]) -> String {
         );
         assert!(all.iter().all(|part| part[at]) == found[at] || all.is_empty(), "{range:?}: {} in all of its parts", tags[at]);
     }
-    // A bare version, and what is not it: pre-releases of its first one are neither.
+    // A bare version, and what is not it. Where it stands for several, pre-releases of the first one are neither.
     if let (Ok(is), Ok(is_not)) = (members(&format!("={range}")), members(&format!("!={range}")))
         && !range.contains(|character: char| character.is_whitespace() || "|,".contains(character))
     {
         let every = members("*").unwrap();
+        let numbers = range.split(['-', '+']).next().unwrap_or_default();
+        let is_full = numbers.split('.').count() == 3 && !numbers.contains(['x', 'X', '*']);
         for (at, tag) in tags.iter().enumerate() {
-            let may_be_neither = !every[at] || tag.contains('-');
+            let may_be_neither = !every[at] || (!is_full && tag.contains('-'));
             assert!(is[at] != is_not[at] || (!is[at] && may_be_neither), "{tag} is in ={range} or in !={range}, and never in both");
         }
     }

@@ -89,7 +89,7 @@ impl SuffixRule {
 }
 
 fn has_same_variant(current: &Version<'_>, candidate: &Version<'_>) -> bool {
-    // Mostly neither has one.
+    // Mostly neither has a suffix.
     current.suffix() == candidate.suffix()
         || match (current.variant(), candidate.variant()) {
             (None, None) => true,

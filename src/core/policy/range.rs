@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Every comparator is one interval, so there is one rule of membership. An excluded upper bound excludes its own
-//! pre-releases: `^1` does not hold `2.0.0-rc.1`, nor does `!=2`. A variant (`1.2.3-alpine`) is where its numbers are, and as finished as
-//! `1.2.3`. Whether pre-releases may be chosen at all is not said here.
+//! pre-releases: `^1` does not hold `2.0.0-rc.1`. Nor does `!=2`, which excludes what comes before `2.0.0` too; `!=2.0.0` does. A variant
+//! (`1.2.3-alpine`) is as finished as `1.2.3`, and beside a bound without suffix it is where its numbers are. Whether pre-releases may be
+//! chosen at all is not said here.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -93,7 +94,7 @@ impl Interval {
         let below = match &self.upper {
             Bound::Unbounded => true,
             Bound::Included(edge) => place(version, edge).is_le(),
-            Bound::Excluded(edge) => place(version, edge).is_lt() && !is_release_of(edge, version),
+            Bound::Excluded(edge) => place(version, edge).is_lt() && !is_pre_release_of(version, edge),
         };
         (above && below) != self.negated
     }
@@ -107,9 +108,9 @@ fn place(version: &Version<'_>, edge: &semver::Version) -> Ordering {
     numbers.then_with(finished).then_with(suffix)
 }
 
-/// Whether `edge` is the release that `version` has the numbers of.
-fn is_release_of(edge: &semver::Version, version: &Version<'_>) -> bool {
-    edge.pre.is_empty() && version.numbers() == [edge.major, edge.minor, edge.patch]
+/// Whether `version` comes before `edge`, which is finished, and has its numbers.
+fn is_pre_release_of(version: &Version<'_>, edge: &semver::Version) -> bool {
+    version.is_pre_release() && version.numbers() == [edge.major, edge.minor, edge.patch] && !version::is_pre_release(&edge.pre)
 }
 
 // === reading ===
@@ -210,7 +211,7 @@ impl Partial {
     /// The lowest pre-release of the versions it stands for.
     fn first(&self) -> semver::Version {
         let floor = self.floor();
-        if floor.pre.is_empty() { semver::Version { pre: version::pre_release("0"), ..floor } } else { floor }
+        if version::is_pre_release(&floor.pre) { floor } else { semver::Version { pre: version::pre_release("0"), ..floor } }
     }
 
     /// The first version past those that share its first `kept` numbers; `None` past the largest number.

@@ -95,11 +95,11 @@ pub fn rank<'a, K: Ord>(
     Judgement { refusals, best: best.0.into_iter().rev().map(|(_, _, at)| at).collect() }
 }
 
-/// The greatest of what was offered, the least first. Registries list in ascending order mostly, where each is above all before it: that costs
+/// The `BEST_MAX` greatest of what was offered, the least first. Registries list in ascending order mostly, where each is above all before it: that costs
 /// two comparisons.
 struct Best<S>(VecDeque<S>);
 
-impl<S: PartialOrd> Best<S> {
+impl<S: Ord> Best<S> {
     fn new() -> Self {
         Self(VecDeque::with_capacity(BEST_MAX))
     }

@@ -1,7 +1,7 @@
 //! Where Go's `sort.Slice` and `sort.Sort` leave equals. Keel takes the first of the versions that are equal (`1.6`, `1.6.0`), and neither keeps
 //! their order once there are more than twelve.
 //!
-//! It follows from the list alone, by the decisions of Go 1.19 and later (`src/sort/zsortfunc.go`): pattern-defeating quicksort (Orson Peters,
+//! It follows from the list alone, by the decisions of Go 1.24 and later (`src/sort/zsortfunc.go`): pattern-defeating quicksort (Orson Peters,
 //! arXiv:2106.05123), insertion for few items, and a heap where pivots turn out badly. What says which of two is less need not be an order, as
 //! Keel's comparison of versions is none.
 
@@ -9,18 +9,19 @@ use std::mem::swap;
 
 /// Up to so many items are sorted by insertion.
 const INSERTION_MAX: usize = 12;
-/// From so many on, a pivot is the median of three medians.
-const NINTHER_MIN: usize = 50;
-/// As many exchanges as the choice of such a pivot can make: the items descend.
+/// Of so many items and more, the pivot is the median of three medians.
+const MEDIANS_LENGTH_MIN: usize = 50;
+/// Exchanges that those four medians take at most; they take so many where the items descend.
 const EXCHANGES_MAX: u32 = 12;
-/// From so many on, items in the wrong place are moved where the others seem to ascend; and how many of them.
-const MOVES_MIN: usize = 50;
+/// So many items and more are mended where they seem to ascend.
+const MENDED_LENGTH_MIN: usize = 50;
+/// How many items are moved for that at most.
 const MOVES_MAX: u32 = 5;
 
 /// Sorts the items as Go does.
 pub fn sort<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
     let to = items.len();
-    Sorting { items, less }.quick(0, to, usize::BITS - to.leading_zeros());
+    Sorting { items, less }.sort(0, to, usize::BITS - to.leading_zeros());
 }
 
 struct Sorting<'a, T, L> {
@@ -41,7 +42,7 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
         self.items.get(left).zip(self.items.get(right)).is_some_and(|(left, right)| (self.less)(left, right))
     }
 
-    /// Moves an item down for as long as it is less than the one before it, and `least` is not reached.
+    /// Moves an item down for as long as it is less than the one before it, at most to `least`.
     fn sink(&mut self, from: usize, least: usize) {
         let mut at = from;
         while at > least && self.less(at, at - 1) {
@@ -50,36 +51,37 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
         }
     }
 
-    fn insertion(&mut self, from: usize, to: usize) {
+    /// Sorts `from..to`, item by item.
+    fn insert_each(&mut self, from: usize, to: usize) {
         for at in from + 1..to {
             self.sink(at, from);
         }
     }
 
     /// Sorts `from..to`, with at most so many pivots that divide badly.
-    fn quick(&mut self, mut from: usize, mut to: usize, mut bad_left: u32) {
+    fn sort(&mut self, mut from: usize, mut to: usize, mut bad_pivots: u32) {
         let (mut is_balanced, mut is_parted) = (true, true);
         loop {
             let length = to - from;
             if length <= INSERTION_MAX {
-                return self.insertion(from, to);
+                return self.insert_each(from, to);
             }
-            if bad_left == 0 {
-                return self.heap(from, to);
+            if bad_pivots == 0 {
+                return self.sort_by_heap(from, to);
             }
             if !is_balanced {
                 self.scatter(from, to);
-                bad_left -= 1;
+                bad_pivots -= 1;
             }
-            let (mut pivot, mut seem) = self.pivot(from, to);
+            let (mut pivot, mut seem) = self.choose_pivot(from, to);
             if seem == Seem::Descending {
                 self.items.get_mut(from..to).unwrap_or_default().reverse();
                 (pivot, seem) = (to - 1 - (pivot - from), Seem::Ascending);
             }
-            if is_balanced && is_parted && seem == Seem::Ascending && self.nearly_sorted(from, to) {
+            if is_balanced && is_parted && seem == Seem::Ascending && self.mend(from, to) {
                 return;
             }
-            // Nothing here is less than what stands before it: equals of the pivot are in their place.
+            // No item here is less than the one before them all. The pivot is as little, and so its equals come first.
             if from > 0 && !self.less(from - 1, pivot) {
                 from = self.part_equals(from, to, pivot);
                 continue;
@@ -89,10 +91,10 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
             let (left, right) = (middle - from, to - middle);
             is_balanced = left.min(right) >= length / 8;
             if left < right {
-                self.quick(from, middle, bad_left);
+                self.sort(from, middle, bad_pivots);
                 from = middle + 1;
             } else {
-                self.quick(middle + 1, to, bad_left);
+                self.sort(middle + 1, to, bad_pivots);
                 to = middle;
             }
         }
@@ -137,8 +139,9 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
         }
     }
 
-    /// Moves a few items that are in the wrong place. Gives whether all is sorted then.
-    fn nearly_sorted(&mut self, from: usize, to: usize) -> bool {
+    /// Moves a few items that are in the wrong place, down past `from` if need be, which among items that have an order none needs. Gives whether
+    /// all is sorted then.
+    fn mend(&mut self, from: usize, to: usize) -> bool {
         let mut at = from + 1;
         for _ in 0..MOVES_MAX {
             while at < to && !self.less(at, at - 1) {
@@ -147,7 +150,7 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
             if at == to {
                 return true;
             }
-            if to - from < MOVES_MIN {
+            if to - from < MENDED_LENGTH_MIN {
                 return false;
             }
             self.items.swap(at, at - 1);
@@ -180,14 +183,15 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
         }
     }
 
-    fn pivot(&self, from: usize, to: usize) -> (usize, Seem) {
+    /// The place of an item that is probably in the middle, and what the items seem to be.
+    fn choose_pivot(&self, from: usize, to: usize) -> (usize, Seem) {
         let length = to - from;
         let mut exchanges = 0;
         let mut places = [1, 2, 3].map(|quarter| from + length / 4 * quarter);
-        if length >= NINTHER_MIN {
-            places = places.map(|at| self.median([at - 1, at, at + 1], &mut exchanges));
+        if length >= MEDIANS_LENGTH_MIN {
+            places = places.map(|at| self.find_median([at - 1, at, at + 1], &mut exchanges));
         }
-        let pivot = self.median(places, &mut exchanges);
+        let pivot = self.find_median(places, &mut exchanges);
         let seem = match exchanges {
             0 => Seem::Ascending,
             EXCHANGES_MAX => Seem::Descending,
@@ -196,7 +200,8 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
         (pivot, seem)
     }
 
-    fn median(&self, [mut a, mut b, mut c]: [usize; 3], exchanges: &mut u32) -> usize {
+    /// The place of the middle one of three items; counts the exchanges that it takes.
+    fn find_median(&self, [mut a, mut b, mut c]: [usize; 3], exchanges: &mut u32) -> usize {
         let mut order = |left: &mut usize, right: &mut usize| {
             if self.less(*right, *left) {
                 swap(left, right);
@@ -209,7 +214,8 @@ impl<T, L: Fn(&T, &T) -> bool> Sorting<'_, T, L> {
         b
     }
 
-    fn heap(&mut self, from: usize, to: usize) {
+    /// Sorts `from..to`, in n log n steps whatever the items.
+    fn sort_by_heap(&mut self, from: usize, to: usize) {
         let length = to - from;
         for root in (0..length.div_ceil(2)).rev() {
             self.sift_down(from, root, length);
@@ -257,7 +263,7 @@ mod tests {
         places.fold(0, |folded: u64, place| folded.wrapping_mul(31).wrapping_add(place))
     }
 
-    /// `expected` is what the same program in Go 1.26 prints.
+    /// `expected` is what comes of the same lists, sorted by `sort.Slice` of Go 1.26.
     #[track_caller]
     fn check(key: impl Fn(u64, u64) -> u64, less: impl Fn(&Item, &Item) -> bool, expected: u64) {
         let folded = fold(|length| {

@@ -118,6 +118,8 @@ fn beside_a_pre_release_a_variant_is_finished_whatever_its_first_letter() {
         check("1.2.0-rc.1 - 1.4.0-rc.1", &[&of("1.2.0"), &of("1.3.9")], &[&of("1.4.0"), "1.4.0"]);
     }
     check(">=1.2.0-bookworm", &["1.2.0-bookworm", "1.2.0"], &["1.2.0-alpine", "1.2.0-rc.1"]);
+    check("<2.0.0-alpine", &["1.9.9-alpine"], &["2.0.0-alpine", "2.0.0-rc.1-alpine", "2.0.0-alpha", "2.0.0"]);
+    check("!=1.4-alpine", &["1.3.9-alpine", "1.5.0-alpine"], &["1.4.0-alpine", "1.4.0-rc.1-alpine", "1.4.2-rc.1-alpine", "1.4.2"]);
 }
 
 #[test]
