@@ -267,7 +267,9 @@ async fn files_alone_are_enough() {
         (&["deploy/other"], 1, "declares no Deployment/other; it declares shop/Deployment/web, shop/Deployment/bare, stage/Deployment/web"),
         (&["deploy/web", "-n", "prod"], 1, "declares no Deployment/web in namespace prod"),
         (&["deploy/bare"], 1, "shop/Deployment/bare is not managed"),
-        (&["web"], 2, "web is not KIND/NAME"),
+        (&["web"], 2, "web is not KIND/NAME, such as Deployment/web"),
+        (&["cronjob/web"], 2, "cronjob is no kind that this version of skeg updates; they are: Deployment"),
+        (&["deployment.apps/other"], 1, "declares no Deployment/other"),
     ] {
         let output = asked(more).await;
         let told = String::from_utf8(output.stderr).unwrap();
@@ -373,9 +375,48 @@ async fn keels_keys_are_explained_offline_as_the_daemon_reads_them() {
     ] {
         assert!(out(&told).contains(line), "{line} is not in\n{}", out(&told));
     }
+    let config = file("skeg.toml", "[poll]\ninterval = '7m'\n");
+    let told = skeg(None, &["explain", "deploy/web", "--offline", &manifest, "--tags", &tags, "--config", &config]).await;
+    assert!(!out(&told).contains("[poll] interval"), "Keel's minute is nobody's setting: {}", out(&told));
     let both = asked("deploy/both").await;
     assert!(out(&both).contains("  policy     minor   (annotation skeg.dev/policy)\n"), "{}", out(&both));
     assert!(out(&both).contains("  candidate  1.1.0: "), "{}", out(&both));
+}
+
+#[tokio::test]
+async fn what_asks_for_nothing_is_told_by_what_is_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tags = written(folder.path(), "tags", "1.0.0\n1.1.0\n");
+    for (metadata, said) in [
+        ("annotations: {keel.sh/policy: never}", "keel.sh/policy says `never`, by which Keel leaves it alone, and so does skeg"),
+        ("annotations: {keel.sh/trigger: poll}", "keel.sh/trigger does nothing without keel.sh/policy"),
+        ("labels: {keel.sh/Policy: minor}", "keel.sh/Policy does nothing without keel.sh/policy"),
+        ("labels: {skeg.dev/policy: minor}", "skeg.dev/policy is a label, and skeg reads annotations"),
+        ("annotations: {Skeg.dev/policy: minor}", "Skeg.dev/policy is not written as skeg reads it"),
+        ("labels: {tier: prod}", "nothing on it asks skeg for anything"),
+    ] {
+        let containers = "containers: [{name: web, image: 'web:1.0.0'}]";
+        let object = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, {metadata}}}\nspec: {{template: {{spec: {{{containers}}}}}}}"
+        );
+        let manifest = written(folder.path(), "web.yaml", &object);
+        let output = skeg(None, &["explain", "deploy/web", "--offline", &manifest, "--tags", &tags]).await;
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && told.contains(said), "{metadata}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn one_list_of_tags_for_several_repositories_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let tags = written(folder.path(), "tags", "1.0.0\n1.1.0\n");
+    let containers = "containers: [{name: web, image: 'ghcr.io/acme/web:1.0.0'}, {name: side, image: 'envoyproxy/envoy:1.0.0'}]";
+    let metadata = "metadata: {name: web, annotations: {skeg.dev/policy: minor}}";
+    let object = format!("apiVersion: apps/v1\nkind: Deployment\n{metadata}\nspec: {{template: {{spec: {{{containers}}}}}}}");
+    let manifest = written(folder.path(), "two.yaml", &object);
+    let told = skeg(None, &["explain", "deploy/web", "--offline", &manifest, "--tags", &tags]).await;
+    let note = "note: offline: the one list of tags is taken for each repository: docker.io/envoyproxy/envoy, ghcr.io/acme/web\n";
+    assert!(out(&told).contains(note), "{}", out(&told));
 }
 
 #[tokio::test]
@@ -395,6 +436,14 @@ async fn rules_and_the_namespace_count_offline_too() {
         assert!(out(&told).contains(line), "{line} is not in\n{}", out(&told));
     }
     assert!(!out(&told).contains("note: offline"), "{}", out(&told));
+    let closed =
+        file("closed.toml", &format!("{RULES}\n[cluster]\nmode = 'observe'\nnamespaces = ['other']\n[registries]\nallow = ['quay.io']\n"));
+    let told = skeg(None, &[&base[..], &["--config", &closed, "-o", "json"]].concat()).await;
+    let told: Value = serde_json::from_str(out(&told)).unwrap();
+    check_gate(&told, "mode", "closed", "Observing");
+    check_gate(&told, "approval", "closed", "NoApprover");
+    let notes = told["notes"].to_string();
+    assert!(notes.contains("is not in [cluster] namespaces") && notes.contains("ghcr.io is neither in [registries] allow"), "{notes}");
     let unnamed = skeg(None, &base).await;
     assert!(unnamed.status.code() == Some(1) && String::from_utf8_lossy(&unnamed.stderr).contains("not managed"), "{unnamed:?}");
     let wrong = file("wrong.toml", "[[rule]]\ndirectives = { polcy = \"minor\" }");

@@ -28,6 +28,7 @@ async fn a_cycle_costs_one_listing_and_one_head_for_a_watched_digest_whatever_th
     let cycles = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
     let listings = seen.iter().filter(|request| request.path.ends_with("/tags/list")).count();
     let heads = seen.iter().filter(|request| request.method == "HEAD").count();
-    assert!(listings <= cycles && heads <= listings, "{listings} listings and {heads} HEADs in {cycles} cycles");
+    // The HEAD of the cycle before the first may come after its listing was counted.
+    assert!(listings <= cycles && heads <= listings + 1, "{listings} listings and {heads} HEADs in {cycles} cycles");
     assert_eq!(listings + heads, seen.len(), "{seen:#?}");
 }

@@ -24,8 +24,8 @@ pub struct Explain {
     /// Its namespace
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
-    /// Take the workload from this manifest, YAML or JSON, and ask nobody
-    #[arg(long, value_name = "FILE", requires = "tags")]
+    /// Take the workload from this manifest, YAML or JSON, and ask nobody; - reads standard input
+    #[arg(long, value_name = "FILE|-", requires = "tags")]
     offline: Option<PathBuf>,
     /// With --offline: its tags, one per line; after a tab the build time, after another the digest; - reads standard input
     #[arg(long, value_name = "FILE|-", requires = "offline")]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::core::one_line::is_hidden;
+
 /// Blanks between two columns.
 const GAP: usize = 3;
 
@@ -46,7 +48,7 @@ impl Table {
 
 /// A text from elsewhere as a terminal may show it: no control characters, so that nothing moves the cursor or colours the screen.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if character.is_control() || is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }
 
 #[cfg(test)]

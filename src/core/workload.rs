@@ -36,10 +36,11 @@ impl WorkloadKind {
         }
     }
 
-    /// The kind that `text` names: its name, plural or short name in any case, as `kubectl` takes them.
+    /// The kind that `text` names: its name, plural or short name in any case, with the API group or without, as `kubectl` takes and prints them.
     pub fn parse(text: &str) -> Option<Self> {
         let names: &[(&str, Self)] = &[("deployment", Self::Deployment), ("deployments", Self::Deployment), ("deploy", Self::Deployment)];
-        names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, kind)| *kind)
+        let plain = text.strip_suffix(".apps").unwrap_or(text);
+        names.iter().find(|(name, _)| name.eq_ignore_ascii_case(plain)).map(|(_, kind)| *kind)
     }
 }
 

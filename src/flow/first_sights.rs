@@ -344,7 +344,8 @@ impl State {
                 let sights = |seen: BTreeMap<Tag, Seen>| seen.into_iter().map(|(tag, seen)| (tag, Sight::recorded(&seen, now))).collect();
                 self.kept = record.into_iter().map(|(repository, seen)| (repository, sights(seen))).collect();
                 (self.trouble, self.left_out) = (None, left_out);
-                if is_behind {
+                // What a look found meanwhile may be what was written.
+                if is_behind && self.looked.keys().any(|(repository, _)| self.is_behind(repository, now)) {
                     self.due(now.wall);
                 }
             }

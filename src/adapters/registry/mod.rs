@@ -156,11 +156,7 @@ impl RegistryClient {
     }
 
     fn is_allowed(&self, registry: &str) -> bool {
-        let is_it = |allowed: &str| match allowed.strip_prefix('*') {
-            Some(end) => registry.ends_with(end) && registry.len() > end.len(),
-            None => *allowed == *registry,
-        };
-        self.allowed.is_empty() || self.entries.names(registry) || self.allowed.iter().any(|allowed| is_it(allowed))
+        self.entries.names(registry) || is_allowed(&self.allowed, registry)
     }
 
     fn target<'a>(&'a self, repository: &'a Repository, access: &'a Access) -> Result<Target<'a>, RegistryError> {
@@ -174,6 +170,15 @@ impl RegistryClient {
         }
         Ok(Target { repository, access, host })
     }
+}
+
+/// Whether a registry is asked that no entry names: an empty list allows all, and `*.` stands for any beginning.
+pub fn is_allowed(allowed: &[Box<str>], registry: &str) -> bool {
+    let is_it = |allowed: &str| match allowed.strip_prefix('*') {
+        Some(end) => registry.ends_with(end) && registry.len() > end.len(),
+        None => *allowed == *registry,
+    };
+    allowed.is_empty() || allowed.iter().any(|allowed| is_it(allowed))
 }
 
 #[async_trait]

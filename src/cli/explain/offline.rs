@@ -1,5 +1,6 @@
 //! An explanation without cluster and registry: the workload from a manifest, its tags from a list.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -7,14 +8,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::adapters::registry::is_allowed;
 use crate::cli::Failure;
 use crate::cli::tag_list::{Line, TagList};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::core::candidate::NotSelected;
 use crate::core::directives::{Asked as Directed, Defaults, Directives, OfNamespace, Subject};
 use crate::core::hold::{GATES, Gate};
-use crate::core::image::ImageRef;
-use crate::core::manifest::{DeclaredNamespace, FILE_BYTES_MAX, Object, Objects, objects};
+use crate::core::image::{ImageRef, Repository};
+use crate::core::manifest::{self, DeclaredNamespace, FILE_BYTES_MAX, Object, Objects, objects};
 use crate::core::nearest::shown;
 use crate::core::policy::{Asked as Question, Built, Listed, evaluate};
 use crate::core::update::Reason;
@@ -56,14 +58,15 @@ pub fn explain(asked: &Asked<'_>) -> Result<ExplainView, Failure> {
 
 fn declared(file: &Path) -> Result<Objects, Failure> {
     let wrong = |problem: &str| Failure::WrongUsage(format!("--offline {}: {problem}", file.display()));
-    let opened = std::fs::File::open(file).map_err(|error| wrong(&error.to_string()))?;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let bytes_max = FILE_BYTES_MAX as u64;
-    opened.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| wrong(&error.to_string()))?;
-    if text.len() > FILE_BYTES_MAX {
-        return Err(wrong(&format!("longer than {FILE_BYTES_MAX} bytes")));
-    }
-    objects(&text).map_err(|error| wrong(&error.to_string()))
+    let read = if file == Path::new("-") {
+        io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|opened| opened.take(bytes_max + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| wrong(&error.to_string()))?;
+    manifest::text(&bytes).and_then(objects).map_err(|error| wrong(&error.to_string()))
 }
 
 /// The object that is meant: of this kind and name, in the namespace that is asked for where the manifest says one.
@@ -101,15 +104,13 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
     let declared = namespaces.iter().find(|declared| *declared.name == *namespace);
     let defaults = defaults(asked, object, &id, declared);
     let Some(Directed { directives, keel }) = Directed::read(&object.labels, &object.annotations, &object.containers, defaults) else {
-        return Err(Failure::NotDone(format!(
-            "{} is not managed: nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say",
-            named(object)
-        )));
+        return Err(Failure::NotDone(format!("{} is not managed: {}", named(object), unasked(object))));
     };
     let mut view = match &directives {
         Ok(directives) => {
             let (interval, of_keel) = (asked.config.map_or(INTERVAL, |config| config.poll.interval), keel.is_some());
-            let part = |one| container(&id, (directives, of_keel), one, tags, (asked.all, interval));
+            let gates = gates(asked.config, &id, directives);
+            let part = |one| container(&gates, (directives, of_keel), one, tags, (asked.all, interval));
             let told = directives.told().into_iter().map(DirectiveView::from).collect();
             ExplainView { directives: told, containers: object.containers.iter().map(part).collect(), ..ExplainView::new(&id, Vec::new()) }
         }
@@ -126,6 +127,7 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
             view.notes.push(Reason::KeelObserved.to_string());
         }
     }
+    view.notes.extend(mismatches(asked, object, namespace));
     if asked.config.is_none() {
         view.notes
             .push("offline: skeg's configuration is not read, and what is built in stands in its place; name it with --config".to_owned());
@@ -157,8 +159,51 @@ fn built_in(object: &Object) -> Defaults {
     Defaults { git_remotes: remote.map(Into::into).into_iter().collect(), ..Defaults::default() }
 }
 
+/// Why nothing on the object asks for anything, as far as that can be told from what is on it.
+fn unasked(object: &Object) -> String {
+    let is_of = |prefix: &str, key: &str| key.to_ascii_lowercase().starts_with(prefix);
+    let keels =
+        || object.annotations.iter().chain(&object.labels).filter(|(key, _)| is_of("keel.sh/", key) || is_of("keel.observer/", key));
+    if let Some((key, value)) = keels().find(|(key, value)| *key == "keel.sh/policy" && matches!(value.as_str(), "never" | "")) {
+        return format!("{key} says `{value}`, by which Keel leaves it alone, and so does skeg");
+    }
+    if let Some((key, _)) = keels().next() {
+        return format!("{} does nothing without keel.sh/policy, written so", shown(key));
+    }
+    if let Some(key) = object.labels.keys().find(|key| is_of("skeg.dev/", key)) {
+        return format!("{} is a label, and skeg reads annotations", shown(key));
+    }
+    if let Some(key) = object.annotations.keys().find(|key| is_of("skeg.dev/", key)) {
+        return format!("{} is not written as skeg reads it: its keys are of small letters", shown(key));
+    }
+    "nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say".to_owned()
+}
+
+/// What the files say that does not go together, or that keeps a running skeg from looking at the object at all.
+fn mismatches(asked: &Asked<'_>, object: &Object, namespace: &str) -> Vec<String> {
+    let images = object.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
+    let repositories: BTreeSet<Repository> = images.map(|image| image.repository().clone()).collect();
+    let mut told = Vec::new();
+    if object.containers.is_empty() {
+        told.push("it declares no containers".to_owned());
+    }
+    if repositories.len() > 1 {
+        let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
+        told.push(format!("offline: the one list of tags is taken for each repository: {}", names.join(", ")));
+    }
+    let Some(config) = asked.config else { return told };
+    let watched = &config.cluster.namespaces;
+    if !watched.is_empty() && !namespace.is_empty() && !watched.iter().any(|name| **name == *namespace) {
+        told.push(format!("{namespace} is not in [cluster] namespaces, so skeg does not look at it"));
+    }
+    let is_asked = |host: &str| config.registries.iter().any(|one| *one.host == *host) || is_allowed(&config.registries_asked.allow, host);
+    let unasked: BTreeSet<&str> = repositories.iter().map(Repository::registry).filter(|host| !is_asked(host)).collect();
+    told.extend(unasked.iter().map(|host| format!("{host} is neither in [registries] allow nor in [[registry]], so it is not asked")));
+    told
+}
+
 fn container(
-    id: &WorkloadId,
+    gates: &[GateView],
     (directives, of_keel): (&Directives, bool),
     container: &Container,
     tags: &[Listed<'_>],
@@ -170,7 +215,7 @@ fn container(
         Ok(image) => image,
         Err(error) => return ExplainedView { reason: NotSelected::Image(error).to_string(), ..view },
     };
-    view.gates = gates(id, directives);
+    view.gates = gates.to_vec();
     let Some(current) = image.effective_tag() else { return ExplainedView { reason: NotSelected::DigestOnly.to_string(), ..view } };
     let question = Question { current: Some(current.as_str()), digest: image.digest(), now: Some(Timestamp::now()), ..Question::default() };
     let evaluation = evaluate(selection, &question, tags);
@@ -191,12 +236,16 @@ fn time(listed: &Listed<'_>) -> Option<Timestamp> {
     if let Built::At(time) = listed.built { Some(time) } else { None }
 }
 
-/// What the manifest alone tells of the gates.
-fn gates(id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
+/// What the files alone tell of the gates.
+fn gates(config: Option<&Config>, id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
     let told = |name: &'static str| match name {
+        "mode" if let Some(config) = config => GateView::mode(config.cluster.mode == Mode::Act),
         "pause" if directives.pause => {
             let scope = directives.paused_by().unwrap_or_default().into();
             GateView::new(name, &Gate::Waits(Reason::Paused { scope }), id, None)
+        }
+        "approval" if directives.rules.approvals > 0 && directives.rules.approvers.is_empty() && config.is_some() => {
+            GateView::new(name, &Gate::Waits(Reason::NoApprover), id, None)
         }
         "approval" if directives.rules.approvals > 0 => {
             GateView::unknown_one(name, &format!("votes needed: {}; {NO_CLUSTER} how many are given", directives.rules.approvals))

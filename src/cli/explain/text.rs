@@ -26,7 +26,8 @@ pub fn lines(view: &ExplainView, now: Timestamp) -> String {
         block(&mut out, container, now);
     }
     for note in &view.notes {
-        line(&mut out, &format!("\nnote: {note}"));
+        line(&mut out, "");
+        line(&mut out, &format!("note: {note}"));
     }
     out
 }
@@ -120,12 +121,10 @@ fn some(group: &GroupView) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// A line, with nothing in it that a terminal would obey.
+/// One line, with nothing in it that a terminal would obey, nor anything that makes two lines of it.
 fn line(out: &mut String, text: &str) {
-    for part in text.split('\n') {
-        // Writing to a string does not fail.
-        let _ = writeln!(out, "{}", plain(part).trim_end());
-    }
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "{}", plain(text).trim_end());
 }
 
 #[cfg(test)]
@@ -191,8 +190,10 @@ container web
 
     #[test]
     fn texts_from_elsewhere_cannot_steer_the_terminal() {
-        let mut view = container("\u{1b}[2Jweb");
+        let mut view = container("\u{1b}[2Jweb:1\n  candidate  9.9.9\u{202e}");
         view.errors = vec!["\u{1b}[31mred\nline".to_owned()];
-        assert!(!written(view).contains('\u{1b}'));
+        let text = written(view);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']));
+        assert!(!text.lines().any(|line| line.starts_with("  candidate  9") || line == "line"), "{text}");
     }
 }

@@ -160,7 +160,9 @@ impl Directives {
             ("poll", Some(poll)),
         ];
         let origin = |name| match self.origins.of(name, Some(&container.name)) {
-            Origin::Default if name == "poll" && interval != POLL_DEFAULT => Origin::Config("[poll] interval".into()),
+            Origin::Default if name == "poll" && watch.poll.is_none() && interval != POLL_DEFAULT => {
+                Origin::Config("[poll] interval".into())
+            }
             origin => origin,
         };
         values.into_iter().filter_map(|(name, value)| Some(Told { name, value: value?, origin: origin(name) })).collect()

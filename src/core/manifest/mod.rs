@@ -147,6 +147,14 @@ pub enum ManifestError {
         /// What the parser says.
         what: Box<str>,
     },
+    /// A key stands twice in one table, of which readers take one or the other.
+    #[error("line {line}: {key} is written twice: leave one of them")]
+    Twice {
+        /// The line of the second one.
+        line: usize,
+        /// The key.
+        key: Box<str>,
+    },
     /// It declares more images than a file can hold.
     #[error("the file declares more than {DECLARATIONS_MAX} images")]
     TooMany,

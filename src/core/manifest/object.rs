@@ -6,6 +6,7 @@ use super::kubernetes::{CONTAINER_LISTS, Identity, LIST_DEPTH_MAX, POD_PATHS};
 use super::target::group;
 use super::yaml::{Cursor, Visits, documents};
 use super::{DECLARATIONS_MAX, ManifestError};
+use crate::core::nearest::shown;
 use crate::core::workload::{Container, WorkloadKind};
 
 /// A workload that a file declares.
@@ -66,40 +67,48 @@ fn add(object: Cursor<'_, '_>, depth: usize, found: &mut Objects) -> Result<(), 
         return Err(ManifestError::TooMany);
     }
     if let ("Namespace", "v1", Some(name)) = (identity.kind, identity.api_version, identity.name) {
-        found.namespaces.push(DeclaredNamespace { name: name.into(), annotations: texts(object, "annotations") });
+        found.namespaces.push(DeclaredNamespace { name: name.into(), annotations: texts(object, "annotations")? });
         return Ok(());
     }
     let is_kind = |kind: &&WorkloadKind| kind.as_str() == identity.kind && group(kind.api_version()) == group(identity.api_version);
     let kind = WorkloadKind::ALL.iter().find(is_kind);
     if let (Some(kind), Some(name)) = (kind, identity.name) {
-        found.workloads.push(read(object, *kind, name, identity.namespace));
+        found.workloads.push(read(object, *kind, name, identity.namespace)?);
     }
     Ok(())
 }
 
-fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Option<&str>) -> Object {
+fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Option<&str>) -> Result<Object, ManifestError> {
     let pod = POD_PATHS.iter().find(|(_, known, _)| *known == kind.as_str()).and_then(|(_, _, path)| object.walk(path));
     let listed = |(list, init): (&str, bool)| {
         let containers = pod.and_then(|pod| pod.get(list)).into_iter().flat_map(Cursor::elements);
         containers.filter_map(|one| container(one, init)).collect::<Vec<_>>()
     };
     let deadline = object.walk(&["spec", "progressDeadlineSeconds"]);
-    Object {
+    Ok(Object {
         kind,
         namespace: namespace.map(Into::into),
         name: name.into(),
-        annotations: texts(object, "annotations"),
-        labels: texts(object, "labels"),
+        annotations: texts(object, "annotations")?,
+        labels: texts(object, "labels")?,
         // Init containers come last, as in the index.
         containers: CONTAINER_LISTS.into_iter().rev().flat_map(listed).collect(),
         progress_deadline_seconds: deadline.and_then(|seconds| seconds.text()?.parse().ok()),
-    }
+    })
 }
 
-/// The entries of a table in the metadata that are text.
-fn texts(object: Cursor<'_, '_>, table: &str) -> BTreeMap<String, String> {
-    let pairs = object.walk(&["metadata", table]).into_iter().flat_map(Cursor::pairs);
-    pairs.filter_map(|(key, value)| Some((key.into(), value.text()?.into()))).collect()
+/// The entries of a table in the metadata that are text. Nothing written is an empty text to Kubernetes, and a key written twice a mistake.
+fn texts(object: Cursor<'_, '_>, table: &str) -> Result<BTreeMap<String, String>, ManifestError> {
+    let mut texts = BTreeMap::new();
+    for (key, value) in object.walk(&["metadata", table]).into_iter().flat_map(Cursor::pairs) {
+        let text = if value.says_null() { Some("") } else { value.text() };
+        if let Some(text) = text
+            && texts.insert(key.to_owned(), text.to_owned()).is_some()
+        {
+            return Err(ManifestError::Twice { line: value.line(), key: shown(key).into() });
+        }
+    }
+    Ok(texts)
 }
 
 /// A container without a name cannot be spoken of; one without an image is as the cluster would show it.
@@ -153,5 +162,19 @@ mod tests {
             assert_eq!(objects(empty).unwrap(), Objects::default(), "{empty}");
         }
         assert!(objects("a: [").is_err());
+    }
+
+    #[test]
+    fn what_is_written_as_nothing_is_an_empty_text_and_no_key_may_stand_twice() {
+        let read = |annotations: &str| {
+            objects(&format!("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n  annotations:\n{annotations}"))
+                .map(|found| found.workloads.into_iter().next().unwrap().annotations)
+        };
+        for nothing in ["", " ~", " null", " ''"] {
+            let annotations = read(&format!("    skeg.dev/policy:{nothing}\n")).unwrap();
+            assert_eq!(annotations.get("skeg.dev/policy").map(String::as_str), Some(""), "{nothing}");
+        }
+        let twice = read("    skeg.dev/policy: never\n    skeg.dev/policy: minor\n").unwrap_err();
+        assert_eq!(twice.to_string(), "line 7: skeg.dev/policy is written twice: leave one of them");
     }
 }

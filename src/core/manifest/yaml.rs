@@ -260,6 +260,12 @@ impl<'doc> Cursor<'doc, '_> {
         self.scalar().map(|scalar| scalar.value)
     }
 
+    /// Whether nothing was written here, or that it is nothing: `~`, `null`.
+    pub fn says_null(&self) -> bool {
+        let is_word = |value: &str| matches!(value, "~" | "null" | "Null" | "NULL");
+        self.is_null() || matches!(&self.node.content, Content::Scalar { value, style: ScalarStyle::Plain, .. } if is_word(value))
+    }
+
     /// Whether nothing was written here.
     pub fn is_null(&self) -> bool {
         matches!(&self.node.content, Content::Scalar { style: ScalarStyle::Plain, .. }) && self.node.span.is_empty()

@@ -9,6 +9,7 @@ use super::rank::{Judgement, Refusal, rank};
 use super::{Listed, Question, Read, TagPolicy, takes_nothing};
 
 const OTHER_TAG: Refusal = Refusal::new("another tag than the current one, which the policy follows");
+const NOT_LISTED: Refusal = Refusal::new("another tag than the current one, which the policy follows and which is not there");
 const SAME_DIGEST: Refusal = Refusal::new("the current tag, and its digest runs already");
 
 /// `digest`.
@@ -24,8 +25,9 @@ impl TagPolicy for Follow {
         let Some(current) = question.current else {
             return Judgement::refused(question, Refusal::NO_CURRENT);
         };
+        let other = if question.tags.iter().any(|listed| listed.tag == current) { OTHER_TAG } else { NOT_LISTED };
         rank(question, None, |listed: &Listed<'_>| match (listed.digest, question.current_digest) {
-            _ if listed.tag != current => Err(OTHER_TAG),
+            _ if listed.tag != current => Err(other),
             (Some(new), Some(running)) if new == running => Err(SAME_DIGEST),
             _ => Ok(()),
         })

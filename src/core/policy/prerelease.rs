@@ -16,14 +16,16 @@ pub enum Prerelease {
     Yes,
 }
 
-/// A pre-release, and the directive does not let it in.
-pub const PRE_RELEASE: Refusal = Refusal::new("a pre-release, which the prerelease directive leaves out");
+/// A pre-release, and the directive lets none in.
+pub const PRE_RELEASE: Refusal = Refusal::new("a pre-release, which prerelease: no leaves out");
+/// A pre-release, and the current tag is none.
+pub const FROM_FINISHED: Refusal = Refusal::new("a pre-release, and the current tag is none; prerelease: yes takes it");
 /// A pre-release, and the current tag is one of another kind.
 pub const OTHER_PRE_RELEASE: Refusal = Refusal::new("a pre-release of another kind than the current tag");
 /// The part of the suffix that names a variant differs.
 pub const OTHER_VARIANT: Refusal = Refusal::new("another variant than the current tag");
 /// There is no current version to have the suffix in common with.
-pub const SUFFIX: Refusal = Refusal::new("a suffix, and no current version has the same");
+pub const SUFFIX: Refusal = Refusal::new("a suffix, and no current version has the same: releases only");
 
 impl Prerelease {
     /// Every value with its name.
@@ -81,7 +83,7 @@ impl SuffixRule {
             Self::Any | Self::AnyPreRelease => Ok(()),
             _ if is_finished => Ok(()),
             Self::Finished => Err(PRE_RELEASE),
-            Self::Same if current.pre_release_words().next().is_none() => Err(PRE_RELEASE),
+            Self::Same if current.pre_release_words().next().is_none() => Err(FROM_FINISHED),
             Self::Same if same_words(current.pre_release_words(), candidate.pre_release_words()) => Ok(()),
             Self::Same => Err(OTHER_PRE_RELEASE),
         }
