@@ -63,6 +63,13 @@ impl Element for Rule {
         if said.iter().any(groups) {
             section.warn("directives", "members of groups cannot vote in this version", "name single people as approvers too");
         }
+        let (votes, named) = (said.iter().find_map(Said::approvals), said.iter().find_map(Said::approvers));
+        if let (true, Some(votes), Some(named)) = (enforced, votes, named) {
+            let people = named.iter().filter(|approver| !approver.is_group()).count();
+            if usize::try_from(votes).is_ok_and(|votes| votes > people) {
+                section.warn("directives", format!("asks for {votes} votes, and {people} of its approvers can vote"), "name more people");
+            }
+        }
         Some(Self::new(&place.unwrap_or_else(|| number.into()), selector, said, enforced))
     }
 

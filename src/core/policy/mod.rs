@@ -190,6 +190,9 @@ pub enum PolicyError {
         /// The kind that was probably meant.
         nearest: Option<&'static str>,
     },
+    /// A range without the kind that takes it.
+    #[error("`{0}` is a range: write semver:{0}")]
+    BareRange(Box<str>),
     /// A kind that comes with a later version.
     #[error("this version of skeg does not have the policy `{0}` yet")]
     NotYet(&'static str),
@@ -234,6 +237,8 @@ impl Policy {
         }
         match LATER.iter().find(|later| **later == name) {
             Some(later) => Err(PolicyError::NotYet(later)),
+            None if is_moving_name(text) => Err(unknown(name)),
+            None if range::Range::parse(text).is_ok() => Err(PolicyError::BareRange(shown(text).into())),
             None => Err(unknown(name)),
         }
     }
@@ -360,7 +365,9 @@ mod tests {
         check("pach", Err("did you mean `patch`?"));
         check("force", Err("no policy is called `force`; there are semver:<range>, major"));
         check("", Err("no policy is called ``"));
-        check("^1.2", Err("no policy is called `^1.2`"));
+        check("^1.2", Err("`^1.2` is a range: write semver:^1.2"));
+        check(">=1.2, <2", Err("write semver:>=1.2, <2"));
+        check("x", Err("no policy is called `x`"));
         check(&"x".repeat(513), Err("longer than 512 bytes"));
         check("a\u{7}b", Err("`a\\u{7}b`"));
     }

@@ -38,7 +38,7 @@ pub enum RuleError {
     #[error("{0}")]
     Value(String),
     /// The rule is enforced, and it is no bound.
-    #[error("cannot be enforced: only of {} is it said what is more", BOUNDS.join(", "))]
+    #[error("cannot be enforced: only {} can", BOUNDS.join(", "))]
     NoBound,
 }
 
@@ -126,6 +126,11 @@ impl Said {
         }
         value::check(key, text, remotes, "configured").map_err(RuleError::Value)?;
         Ok(Self { key, container: None, name: name.into(), value: text.into() })
+    }
+
+    /// The votes that it asks for, if that is what it says.
+    pub fn approvals(&self) -> Option<u32> {
+        (self.key == Key::Approvals).then(|| value::approvals(self.value.trim()).ok())?
     }
 
     /// The approvers that it names, if that is what it says.
