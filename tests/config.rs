@@ -196,7 +196,7 @@ fn only_what_is_more_or_less_can_be_enforced() {
     check(
         &rule("policy = 'minor', approvals = 2"),
         &[
-            "skeg.toml:3:16: rule[0].directives.policy: cannot be enforced: only approvals, approvers, min-age, window, signed-by can; write it into a rule without enforce",
+            "skeg.toml:3:16: rule[0].directives.policy: cannot be enforced: only approvals, approvers, min-age can; write it into a rule without enforce",
         ],
     );
     let config = read(&rule("approvals = 2, approvers = ['user:ann', 'user:bob']")).unwrap();
@@ -207,6 +207,7 @@ fn only_what_is_more_or_less_can_be_enforced() {
     assert_eq!(warned(&rule("approvers = 'group:leads'")), ["rule[0].directives"]);
     assert_eq!(warned(&rule("approvals = 2, approvers = ['user:ann']")), ["rule[0].directives"]);
     assert_eq!(warned(&rule("approvals = 1, approvers = ['user:ann']")), [""; 0]);
+    assert_eq!(warned(&rule("approvals = 2, approvers = ['slack-channel']")), ["rule[0].directives.approvers"], "there is no [slack]");
     let by_label = rule("approvals = 1").replace("enforce", "labels = { tier = 'prod' }\nenforce");
     assert_eq!(warned(&by_label), ["rule[0].enforce"], "whoever writes the workload writes its labels");
 }

@@ -393,6 +393,9 @@ async fn what_asks_for_nothing_is_told_by_what_is_on_it() {
         ("labels: {keel.sh/Policy: minor}", "keel.sh/Policy does nothing without keel.sh/policy"),
         ("labels: {skeg.dev/policy: minor}", "skeg.dev/policy is a label, and skeg reads annotations"),
         ("annotations: {Skeg.dev/policy: minor}", "Skeg.dev/policy is not written as skeg reads it"),
+        ("annotations: {keel.observer/policy: never}", "keel.observer/policy says `never`"),
+        ("annotations: {keel.sh/update-time: now}, labels: {skeg.dev/policy: minor}", "skeg.dev/policy is a label"),
+        ("annotations: {keel.sh/update-time: now}", "nothing on it asks skeg for anything"),
         ("labels: {tier: prod}", "nothing on it asks skeg for anything"),
     ] {
         let containers = "containers: [{name: web, image: 'web:1.0.0'}]";

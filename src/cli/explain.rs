@@ -30,7 +30,7 @@ pub struct Explain {
     /// With --offline: its tags, one per line; after a tab the build time, after another the digest; - reads standard input
     #[arg(long, value_name = "FILE|-", requires = "offline")]
     tags: Option<PathBuf>,
-    /// With --offline: take the rules and defaults of this configuration, instead of what is built in
+    /// With --offline: go by this configuration, instead of what is built in
     #[arg(long, value_name = "FILE", requires = "offline")]
     config: Option<PathBuf>,
     /// How the result is printed; json has every tag
@@ -46,6 +46,11 @@ impl Explain {
         let (kind, name) = names::kind_and_name(&self.workload)?;
         let namespace = self.namespace.as_deref().map(names::namespace).transpose()?;
         if let (Some(manifest), Some(tags)) = (&self.offline, &self.tags) {
+            if [manifest, tags].iter().all(|file| file.as_os_str() == "-") {
+                return Err(Failure::WrongUsage(
+                    "standard input is either the manifest or the tags: name a file for one of them".to_owned(),
+                ));
+            }
             let config = self.config.clone().map(|file| ConfigFile::named(file).read()).transpose()?;
             let all = self.output == Form::Json;
             let view = offline::explain(&offline::Asked { kind, name, namespace, manifest, tags, config: config.as_ref(), all })?;

@@ -90,12 +90,13 @@ pub fn namespace(text: &str) -> Result<&str, Failure> {
 
 /// A workload as `KIND/NAME`.
 pub fn kind_and_name(text: &str) -> Result<(WorkloadKind, &str), Failure> {
-    let kinds: Vec<_> = WorkloadKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let wrong = || Failure::WrongUsage(format!("{} is not KIND/NAME, such as Deployment/web", shown(text)));
-    let (kind, name) = text.split_once('/').ok_or_else(wrong)?;
-    let other =
-        || Failure::WrongUsage(format!("{} is no kind that this version of skeg updates; they are: {}", shown(kind), kinds.join(", ")));
-    let kind = WorkloadKind::parse(kind).ok_or_else(other)?;
+    let (kind, name) = text.split_once('/').filter(|(kind, _)| !kind.is_empty()).ok_or_else(wrong)?;
+    let no_kind = || {
+        let kinds = WorkloadKind::ALL.map(WorkloadKind::as_str).join(", ");
+        Failure::WrongUsage(format!("{} is no kind that this version of skeg updates; they are: {kinds}", shown(kind)))
+    };
+    let kind = WorkloadKind::parse(kind).ok_or_else(no_kind)?;
     if is_name(name) { Ok((kind, name)) } else { Err(wrong()) }
 }
 

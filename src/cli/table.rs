@@ -46,7 +46,8 @@ impl Table {
     }
 }
 
-/// A text from elsewhere as a terminal may show it: no control characters, so that nothing moves the cursor or colours the screen.
+/// A text from elsewhere as a terminal may show it: no control characters and no hidden ones, so that nothing moves the
+/// cursor, colours the screen, breaks the line or turns it round.
 pub fn plain(text: &str) -> String {
     text.chars().map(|character| if character.is_control() || is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -66,7 +66,8 @@ impl Element for Rule {
         let (votes, named) = (said.iter().find_map(Said::approvals), said.iter().find_map(Said::approvers));
         if let (true, Some(votes), Some(named)) = (enforced, votes, named) {
             let people = named.iter().filter(|approver| !approver.is_group()).count();
-            if usize::try_from(votes).is_ok_and(|votes| votes > people) {
+            let is_any = named.iter().any(Approver::is_channel);
+            if !is_any && usize::try_from(votes).is_ok_and(|votes| votes > people) {
                 section.warn("directives", format!("asks for {votes} votes, and {people} of its approvers can vote"), "name more people");
             }
         }

@@ -25,9 +25,9 @@ pub fn one_line(text: &str, length_max: usize) -> String {
     line
 }
 
-/// Zero-width and direction-changing characters, and those of the tag block (Unicode Standard Annex 9 and Technical Standard 39).
+/// Zero-width and direction-changing characters, separators of lines and paragraphs, and those of the tag block (Unicode Standard Annex 9 and Technical Standard 39).
 pub fn is_hidden(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

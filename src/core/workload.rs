@@ -39,8 +39,9 @@ impl WorkloadKind {
     /// The kind that `text` names: its name, plural or short name in any case, with the API group or without, as `kubectl` takes and prints them.
     pub fn parse(text: &str) -> Option<Self> {
         let names: &[(&str, Self)] = &[("deployment", Self::Deployment), ("deployments", Self::Deployment), ("deploy", Self::Deployment)];
-        let plain = text.strip_suffix(".apps").unwrap_or(text);
-        names.iter().find(|(name, _)| name.eq_ignore_ascii_case(plain)).map(|(_, kind)| *kind)
+        let (name, group) = text.split_once('.').unwrap_or((text, "apps"));
+        let is_apps = group.eq_ignore_ascii_case("apps");
+        names.iter().find(|(known, _)| is_apps && known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
     }
 }
 

@@ -94,8 +94,6 @@ enum Writing {
     },
     UnderWay {
         tries: u32,
-        /// Whether something has changed since it began.
-        is_behind: bool,
     },
 }
 
@@ -236,7 +234,7 @@ impl FirstSights {
         let Writing::Due { at, tries } = state.writing else { return false };
         let is_due = at <= now;
         if is_due {
-            state.writing = Writing::UnderWay { tries, is_behind: false };
+            state.writing = Writing::UnderWay { tries };
         }
         is_due
     }
@@ -330,22 +328,20 @@ impl State {
     }
 
     fn due(&mut self, now: Timestamp) {
-        match (&self.access, &mut self.writing) {
-            (RecordAccess::Open, writing @ Writing::Idle) => *writing = Writing::Due { at: after(now, WRITE_AFTER), tries: 0 },
-            (RecordAccess::Open, Writing::UnderWay { is_behind, .. }) => *is_behind = true,
-            (_, _) => {}
+        if let (RecordAccess::Open, Writing::Idle) = (&self.access, &self.writing) {
+            self.writing = Writing::Due { at: after(now, WRITE_AFTER), tries: 0 };
         }
     }
 
     fn written(&mut self, result: Result<Record, Failure>, left_out: usize, now: Moment) {
-        let Writing::UnderWay { tries, is_behind } = std::mem::take(&mut self.writing) else { return };
+        let Writing::UnderWay { tries } = std::mem::take(&mut self.writing) else { return };
         match result {
             Ok(record) => {
                 let sights = |seen: BTreeMap<Tag, Seen>| seen.into_iter().map(|(tag, seen)| (tag, Sight::recorded(&seen, now))).collect();
                 self.kept = record.into_iter().map(|(repository, seen)| (repository, sights(seen))).collect();
                 (self.trouble, self.left_out) = (None, left_out);
-                // What a look found meanwhile may be what was written.
-                if is_behind && self.looked.keys().any(|(repository, _)| self.is_behind(repository, now)) {
+                // What the looks have found meanwhile, if it is not what was written.
+                if self.looked.keys().any(|(repository, _)| self.is_behind(repository, now)) {
                     self.due(now.wall);
                 }
             }

@@ -13,7 +13,7 @@ use crate::cli::Failure;
 use crate::cli::tag_list::{Line, TagList};
 use crate::config::{Config, Mode};
 use crate::core::candidate::NotSelected;
-use crate::core::directives::{Asked as Directed, Defaults, Directives, OfNamespace, Subject};
+use crate::core::directives::{Asked as Directed, Defaults, Directives, OfNamespace, Subject, keel};
 use crate::core::hold::{GATES, Gate};
 use crate::core::image::{ImageRef, Repository};
 use crate::core::manifest::{self, DeclaredNamespace, FILE_BYTES_MAX, Object, Objects, objects};
@@ -109,7 +109,7 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
     let mut view = match &directives {
         Ok(directives) => {
             let (interval, of_keel) = (asked.config.map_or(INTERVAL, |config| config.poll.interval), keel.is_some());
-            let gates = gates(asked.config, &id, directives);
+            let gates = gates((asked.config, declared.is_some()), &id, directives);
             let part = |one| container(&gates, (directives, of_keel), one, tags, (asked.all, interval));
             let told = directives.told().into_iter().map(DirectiveView::from).collect();
             ExplainView { directives: told, containers: object.containers.iter().map(part).collect(), ..ExplainView::new(&id, Vec::new()) }
@@ -127,7 +127,9 @@ fn explained(asked: &Asked<'_>, object: &Object, namespaces: &[DeclaredNamespace
             view.notes.push(Reason::KeelObserved.to_string());
         }
     }
-    view.notes.extend(mismatches(asked, object, namespace));
+    if let Ok(directives) = &directives {
+        view.notes.extend(mismatches(asked, object, namespace, directives));
+    }
     if asked.config.is_none() {
         view.notes
             .push("offline: skeg's configuration is not read, and what is built in stands in its place; name it with --config".to_owned());
@@ -163,29 +165,32 @@ fn built_in(object: &Object) -> Defaults {
 fn unasked(object: &Object) -> String {
     let is_of = |prefix: &str, key: &str| key.to_ascii_lowercase().starts_with(prefix);
     let keels =
-        || object.annotations.iter().chain(&object.labels).filter(|(key, _)| is_of("keel.sh/", key) || is_of("keel.observer/", key));
-    if let Some((key, value)) = keels().find(|(key, value)| *key == "keel.sh/policy" && matches!(value.as_str(), "never" | "")) {
+        || object.annotations.iter().chain(&object.labels).filter(|(key, _)| keel::PREFIXES.iter().any(|prefix| is_of(prefix, key)));
+    let is_policy = |key: &str| matches!(key, "keel.sh/policy" | "keel.observer/policy");
+    if let Some((key, value)) = keels().find(|(key, value)| is_policy(key) && matches!(value.as_str(), "never" | "")) {
         return format!("{key} says `{value}`, by which Keel leaves it alone, and so does skeg");
-    }
-    if let Some((key, _)) = keels().next() {
-        return format!("{} does nothing without keel.sh/policy, written so", shown(key));
     }
     if let Some(key) = object.labels.keys().find(|key| is_of("skeg.dev/", key)) {
         return format!("{} is a label, and skeg reads annotations", shown(key));
     }
-    if let Some(key) = object.annotations.keys().find(|key| is_of("skeg.dev/", key)) {
+    // Those in small letters ask for something, but for skeg's own mark.
+    if let Some(key) = object.annotations.keys().find(|key| is_of("skeg.dev/", key) && !key.starts_with("skeg.dev/")) {
         return format!("{} is not written as skeg reads it: its keys are of small letters", shown(key));
+    }
+    if let Some((key, _)) = keels().find(|(key, _)| !keel::is_written(key)) {
+        return format!("{} does nothing without keel.sh/policy, written so", shown(key));
     }
     "nothing on it asks skeg for anything; write the annotation skeg.dev/policy: minor, say".to_owned()
 }
 
 /// What the files say that does not go together, or that keeps a running skeg from looking at the object at all.
-fn mismatches(asked: &Asked<'_>, object: &Object, namespace: &str) -> Vec<String> {
-    let images = object.containers.iter().filter_map(|container| container.image.parse::<ImageRef>().ok());
+fn mismatches(asked: &Asked<'_>, object: &Object, namespace: &str, directives: &Directives) -> Vec<String> {
+    let managed = object.containers.iter().filter(|container| directives.selection_of(container).is_some());
+    let images = managed.filter_map(|container| container.image.parse::<ImageRef>().ok());
     let repositories: BTreeSet<Repository> = images.map(|image| image.repository().clone()).collect();
     let mut told = Vec::new();
     if object.containers.is_empty() {
-        told.push("it declares no containers".to_owned());
+        told.push(format!("{} declares no containers", named(object)));
     }
     if repositories.len() > 1 {
         let names: Vec<&str> = repositories.iter().map(Repository::as_str).collect();
@@ -197,8 +202,8 @@ fn mismatches(asked: &Asked<'_>, object: &Object, namespace: &str) -> Vec<String
         told.push(format!("{namespace} is not in [cluster] namespaces, so skeg does not look at it"));
     }
     let is_asked = |host: &str| config.registries.iter().any(|one| *one.host == *host) || is_allowed(&config.registries_asked.allow, host);
-    let unasked: BTreeSet<&str> = repositories.iter().map(Repository::registry).filter(|host| !is_asked(host)).collect();
-    told.extend(unasked.iter().map(|host| format!("{host} is neither in [registries] allow nor in [[registry]], so it is not asked")));
+    let not_asked: BTreeSet<&str> = repositories.iter().map(Repository::registry).filter(|host| !is_asked(host)).collect();
+    told.extend(not_asked.iter().map(|host| format!("{host} is neither in [registries] allow nor in [[registry]], so it is not asked")));
     told
 }
 
@@ -237,14 +242,15 @@ fn time(listed: &Listed<'_>) -> Option<Timestamp> {
 }
 
 /// What the files alone tell of the gates.
-fn gates(config: Option<&Config>, id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
+fn gates((config, is_declared): (Option<&Config>, bool), id: &WorkloadId, directives: &Directives) -> Vec<GateView> {
+    let are_known = config.is_some() && is_declared;
     let told = |name: &'static str| match name {
         "mode" if let Some(config) = config => GateView::mode(config.cluster.mode == Mode::Act),
         "pause" if directives.pause => {
             let scope = directives.paused_by().unwrap_or_default().into();
             GateView::new(name, &Gate::Waits(Reason::Paused { scope }), id, None)
         }
-        "approval" if directives.rules.approvals > 0 && directives.rules.approvers.is_empty() && config.is_some() => {
+        "approval" if directives.rules.approvals > 0 && directives.rules.approvers.is_empty() && are_known => {
             GateView::new(name, &Gate::Waits(Reason::NoApprover), id, None)
         }
         "approval" if directives.rules.approvals > 0 => {

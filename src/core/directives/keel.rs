@@ -21,7 +21,7 @@ use crate::core::policy::keel::{KeelPolicy, NoPolicy, Options};
 use keys::{Found, Keys};
 
 pub use act::is_keel;
-pub use keys::PREFIXES;
+pub use keys::{PREFIXES, is_written};
 
 /// Keel's default of `pollSchedule`, where its environment says nothing else.
 const DEFAULT_SCHEDULE: Duration = Duration::from_mins(1);

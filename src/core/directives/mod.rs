@@ -199,6 +199,8 @@ pub const GIT_PLACES_MAX: usize = 8;
 
 /// The longest approver, in bytes: identity providers keep user and group names below it.
 const APPROVER_LENGTH_MAX: usize = 256;
+/// The approver that stands for whoever can click in the Slack channel.
+const CHANNEL: &str = "slack-channel";
 
 impl Approver {
     /// An approver in one of the forms `user:NAME`, `group:NAME`, `slack:U…`, `slack-group:S…` and `slack-channel`.
@@ -206,7 +208,7 @@ impl Approver {
         let named = ["user:", "group:", "slack:", "slack-group:"];
         let is_named = named.iter().any(|realm| text.strip_prefix(realm).is_some_and(|name| !name.is_empty()));
         let is_plain = text.len() <= APPROVER_LENGTH_MAX && !text.contains(char::is_control);
-        ((is_named && is_plain) || text == "slack-channel").then(|| Self(text.into()))
+        ((is_named && is_plain) || text == CHANNEL).then(|| Self(text.into()))
     }
 
     /// As it is written.
@@ -217,5 +219,10 @@ impl Approver {
     /// Whether it stands for the members of a group, of whom this version knows none.
     pub fn is_group(&self) -> bool {
         ["group:", "slack-group:"].iter().any(|realm| self.0.starts_with(realm))
+    }
+
+    /// Whether it stands for every member of the workspace who can click in the channel of the request.
+    pub fn is_channel(&self) -> bool {
+        *self.0 == *CHANNEL
     }
 }

@@ -8,9 +8,6 @@ use super::approval::VoteRefused;
 use crate::core::directives::Approver;
 use crate::core::update::{Update, Verdict, Vote};
 
-/// The approver that stands for every member of the workspace who can click in the channel of the request.
-const SLACK_CHANNEL: &str = "slack-channel";
-
 /// A yes or no before it is counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ballot {
@@ -107,13 +104,13 @@ impl Voter {
     pub fn is(&self, approver: &Approver) -> bool {
         let is_named = approver.as_str() == &*self.name();
         let is_member = || matches!(self, Self::Slack(Clicker { standing: Standing::Member, .. }));
-        is_named || approver.as_str() == SLACK_CHANNEL && is_member()
+        is_named || approver.is_channel() && is_member()
     }
 
     /// What the voter is instead of a member, where only that keeps `approver` from naming the voter.
     pub(super) fn is_but_for(&self, approver: &Approver) -> Option<&Standing> {
         match self {
-            Self::Slack(Clicker { standing, .. }) if approver.as_str() == SLACK_CHANNEL && *standing != Standing::Member => Some(standing),
+            Self::Slack(Clicker { standing, .. }) if approver.is_channel() && *standing != Standing::Member => Some(standing),
             Self::Slack(_) | Self::Caller(_) => None,
         }
     }

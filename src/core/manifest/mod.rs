@@ -147,7 +147,7 @@ pub enum ManifestError {
         /// What the parser says.
         what: Box<str>,
     },
-    /// A key stands twice in one table, of which readers take one or the other.
+    /// A key stands twice in one table: readers take one or the other.
     #[error("line {line}: {key} is written twice: leave one of them")]
     Twice {
         /// The line of the second one.

@@ -6,6 +6,7 @@ use super::kubernetes::{CONTAINER_LISTS, Identity, LIST_DEPTH_MAX, POD_PATHS};
 use super::target::group;
 use super::yaml::{Cursor, Visits, documents};
 use super::{DECLARATIONS_MAX, ManifestError};
+use crate::core::directives::keel;
 use crate::core::nearest::shown;
 use crate::core::workload::{Container, WorkloadKind};
 
@@ -97,13 +98,15 @@ fn read(object: Cursor<'_, '_>, kind: WorkloadKind, name: &str, namespace: Optio
     })
 }
 
-/// The entries of a table in the metadata that are text. Nothing written is an empty text to Kubernetes, and a key written twice a mistake.
+/// The entries of a table in the metadata that are text. Nothing written is an empty text to Kubernetes, and a key written twice a mistake where
+/// skeg goes by it; of others the last counts.
 fn texts(object: Cursor<'_, '_>, table: &str) -> Result<BTreeMap<String, String>, ManifestError> {
     let mut texts = BTreeMap::new();
     for (key, value) in object.walk(&["metadata", table]).into_iter().flat_map(Cursor::pairs) {
         let text = if value.says_null() { Some("") } else { value.text() };
         if let Some(text) = text
             && texts.insert(key.to_owned(), text.to_owned()).is_some()
+            && ["skeg.dev/"].iter().chain(&keel::PREFIXES).any(|prefix| key.starts_with(prefix))
         {
             return Err(ManifestError::Twice { line: value.line(), key: shown(key).into() });
         }

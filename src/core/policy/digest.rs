@@ -9,7 +9,7 @@ use super::rank::{Judgement, Refusal, rank};
 use super::{Listed, Question, Read, TagPolicy, takes_nothing};
 
 const OTHER_TAG: Refusal = Refusal::new("another tag than the current one, which the policy follows");
-const NOT_LISTED: Refusal = Refusal::new("another tag than the current one, which the policy follows and which is not there");
+const NOT_LISTED: Refusal = Refusal::new("another tag than the current one, which the policy follows and which is not listed");
 const SAME_DIGEST: Refusal = Refusal::new("the current tag, and its digest runs already");
 
 /// `digest`.

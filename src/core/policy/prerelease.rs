@@ -18,8 +18,8 @@ pub enum Prerelease {
 
 /// A pre-release, and the directive lets none in.
 pub const PRE_RELEASE: Refusal = Refusal::new("a pre-release, which prerelease: no leaves out");
-/// A pre-release, and the current tag is none.
-pub const FROM_FINISHED: Refusal = Refusal::new("a pre-release, and the current tag is none; prerelease: yes takes it");
+/// A pre-release, and the current tag is no pre-release.
+pub const FROM_FINISHED: Refusal = Refusal::new("a pre-release, and the current tag is no pre-release: only prerelease: yes lets one in");
 /// A pre-release, and the current tag is one of another kind.
 pub const OTHER_PRE_RELEASE: Refusal = Refusal::new("a pre-release of another kind than the current tag");
 /// The part of the suffix that names a variant differs.

@@ -46,6 +46,11 @@ const READ: [(&str, bool, bool); 15] = [
 /// Keys that Keel writes: they ask for nothing.
 const WRITTEN: [&str; 2] = ["keel.sh/digest", "keel.sh/update-time"];
 
+/// Whether Keel writes the key, and reads none such.
+pub fn is_written(key: &str) -> bool {
+    WRITTEN.contains(&key)
+}
+
 /// The labels and annotations of a workload.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
@@ -112,7 +117,7 @@ fn passed_over(place: Place, key: &str) -> Option<String> {
     match known {
         Some((_, true, _)) if place == Place::Label => Some("Keel reads it as an annotation only, and this is a label".to_owned()),
         Some(_) => None,
-        None if WRITTEN.contains(&key) => None,
+        None if is_written(key) => None,
         None => Some(match nearest_key(key) {
             Some(nearest) => format!("Keel has no such key, did you mean {nearest}?"),
             None => "Keel has no such key".to_owned(),

@@ -38,12 +38,16 @@ pub enum RuleError {
     #[error("{0}")]
     Value(String),
     /// The rule is enforced, and it is no bound.
-    #[error("cannot be enforced: only {} can", BOUNDS.join(", "))]
+    #[error("cannot be enforced: only {} can", enforceable())]
     NoBound,
 }
 
 /// The directives that may be bounds, those of a later version among them.
 pub const BOUNDS: [&str; 5] = ["approvals", "approvers", "min-age", "window", "signed-by"];
+
+fn enforceable() -> String {
+    BOUNDS.into_iter().filter(|name| matches!(Name::of(name), Name::Honoured(_))).collect::<Vec<_>>().join(", ")
+}
 
 /// Directives for some workloads.
 #[derive(Clone, PartialEq, Eq, Debug)]
