@@ -7,7 +7,7 @@
 //! What is not durable makes tags younger after a restart, never older; so nobody waits for a write, and without the record skeg goes on by
 //! memory alone and says so. Where the record cannot be read for the moment, nothing is decided by age until it can.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub struct Looked {
 
 #[derive(Default)]
 struct State {
-    looked: HashMap<(Repository, Access), Looked>,
+    looked: BTreeMap<(Repository, Access), Looked>,
     /// What the record holds, or would if it had room for it.
     kept: BTreeMap<Repository, BTreeMap<Tag, Sight>>,
     /// What the record held when it was read, of repositories that were not looked at with every access since.
@@ -278,10 +278,16 @@ pub async fn write(ports: &Ports) {
 }
 
 impl State {
+    /// What was found in a repository, with each access.
+    fn looks<'a>(&'a self, repository: &'a Repository) -> impl Iterator<Item = &'a Looked> {
+        // The least access is the first one.
+        let from = (repository.clone(), Access::Anonymous);
+        self.looked.range(from..).take_while(move |((other, _), _)| other == repository).map(|(_, looked)| looked)
+    }
+
     /// The sights of a tag that the looks have found, with whatever access.
     fn sights<'a>(&'a self, repository: &'a Repository, tag: &'a Tag) -> impl Iterator<Item = &'a Sight> {
-        let of_repository = self.looked.iter().filter(move |((other, _), _)| other == repository);
-        of_repository.filter_map(move |(_, looked)| looked.tags.get(tag)).map(|(sight, _)| sight)
+        self.looks(repository).filter_map(move |looked| looked.tags.get(tag)).map(|(sight, _)| sight)
     }
 
     /// Whether what is kept of a repository is other than what is to be.
@@ -295,7 +301,7 @@ impl State {
     /// seen later. Until every access had its look, what they did not find may be needed: what was recorded before stays.
     fn found(&self, repository: &Repository, now: Moment) -> Option<BTreeMap<Tag, Seen>> {
         let mut found: Option<BTreeMap<Tag, Seen>> = None;
-        for (_, looked) in self.looked.iter().filter(|((other, _), _)| other == repository) {
+        for looked in self.looks(repository) {
             let all = found.get_or_insert_default();
             for (tag, (sight, _)) in &looked.tags {
                 let seen = sight.seen(now);

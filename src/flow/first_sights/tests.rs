@@ -152,6 +152,24 @@ fn a_write_that_fails_is_told_and_made_again_until_it_is_taken() {
     assert_eq!((sights.troubles(moment(1_100).wall), sights.deadline()), (vec![], None));
 }
 
+/// What looks do while a write is under way is written afterwards, and only where it differs from what was just written.
+#[test]
+fn what_a_look_finds_while_the_record_is_written_costs_a_write_only_when_it_is_new() {
+    for (found, lines) in [
+        (&[("1.1.0", 'a')][..], None),
+        (&[("1.1.0", 'a'), ("1.2.0", 'b')], Some(vec!["acme/web 1.1.0 0", "acme/web 1.2.0 -6"])),
+        (&[], Some(vec![])),
+    ] {
+        let sights = opened(record(&[]));
+        look(&sights, "acme/web", &ANN, &[("1.1.0", 'a')], 1_000);
+        assert!(sights.begin(moment(1_005).wall));
+        let being_written = sights.state().record(|_, _| true, moment(1_005));
+        look(&sights, "acme/web", &ANN, found, 1_006);
+        sights.state().written(Ok(being_written), 0, moment(1_007));
+        assert_eq!(written(&sights, 1_100), lines.map(|lines| lines.iter().map(ToString::to_string).collect()), "{found:?}");
+    }
+}
+
 #[test]
 fn without_a_record_there_is_nothing_to_write() {
     let sights = FirstSights::default();
